@@ -31,6 +31,7 @@ pub const LISTEN_MAX: usize = 256;
 pub const TROUBLES_MAX: usize = 64;
 
 /// What the loop can be asked.
+#[expect(clippy::large_enum_variant, reason = "a request is handed over once, and lives no longer")]
 #[derive(Debug)]
 pub enum Request {
     /// Give the engine a command.

@@ -329,6 +329,7 @@ pub struct Results {
 
 /// Results of a job, a part of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "the end is handed over once a stream")]
 pub enum Taken {
     /// What running tasks printed; never nothing.
     Printed(Vec<Print>),

@@ -61,7 +61,7 @@ impl Map {
 
     /// Results of a new job of that task.
     pub(crate) fn of_task(self, task: &Task) -> Self {
-        let is_kept = task.level.unwrap_or_default() != Level::Memory;
+        let is_kept = task.keep.level.unwrap_or_default() != Level::Memory;
         if is_kept { self.reading(Reading { from: 0, follow: true }) } else { self }
     }
 

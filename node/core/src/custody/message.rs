@@ -110,6 +110,8 @@ pub enum CustodyMessage {
     Dismissed {
         /// The job.
         job: JobId,
+        /// The record with which it lost its seat, which is committed.
+        at: Position,
     },
 }
 
@@ -128,7 +130,7 @@ impl CustodyMessage {
             | Self::Have { job, .. }
             | Self::Forget { job, .. }
             | Self::Forgotten { job }
-            | Self::Dismissed { job } => *job,
+            | Self::Dismissed { job, .. } => *job,
         }
     }
 

@@ -140,6 +140,18 @@ impl Outline {
         })
     }
 
+    /// The number of the record with which a node lost its seat last, if it did.
+    pub(super) fn left_at(&self, peer: PeerId) -> Option<u32> {
+        let replaced = self.turns.iter().rev().filter_map(|turn| match turn.what {
+            What::Replaced { seat, by } => Some((turn.seq, seat, by)),
+            What::Ended | What::Retried => None,
+        });
+        replaced.into_iter().find_map(|(seq, seat, by)| {
+            let left = self.trio_before(seq).seat_of(peer) == Some(seat) && by.peer != peer;
+            left.then_some(seq)
+        })
+    }
+
     /// Whether a node sat in the trio once, whatever its disk.
     #[must_use]
     pub fn knew(&self, peer: PeerId) -> bool {

@@ -14,7 +14,7 @@ use crate::custody::trio::{Seat, Trio};
 use crate::id::PeerId;
 
 /// Time between two heartbeats of a leader, in milliseconds.
-const BEAT_MS: u64 = 2_000;
+pub(super) const BEAT_MS: u64 = 2_000;
 /// Most records on the way to a follower; the others wait in the log.
 const WINDOW_RECORDS: u32 = 64;
 /// The same in bytes; one record may be longer.
@@ -56,17 +56,23 @@ impl<R: Record + Clone> Member<R> {
         self.trim();
     }
 
-    /// Each other node of the trio is a follower, and no further one.
+    /// Each other node of the trio is a follower, and no further one: one whose seat another has is told.
     fn know_followers(&mut self) {
         let others = self.others();
         let next = self.log.last().seq.saturating_add(1);
         let State::Leader(leading) = &mut self.state else { return };
+        let gone =
+            leading.followers.iter().map(|follower| follower.peer).filter(|peer| !others.contains(peer));
+        let gone: Vec<PeerId> = gone.collect();
         leading.followers.retain(|follower| others.contains(&follower.peer));
         let new = others.into_iter().filter(|peer| leading.followers.iter().all(|known| known.peer != *peer));
         let new: Vec<PeerId> = new.collect();
         leading.followers.extend(new.iter().map(|peer| Follower::new(*peer, next)));
         for peer in new {
             self.send_keep(peer, Vec::new());
+        }
+        for peer in gone {
+            self.dismiss(peer);
         }
     }
 
@@ -180,10 +186,10 @@ impl<R: Record + Clone> Member<R> {
         let Some(follower) = leading.follower(by.peer) else { return false };
         follower.know_disk(by.disk);
         // Each message on the way is answered so; the records behind the common ones are sent once.
-        let is_known = follower.probes && !follower.in_flight.is_empty() && follower.common == common;
+        let is_known = follower.probes && !follower.in_flight.is_empty() && follower.behind == Some(common);
         if !is_known {
             follower.begin_again(common.saturating_add(1));
-            follower.common = common;
+            (follower.common, follower.behind) = (common, Some(common));
         }
         true
     }
@@ -200,7 +206,7 @@ impl<R: Record + Clone> Member<R> {
 
     // ---- what is committed
 
-    /// A record is committed once it is on this disk and on one other of the trio, under one of the own epoch.
+    /// A record is committed once a majority of the trio has it on disk, this member included, under one of the own epoch.
     fn advance_commit(&mut self) {
         while let State::Leader(leading) = &self.state {
             let (first, before) = (leading.first, self.committed);
@@ -212,15 +218,29 @@ impl<R: Record + Clone> Member<R> {
         }
     }
 
-    /// What enough others keep. From an uncommitted replacement on it is the member that stays who has to.
+    /// What enough members keep. An uncommitted replacement, and what follows it, has to be kept by both that stay: the one that
+    /// leaves deletes its log once that is committed, so it may not be needed for it.
     fn committable(&self, leading: &Leading) -> u32 {
         let pending = self.log.replacement().filter(|last| last.seq > self.committed);
         let Some(Replacement { seq, seat, before }) = pending else {
-            return leading.kept_by_one_of(&self.log.trio(), None);
+            return second_of(self.kept(leading, &self.log.trio()));
         };
-        let stays = leading.kept_by_one_of(&before, Some(seat));
-        let before = leading.kept_by_one_of(&before, None);
-        stays.max(before.min(seq.saturating_sub(1)))
+        let mut stay = self.kept(leading, &before);
+        let before = second_of(stay);
+        if let Some(leaves) = stay.get_mut(usize::from(seat)) {
+            *leaves = u32::MAX;
+        }
+        let both = stay.into_iter().min().unwrap_or(0);
+        both.max(before.min(seq.saturating_sub(1)))
+    }
+
+    /// What each member of a trio keeps. A node with another disk than the trio names is not that member.
+    fn kept(&self, leading: &Leading, trio: &Trio) -> [u32; 3] {
+        trio.0.map(|seat| {
+            let follower = leading.followers.iter().find(|follower| follower.peer == seat.peer);
+            let follower = follower.filter(|follower| follower.disk == seat.disk);
+            if seat == self.me { self.durable } else { follower.map_or(0, |follower| follower.matched) }
+        })
     }
 
     // ---- time
@@ -285,17 +305,6 @@ impl Leading {
         self.followers.iter_mut().find(|follower| follower.peer == peer)
     }
 
-    /// What at least one member of a trio keeps, apart from the leader and the member on a seat. A node with another disk than
-    /// the trio names is not that member.
-    fn kept_by_one_of(&self, trio: &Trio, besides: Option<u8>) -> u32 {
-        let seats = (0..).zip(&trio.0).filter(|(number, _)| besides != Some(*number));
-        let kept = seats.filter_map(|(_, seat)| {
-            let follower = self.followers.iter().find(|follower| follower.peer == seat.peer)?;
-            (follower.disk == seat.disk).then_some(follower.matched)
-        });
-        kept.max().unwrap_or(0)
-    }
-
     fn forget_oldest(&mut self) {
         let bytes = self.tail.pop_front().map_or(0, |bytes| bytes.len());
         self.tail_bytes = self.tail_bytes.saturating_sub(bytes);
@@ -318,6 +327,12 @@ impl Follower {
             (self.disk, self.matched, self.common) = (disk, 0, 0);
         }
     }
+}
+
+fn second_of(mut kept: [u32; 3]) -> u32 {
+    kept.sort_unstable();
+    let [_, second, _] = kept;
+    second
 }
 
 /// The first of these records that are in one message; at least one of any.

@@ -279,9 +279,10 @@ impl<R: Record + Clone> Member<R> {
         self.settle(moment);
     }
 
-    /// Seals the next epoch of its own at once, if it may lead.
+    /// Seals the next epoch of its own at once, if it can lead. It does so by itself when the leader is silent; a job that has
+    /// ended for good has no need of a leader before its user wants something of it.
     pub fn take_over(&mut self, moment: &Moment) {
-        if !self.over && self.may_seal() && matches!(self.state, State::Follower(_)) {
+        if !self.over && self.can_lead() && matches!(self.state, State::Follower(_)) {
             self.begin_seal(state::First::Led, moment);
             self.settle(moment);
         }
@@ -342,7 +343,7 @@ impl<R: Record + Clone> Member<R> {
             }
             M::Forget { epoch, job: _ } => self.on_forget(from, epoch),
             M::Forgotten { job: _ } => self.on_forgotten(),
-            M::Dismissed { job: _ } => self.on_dismissed(),
+            M::Dismissed { at, job: _ } => self.on_dismissed(at),
         }
     }
 

@@ -6,6 +6,7 @@ use super::state::{Follower, Leading, Link, State};
 use super::{Member, Moment};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
+use crate::custody::position::Position;
 use crate::custody::record::Record;
 use crate::custody::trio::Seat;
 use crate::id::PeerId;
@@ -29,7 +30,7 @@ impl<R: Record + Clone> Member<R> {
     /// Gives a seat to another member. False if this member does not lead, or can't do it now: another replacement is not
     /// committed, it has committed nothing in its epoch, or the member that stays is not there.
     pub fn replace(&mut self, seat: u8, by: Seat, moment: &Moment) -> bool {
-        if by.disk == 0 || !self.can_replace(seat) || !self.log.trio().with(seat, by).is_sound() {
+        if self.log.trio().has(by) || !self.can_replace(seat) || !self.log.trio().with(seat, by).is_sound() {
             return false;
         }
         let replaced = self.append_own(R::replaced(seat, by)).is_some();
@@ -76,9 +77,9 @@ impl<R: Record + Clone> Member<R> {
 
     /// A message of a node that has no seat, as far as this log says.
     pub(super) fn on_outsider(&mut self, from: PeerId, message: CustodyMessage, moment: &Moment) -> bool {
-        let is_member = self.is_member();
+        let is_member = self.is_member() && self.log.last().seq > 0;
         if is_member && self.log.knew(from) && !message.is_end() {
-            self.send(from, CustodyMessage::Dismissed { job: self.job });
+            self.dismiss(from);
             return true;
         }
         // A later record of the log that this node learns may give it one.
@@ -104,8 +105,18 @@ impl<R: Record + Clone> Member<R> {
         }
     }
 
-    pub(super) fn on_dismissed(&mut self) -> bool {
-        self.end(Action::Leave)
+    /// Tells a node that another has its seat.
+    pub(super) fn dismiss(&mut self, peer: PeerId) {
+        let at = self.log.left_at(peer).map(|seq| self.log.spans().at(seq));
+        if let Some(at) = at {
+            self.send(peer, CustodyMessage::Dismissed { job: self.job, at });
+        }
+    }
+
+    /// Another member has this node's seat since that record, unless this node got one again.
+    pub(super) fn on_dismissed(&mut self, at: Position) -> bool {
+        let sits_again = self.log.spans().has(at) && self.log.trio().seat_of(self.me.peer).is_some();
+        !sits_again && at != Position::NONE && self.end(Action::Leave)
     }
 
     // ---- the end

@@ -28,10 +28,15 @@ pub(super) struct Have {
 impl<R: Record + Clone> Member<R> {
     // ---- the candidate
 
-    /// Whether this member may lead at all: its disk has a seat, it has the job, and the job has not ended for good.
+    /// Whether this member takes over by itself: it can lead, and the job has not ended for good.
     pub(super) fn may_seal(&self) -> bool {
+        self.can_lead() && !self.has_ended()
+    }
+
+    /// Whether its disk has a seat and the job, and there is an epoch for it.
+    pub(super) fn can_lead(&self) -> bool {
         let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && !self.has_ended() && has_epochs
+        self.log.trio().has(self.me) && self.written > 0 && has_epochs
     }
 
     /// The next epoch of its own seat above all that it has seen.
@@ -69,6 +74,7 @@ impl<R: Record + Clone> Member<R> {
         self.ask();
         self.want_more(moment);
         self.decide(moment);
+        self.want_more(moment);
     }
 
     /// Asks the members that were not asked yet: a log that was fetched may name others.

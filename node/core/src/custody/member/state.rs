@@ -101,6 +101,8 @@ pub(super) struct Follower {
     pub(super) matched: u32,
     /// Its log equals the leader's up to here.
     pub(super) common: u32,
+    /// Where its log ended, as it said after the last guess.
+    pub(super) behind: Option<u32>,
     /// The next record that it is sent.
     pub(super) next: u32,
     /// The numbers of the last records of pages on the way, with the pages' bytes.
@@ -130,6 +132,7 @@ impl Follower {
             disk: 0,
             matched: 0,
             common: 0,
+            behind: None,
             next,
             in_flight: VecDeque::new(),
             probes: true,
@@ -141,7 +144,7 @@ impl Follower {
     }
 
     pub(super) fn begin_again(&mut self, next: u32) {
-        self.next = next;
+        (self.next, self.behind) = (next, None);
         self.in_flight.clear();
         (self.probes, self.blocked) = (true, false);
     }

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::lead::BEAT_MS;
 use super::state::{Follower, Following, Leading, Link, State};
 use super::{Member, Moment, Role};
 use crate::custody::FIRST_EPOCH;
@@ -119,9 +120,11 @@ impl<R: Record + Clone> Member<R> {
     }
 
     pub(super) fn note_link(&mut self, peer: PeerId, up: bool, moment: &Moment) {
-        if peer == self.me.peer || !self.log.knew(peer) {
+        let others = self.others();
+        if !others.contains(&peer) {
             return;
         }
+        self.links.retain(|link| others.contains(&link.peer));
         let link = Link { peer, up, since: moment.now };
         match self.links.iter_mut().find(|link| link.peer == peer) {
             Some(known) => *known = if known.up == up { *known } else { link },
@@ -144,7 +147,7 @@ impl<R: Record + Clone> Member<R> {
             followers,
             tail: VecDeque::new(),
             tail_bytes: 0,
-            beat_at: moment.now,
+            beat_at: moment.now.plus_ms(BEAT_MS),
             forgets: false,
         });
     }

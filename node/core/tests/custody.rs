@@ -1,0 +1,563 @@
+//! One member of a trio after another: what is committed, who takes over, what is cut, who is replaced, how a job is forgotten.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod trio;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
+use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans, Trio};
+
+fn number(node: usize) -> weft_core::PeerId {
+    peer(u8::try_from(node).expect("few nodes"))
+}
+
+const ACCEPTED: Tiny = Tiny::Accepted([1, 2, 3]);
+
+/// Nodes and a wire. Links are cut by the test; what is sent over a cut one is lost.
+struct Mesh {
+    nodes: Vec<Node>,
+    wire: VecDeque<(usize, usize, CustodyMessage)>,
+    cut: BTreeSet<(usize, usize)>,
+    said: Vec<(usize, Said)>,
+    sent: Vec<(usize, usize, CustodyMessage)>,
+    now_ms: u64,
+}
+
+impl Mesh {
+    /// A new job, kept by the nodes 0 to 2. Node 3 has nothing to do with it.
+    fn new() -> Self {
+        let mut said = Vec::new();
+        let owner = Node::found(ACCEPTED, &mut said);
+        let mut mesh = Self {
+            nodes: vec![owner, Node::new(seat(1, 2)), Node::new(seat(2, 3)), Node::new(seat(3, 4))],
+            wire: VecDeque::new(),
+            cut: BTreeSet::new(),
+            said: Vec::new(),
+            sent: Vec::new(),
+            now_ms: 0,
+        };
+        mesh.hear(0, said);
+        mesh
+    }
+
+    /// The same, when all have its first records.
+    fn accepted() -> Self {
+        let mut mesh = Self::new();
+        mesh.settle();
+        assert_eq!(mesh.committed(0), [ACCEPTED]);
+        mesh
+    }
+
+    fn hear(&mut self, at: usize, said: Vec<Said>) {
+        for word in said {
+            if let Said::Sent { to, message } = &word {
+                self.sent.push((at, *to, message.clone()));
+                if !self.cut.contains(&(at, *to)) {
+                    self.wire.push_back((at, *to, message.clone()));
+                }
+            }
+            self.said.push((at, word));
+        }
+    }
+
+    fn at(&mut self, at: usize, what: impl FnOnce(&mut Node, &mut Vec<Said>)) {
+        let mut said = Vec::new();
+        self.nodes[at].now_ms = self.now_ms;
+        what(&mut self.nodes[at], &mut said);
+        self.hear(at, said);
+    }
+
+    fn member(&mut self, at: usize, what: impl FnOnce(&mut Member<Tiny>)) {
+        self.at(at, |node, said| node.with(said, what));
+    }
+
+    /// Delivers all messages, and does not sync.
+    fn deliver(&mut self) {
+        for _ in 0..10_000 {
+            let Some((from, to, message)) = self.wire.pop_front() else { return };
+            self.at(to, |node, said| node.receive(from, &message, said));
+        }
+        panic!("they never stop");
+    }
+
+    /// Delivers and syncs until nothing happens.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.deliver();
+            (0..self.nodes.len()).for_each(|at| self.at(at, Node::sync_all));
+            if self.wire.is_empty() {
+                return;
+            }
+        }
+        panic!("they never stop");
+    }
+
+    /// Time passes, with what falls due.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        while self.now_ms < end {
+            self.now_ms = (self.now_ms + 250).min(end);
+            let moment = moment(self.now_ms);
+            (0..self.nodes.len()).for_each(|at| self.member(at, |member| member.on_time(&moment)));
+            self.settle();
+        }
+    }
+
+    fn write(&mut self, at: usize, record: Tiny) -> Option<u32> {
+        let (mut seq, moment) = (None, moment(self.now_ms));
+        self.member(at, |member| {
+            seq = member.append(record);
+            member.flush(&moment);
+        });
+        seq
+    }
+
+    fn cut(&mut self, one: usize, two: usize) {
+        self.cut.extend([(one, two), (two, one)]);
+        let moment = moment(self.now_ms);
+        for (at, other) in [(one, two), (two, one)] {
+            self.member(at, |member| member.on_disconnected(number(other), &moment));
+        }
+    }
+
+    fn isolate(&mut self, node: usize) {
+        (0..self.nodes.len()).filter(|other| *other != node).for_each(|other| self.cut(node, other));
+    }
+
+    fn join(&mut self, one: usize, two: usize) {
+        let moment = moment(self.now_ms);
+        for (at, other) in [(one, two), (two, one)] {
+            self.cut.remove(&(at, other));
+            self.member(at, |member| member.on_connected(number(other), &moment));
+        }
+    }
+
+    fn rejoin(&mut self, node: usize) {
+        (0..self.nodes.len()).filter(|other| *other != node).for_each(|other| self.join(node, other));
+    }
+
+    fn role(&self, at: usize) -> Option<Role> {
+        self.nodes[at].member.as_ref().map(Member::role)
+    }
+
+    fn epoch(&self, at: usize) -> u32 {
+        self.nodes[at].member.as_ref().map_or(0, Member::epoch)
+    }
+
+    /// What a node said last to be committed, as a leader.
+    fn committed(&self, at: usize) -> Vec<Tiny> {
+        let said = self.said.iter().rev().filter(|(by, _)| *by == at);
+        said.into_iter()
+            .find_map(|(_, said)| if let Said::Committed(log) = said { Some(log.clone()) } else { None })
+            .unwrap_or_default()
+    }
+
+    fn logs(&self) -> Vec<Vec<Tiny>> {
+        self.nodes.iter().take(3).map(|node| node.disk.log.clone()).collect()
+    }
+}
+
+#[test]
+fn a_record_is_committed_once_the_leader_and_one_other_have_it_on_disk() {
+    // Which of the three have synced, and whether it is committed.
+    let table = [
+        ([false, false, false], false),
+        ([true, false, false], false),
+        ([false, true, true], false),
+        ([true, true, false], true),
+        ([true, false, true], true),
+        ([true, true, true], true),
+    ];
+    for (synced, is_committed) in table {
+        let mut mesh = Mesh::accepted();
+        assert_eq!(mesh.write(0, Tiny::Value(1)), Some(2));
+        mesh.deliver();
+        (0..3).filter(|at| synced[*at]).for_each(|at| mesh.at(at, Node::sync_all));
+        mesh.deliver();
+        assert_eq!(mesh.committed(0).contains(&Tiny::Value(1)), is_committed, "{synced:?}");
+    }
+}
+
+#[test]
+fn another_member_takes_over_and_has_what_was_committed() {
+    // Who is gone, who takes over, in which epoch, and after how long at the latest.
+    let table = [(&[0][..], 1, 4, 10_500), (&[0, 1], 2, 5, 18_500)];
+    for (gone, leader, epoch, within_ms) in table {
+        let mut mesh = Mesh::accepted();
+        mesh.write(0, Tiny::Value(1));
+        mesh.settle();
+        mesh.isolate(0);
+        mesh.write(0, Tiny::Value(2));
+        mesh.pass(7_000);
+        assert_eq!(mesh.role(0), Some(Role::Leader), "others wait");
+        assert_eq!(mesh.role(1), Some(Role::Follower { leader: Some(peer(0)) }));
+        if gone.len() == 2 {
+            // The custodian is gone as well, and the owner is back: two of three.
+            mesh.isolate(1);
+            mesh.join(0, 2);
+            mesh.settle();
+            assert_eq!(mesh.committed(0).last(), Some(&Tiny::Value(2)), "two of three go on");
+            mesh.isolate(0);
+            mesh.join(1, 2);
+        }
+        mesh.pass(within_ms - 7_000 + 3_000);
+        assert!((0..3).any(|at| at != 0 && mesh.role(at) == Some(Role::Leader)), "{gone:?}");
+        if gone.len() == 1 {
+            assert_eq!((mesh.role(leader), mesh.epoch(leader)), (Some(Role::Leader), epoch));
+            assert_eq!(mesh.committed(leader), [ACCEPTED, Tiny::Value(1), Tiny::Led(4)]);
+        } else {
+            let led = (1..3).find(|at| mesh.role(*at) == Some(Role::Leader)).expect("one leads");
+            assert!(mesh.committed(led).contains(&Tiny::Value(2)), "{:?}", mesh.committed(led));
+        }
+    }
+}
+
+#[test]
+fn an_owner_that_is_back_cuts_what_was_not_committed_and_leads_again() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(0);
+    mesh.write(0, Tiny::Value(1));
+    mesh.pass(10_500);
+    assert_eq!(mesh.role(1), Some(Role::Leader));
+    mesh.write(1, Tiny::Value(2));
+    mesh.settle();
+    assert_eq!(mesh.role(0), Some(Role::Leader), "it does not know better");
+    mesh.rejoin(0);
+    mesh.settle();
+    assert_eq!(mesh.role(0), Some(Role::Follower { leader: Some(peer(1)) }));
+    assert!(mesh.said.contains(&(0, Said::SteppedDown)));
+    mesh.pass(1_500);
+    assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Leader), 6));
+    let log = vec![ACCEPTED, Tiny::Led(4), Tiny::Value(2), Tiny::Led(6)];
+    assert_eq!(mesh.committed(0), log);
+    mesh.pass(3_000);
+    assert_eq!(mesh.logs(), [log.clone(), log.clone(), log]);
+    assert_eq!(mesh.role(1), Some(Role::Follower { leader: Some(peer(0)) }));
+}
+
+#[test]
+fn a_draining_owner_does_not_take_the_lead_back() {
+    let mut mesh = Mesh::accepted();
+    mesh.member(1, |member| member.take_over(&moment(0)));
+    mesh.settle();
+    assert_eq!(mesh.role(1), Some(Role::Leader));
+    for now_ms in (0..20_000).step_by(500) {
+        let draining = weft_core::custody::Moment { draining: true, ..moment(now_ms) };
+        mesh.now_ms = now_ms;
+        mesh.member(0, |member| member.on_time(&draining));
+        mesh.member(1, |member| member.on_time(&moment(now_ms)));
+        mesh.settle();
+        let next = mesh.nodes[0].member.as_ref().and_then(Member::next_wakeup).expect("it waits");
+        assert!(next > moment(now_ms).now, "it does not ask to be woken at once");
+    }
+    assert_eq!(mesh.role(1), Some(Role::Leader));
+}
+
+#[test]
+fn a_leader_that_restarted_goes_on_in_an_epoch_of_its_own_above_the_one_before() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Value(1));
+    mesh.settle();
+    mesh.write(0, Tiny::Value(2));
+    mesh.wire.clear();
+    mesh.at(0, Node::crash);
+    assert_eq!(mesh.role(0), Some(Role::Follower { leader: None }));
+    mesh.rejoin(0);
+    mesh.pass(250);
+    assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Leader), 6));
+    assert_eq!(
+        mesh.committed(0),
+        [ACCEPTED, Tiny::Value(1), Tiny::Led(6)],
+        "the lost one is lost everywhere"
+    );
+}
+
+#[test]
+fn a_seal_is_answered_once_it_is_on_disk_and_only_to_a_higher_epoch() {
+    let mut mesh = Mesh::accepted();
+    let seal = |epoch| CustodyMessage::Seal { job: JOB, epoch };
+    mesh.at(2, |node, said| node.receive(1, &seal(4), said));
+    let answers = |mesh: &Mesh| {
+        let sent = mesh.sent.iter().filter(|(from, to, _)| (*from, *to) == (2, 1));
+        sent.filter(|(_, _, message)| matches!(message, CustodyMessage::Sealed { epoch: 4, .. })).count()
+    };
+    assert_eq!(answers(&mesh), 0, "not before it is on disk");
+    mesh.at(2, Node::sync_all);
+    assert_eq!(answers(&mesh), 1);
+    mesh.at(2, |node, said| node.receive(1, &seal(4), said));
+    assert_eq!(answers(&mesh), 2, "the same one is answered again: the answer may be lost");
+    mesh.at(2, |node, said| node.receive(0, &seal(3), said));
+    let stale = (2, 0, CustodyMessage::Stale { job: JOB, promised: 4 });
+    assert!(mesh.sent.contains(&stale));
+    mesh.at(2, |node, said| node.receive(0, &seal(7), said));
+    assert_eq!(mesh.epoch(2), 4, "epoch 7 is the custodian's, not the owner's");
+}
+
+#[test]
+fn a_leader_of_a_lower_epoch_is_refused_and_steps_down() {
+    let mut mesh = Mesh::accepted();
+    mesh.at(2, |node, said| node.receive(1, &CustodyMessage::Seal { job: JOB, epoch: 4 }, said));
+    mesh.at(2, Node::sync_all);
+    mesh.wire.clear();
+    mesh.cut(0, 1);
+    mesh.write(0, Tiny::Value(1));
+    mesh.settle();
+    assert_eq!(mesh.role(0), Some(Role::Follower { leader: None }));
+    assert_eq!(mesh.committed(0), [ACCEPTED]);
+    assert_eq!(mesh.write(0, Tiny::Value(2)), None, "it appends no more");
+}
+
+#[test]
+fn a_node_with_another_disk_learns_and_counts_only_once_it_has_the_seat() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(1);
+    mesh.cut(0, 2);
+    mesh.at(1, Node::wipe);
+    mesh.write(0, Tiny::Value(1));
+    mesh.join(0, 1);
+    mesh.settle();
+    let learner = mesh.nodes[1].member.as_ref().expect("it learns");
+    assert!(!learner.is_member());
+    assert_eq!(mesh.nodes[1].disk.log, [ACCEPTED, Tiny::Value(1)]);
+    assert_eq!(mesh.committed(0), [ACCEPTED], "what a learner keeps does not count");
+    mesh.at(1, |node, said| node.receive(2, &CustodyMessage::Seal { job: JOB, epoch: 5 }, said));
+    mesh.at(1, Node::sync_all);
+    let sealed =
+        |(_, _, message): &(usize, usize, CustodyMessage)| matches!(message, CustodyMessage::Sealed { .. });
+    assert!(!mesh.sent.iter().any(sealed), "a learner does not seal");
+    mesh.join(0, 2);
+    mesh.settle();
+    let log = [ACCEPTED, Tiny::Value(1), Tiny::Replaced(1, 1, 5)];
+    assert_eq!(mesh.committed(0), log);
+    assert!(mesh.said.contains(&(0, Said::Keepers(Trio([seat(0, 1), seat(1, 5), seat(2, 3)])))));
+    mesh.cut(0, 2);
+    mesh.write(0, Tiny::Value(2));
+    mesh.settle();
+    assert_eq!(mesh.committed(0).last(), Some(&Tiny::Value(2)), "it counts from now on");
+}
+
+#[test]
+fn a_replacement_is_committed_once_both_that_stay_have_it() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    mesh.pass(2_500);
+    let replaced = |mesh: &mut Mesh, seat_number, by| {
+        let (mut done, moment) = (false, moment(mesh.now_ms));
+        mesh.member(0, |member| done = member.replace(seat_number, by, &moment));
+        done
+    };
+    assert!(!replaced(&mut mesh, 0, seat(3, 4)), "no leader replaces itself");
+    assert!(!replaced(&mut mesh, 2, seat(1, 9)), "a node has one seat");
+    assert!(!replaced(&mut mesh, 1, seat(3, 4)), "the witness would stay, and is not there");
+    assert!(replaced(&mut mesh, 2, seat(3, 4)));
+    assert!(!replaced(&mut mesh, 2, seat(3, 7)), "one at a time");
+    mesh.at(0, Node::sync_all);
+    mesh.write(0, Tiny::Value(1));
+    // The new member has all of it before the custodian does.
+    mesh.cut(0, 1);
+    mesh.settle();
+    assert_eq!(mesh.nodes[3].disk.log.len(), 3);
+    assert_eq!(mesh.committed(0), [ACCEPTED], "the new one does not count yet");
+    mesh.join(0, 1);
+    mesh.settle();
+    let log = [ACCEPTED, Tiny::Replaced(2, 3, 4), Tiny::Value(1)];
+    assert_eq!(mesh.committed(0), log);
+    mesh.cut(0, 1);
+    mesh.write(0, Tiny::Value(2));
+    mesh.settle();
+    assert_eq!(mesh.committed(0).last(), Some(&Tiny::Value(2)), "owner and new witness");
+    // The one that was replaced is back, and learns that it keeps nothing any more.
+    mesh.join(2, 0);
+    mesh.join(2, 1);
+    mesh.pass(40_000);
+    assert!(mesh.said.contains(&(2, Said::Left)));
+    assert!(mesh.nodes[2].member.is_none() && mesh.nodes[2].disk.log.is_empty());
+}
+
+#[test]
+fn a_candidate_with_a_replacement_that_may_not_be_committed_needs_both_majorities() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    mesh.pass(2_500);
+    mesh.cut(0, 3);
+    mesh.cut(1, 3);
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    mesh.deliver();
+    mesh.at(1, Node::sync_all);
+    // The owner is gone before it heard that the custodian has it.
+    mesh.isolate(0);
+    mesh.wire.clear();
+    mesh.join(1, 2);
+    mesh.pass(30_000);
+    assert_ne!(mesh.role(1), Some(Role::Leader), "the old trio alone does not decide");
+    assert_ne!(mesh.role(2), Some(Role::Leader), "nor does it for one that has the replacement by now");
+    mesh.join(0, 1);
+    mesh.pass(20_000);
+    let leader =
+        [0, 1].into_iter().find(|at| mesh.role(*at) == Some(Role::Leader)).expect("owner and custodian do");
+    assert!(mesh.committed(leader).contains(&Tiny::Replaced(2, 3, 4)));
+}
+
+#[test]
+fn a_long_log_is_sent_in_pages_also_to_a_member_that_lacks_all_of_it() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    for n in (0..=249).chain(0..=249) {
+        mesh.write(0, Tiny::Value(n % 250));
+    }
+    mesh.settle();
+    assert_eq!(mesh.committed(0).len(), 501);
+    let most = mesh.sent.iter().map(|(_, _, message)| {
+        if let CustodyMessage::Keep { records, .. } = message { records.len() } else { 0 }
+    });
+    assert!(most.max() <= Some(64));
+    // From the owner's disk.
+    mesh.rejoin(2);
+    mesh.settle();
+    assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log);
+    // By the candidate itself, from the further log.
+    mesh.isolate(1);
+    for n in (0..=149).chain(0..=149) {
+        mesh.write(0, Tiny::Value(n));
+    }
+    mesh.settle();
+    mesh.isolate(0);
+    mesh.join(1, 2);
+    mesh.member(1, |member| member.take_over(&moment(0)));
+    mesh.settle();
+    assert_eq!(mesh.role(1), Some(Role::Leader));
+    assert_eq!(mesh.committed(1).len(), 802);
+    assert_eq!(mesh.nodes[1].disk.log, mesh.nodes[2].disk.log);
+}
+
+#[test]
+fn a_record_is_written_and_acknowledged_only_with_its_blobs() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    mesh.write(0, Tiny::Blob(1));
+    mesh.write(0, Tiny::Value(2));
+    mesh.settle();
+    assert!(mesh.said.contains(&(1, Said::Fetches(Tiny::Blob(1)))));
+    assert_eq!(mesh.nodes[1].disk.log, [ACCEPTED]);
+    assert_eq!(mesh.committed(0), [ACCEPTED]);
+    mesh.member(1, |member| member.on_blobs(Position { epoch: 3, seq: 2 }, &moment(0)));
+    mesh.settle();
+    assert_eq!(mesh.nodes[1].disk.log, [ACCEPTED, Tiny::Blob(1), Tiny::Value(2)]);
+    assert_eq!(mesh.committed(0).len(), 3);
+}
+
+#[test]
+fn an_ended_job_is_tried_again_in_a_new_epoch() {
+    let mut mesh = Mesh::accepted();
+    mesh.member(0, |member| assert!(!member.retry(&moment(0)), "it has not ended"));
+    mesh.write(0, Tiny::Ended);
+    mesh.settle();
+    mesh.pass(60_000);
+    assert_eq!(mesh.role(0), Some(Role::Leader), "who follows an ended job waits for nothing");
+    let sent = mesh.sent.len();
+    mesh.pass(60_000);
+    assert_eq!(mesh.sent.len(), sent, "and says nothing");
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.retry(&now)));
+    mesh.settle();
+    assert_eq!(mesh.committed(0), [ACCEPTED, Tiny::Ended, Tiny::Retried(6)]);
+    assert!(mesh.said.contains(&(0, Said::Leads(vec![ACCEPTED, Tiny::Ended, Tiny::Retried(6)]))));
+}
+
+#[test]
+fn a_forgotten_job_is_forgotten_by_all_also_by_one_that_was_away() {
+    let mut mesh = Mesh::accepted();
+    mesh.member(0, |member| assert!(!member.forget(&moment(0)), "it has not ended"));
+    mesh.write(0, Tiny::Ended);
+    mesh.settle();
+    mesh.isolate(2);
+    mesh.cut(0, 1);
+    mesh.member(0, |member| assert!(member.forget(&moment(0))));
+    mesh.settle();
+    assert!(mesh.nodes[0].member.is_some(), "not before another one agrees");
+    mesh.join(0, 1);
+    mesh.pass(2_500);
+    assert!(mesh.nodes[0].disk.forgotten && mesh.nodes[1].disk.forgotten);
+    mesh.rejoin(2);
+    mesh.at(2, Node::crash);
+    mesh.pass(20_000);
+    assert!(mesh.nodes[2].disk.forgotten && mesh.nodes[2].member.is_none());
+}
+
+#[test]
+fn a_leader_of_the_past_forgets_nothing() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Ended);
+    mesh.settle();
+    mesh.isolate(0);
+    mesh.at(1, Node::crash);
+    mesh.join(1, 2);
+    mesh.pass(12_000);
+    assert_eq!(
+        mesh.role(1),
+        Some(Role::Leader),
+        "after its restart it does not know that the end is committed"
+    );
+    let now = moment(mesh.now_ms);
+    mesh.member(1, |member| assert!(member.retry(&now)));
+    mesh.settle();
+    mesh.member(0, |member| assert!(member.forget(&now)));
+    mesh.rejoin(0);
+    mesh.pass(5_000);
+    assert!(mesh.nodes.iter().all(|node| !node.disk.forgotten));
+    assert_eq!(mesh.nodes[0].disk.log, mesh.nodes[1].disk.log);
+}
+
+#[test]
+fn what_no_member_sends_changes_nothing_and_breaks_nothing() {
+    let (epochs, places) = ([0, 1, 3, 4, 5, 8, u32::MAX - 1, u32::MAX], [0, 1, 2, 900, u32::MAX]);
+    let mut messages = Vec::new();
+    for epoch in epochs {
+        messages.push(CustodyMessage::Seal { job: JOB, epoch });
+        messages.push(CustodyMessage::Stale { job: JOB, promised: epoch });
+        for seq in places {
+            let after = Position { epoch, seq };
+            let mut spans = Spans::new();
+            spans.push(Some(epoch.max(1)));
+            let records = [
+                vec![],
+                vec![vec![].into()],
+                vec![vec![5, 1].into(), vec![1, 4].into()],
+                vec![vec![0, 1, 2, 3].into()],
+            ];
+            for records in records {
+                messages.push(CustodyMessage::Have { job: JOB, epoch, after, records: records.clone() });
+                messages.push(CustodyMessage::Keep {
+                    job: JOB,
+                    epoch,
+                    after,
+                    records,
+                    committed: seq,
+                    last: seq,
+                });
+            }
+            messages.push(CustodyMessage::Kept { job: JOB, epoch, upto: seq, disk: u64::from(seq) });
+            messages.push(CustodyMessage::Want { job: JOB, epoch, after });
+            messages.push(CustodyMessage::Behind { job: JOB, epoch, spans: spans.clone(), disk: 2 });
+            messages.push(CustodyMessage::Sealed { job: JOB, epoch, spans, committed: seq, disk: 2 });
+        }
+    }
+    for (place, first) in messages.iter().enumerate() {
+        for second in messages.iter().skip(place % 17).step_by(17) {
+            for at in 0..3 {
+                let mut mesh = Mesh::accepted();
+                if at == 2 {
+                    mesh.member(2, |member| member.take_over(&moment(0)));
+                }
+                for message in [first, second] {
+                    mesh.at(at, |node, said| node.receive((at + 1) % 3, message, said));
+                    mesh.at(at, |node, said| node.receive(3, message, said));
+                    mesh.at(at, Node::sync_all);
+                }
+                assert_eq!(mesh.nodes[at].disk.log.first(), Some(&ACCEPTED), "{first:?} {second:?}");
+            }
+        }
+    }
+}
