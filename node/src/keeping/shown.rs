@@ -78,7 +78,7 @@ fn meta(spec: &Submission, owner: PeerId, title: Title, submitted_ms: u64) -> Jo
 fn title(spec: &Submission) -> Title {
     let about = &spec.about;
     let line = Listing {
-        owner: weft_core::PeerId([0; 32]),
+        owner: PeerId([0; 32]),
         name: about.name.clone(),
         labels: about.labels.clone(),
         state: State::Running,
