@@ -92,6 +92,8 @@ pub(super) struct Kept {
     is_new: bool,
     /// What the driver was asked.
     awaits: Answers,
+    /// The epoch in which the owner is to lead the job, once its log was read.
+    begins: Option<u32>,
     /// Its user wants it tried again: the next epoch begins so.
     retried: bool,
     /// The owner wants to know how it ends, though another node leads it.

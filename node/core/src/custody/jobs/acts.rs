@@ -67,12 +67,16 @@ impl Custody {
             Action::Drop { from } => self.blobs.drop_from(job, from),
             Action::Committed { upto } => self.on_committed(ctx, job, upto),
             Action::Lead { epoch } => {
+                kept.begins = Some(epoch);
                 kept.awaits.recalls += 1;
                 self.writes.add(of, Order::Recall);
                 self.begun.push((job, epoch));
                 self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
             }
-            Action::StepDown => self.news.push_back(News::StepDown(job)),
+            Action::StepDown => {
+                kept.begins = None;
+                self.news.push_back(News::StepDown(job));
+            }
             Action::Follow { leader } => {
                 (kept.retried, kept.wish) = (false, None);
                 ctx.notify(Event::Follows { job, leader });
@@ -109,6 +113,7 @@ impl Custody {
             wakes_at: None,
             is_new: true,
             awaits: Answers::default(),
+            begins: None,
             retried: false,
             is_parent: false,
             wish: None,

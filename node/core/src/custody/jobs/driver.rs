@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use super::{Answers, Custody, Led, News, Wish};
 use crate::ctx::Ctx;
-use crate::custody::member::Role;
 use crate::custody::message::CustodyMessage;
 use crate::custody::writes::{Done, Gone};
 use crate::durable::{self, LogRecord};
@@ -75,7 +74,8 @@ impl Custody {
             ctx.counters.dropped += 1;
             return;
         };
-        let leads = kept.member.role() == Role::Leader && kept.member.epoch() == restored.epoch;
+        // It may have left the lead since, and come to lead again.
+        let leads = kept.begins.take_if(|epoch| *epoch == restored.epoch).is_some();
         if leads && restored.is_whole() {
             let (retried, committed) = (core::mem::take(&mut kept.retried), kept.member.committed());
             self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed })));
