@@ -38,6 +38,7 @@ mod memo;
 pub mod message;
 mod outcome;
 mod owner;
+mod payload;
 pub mod policy;
 mod programs;
 pub mod receipt;

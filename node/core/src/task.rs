@@ -2,15 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::id::{BlobId, TaskId};
 pub use crate::outcome::{Expiry, Failure, Fault, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
-
-/// Longest payload inside a message, in bytes; longer ones are blobs.
-pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+pub use crate::payload::{INLINE_BYTES_MAX, Payload};
 
 /// The entry point of the module.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
@@ -179,6 +175,21 @@ pub enum Stream {
 }
 
 impl Program {
+    /// A pure command of this module without arguments, variables and files, within the usual limits.
+    #[must_use]
+    pub fn command(module: BlobId, module_bytes: u64) -> Self {
+        Self {
+            module,
+            module_bytes,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        }
+    }
+
     /// The id of the task that runs this program on that input: the same on every node, whether its input is inline or
     /// a blob. Claimed lengths are part of it: a result for a false length is never taken for the result of the real
     /// input.
@@ -223,92 +234,6 @@ impl TaskKey {
         id.copy_from_slice(&input.id().0);
         bytes.copy_from_slice(&input.bytes_len().to_le_bytes());
         TaskId(*blake3::keyed_hash(&self.0, &name).as_bytes())
-    }
-}
-
-/// Bytes, inline or as a blob.
-#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum Payload {
-    /// The bytes themselves, at most [`INLINE_BYTES_MAX`].
-    Inline(Arc<[u8]>),
-    /// Bytes in the blob store.
-    Blob {
-        /// Their id.
-        id: BlobId,
-        /// Their length, in bytes.
-        bytes: u64,
-    },
-}
-
-impl Payload {
-    /// No bytes.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self::Inline(Arc::from([]))
-    }
-
-    /// These bytes, which must be at most [`INLINE_BYTES_MAX`] long.
-    #[must_use]
-    pub fn inline(bytes: &[u8]) -> Self {
-        assert!(bytes.len() <= INLINE_BYTES_MAX, "{} bytes are too many for an inline payload", bytes.len());
-        Self::Inline(Arc::from(bytes))
-    }
-
-    /// Whether its inline bytes are within the bound. Must be checked for a peer's payload.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.inline_len() <= INLINE_BYTES_MAX as u64
-    }
-
-    /// Number of inline bytes; 0 for a blob.
-    #[must_use]
-    pub fn inline_len(&self) -> u64 {
-        match self {
-            Self::Inline(bytes) => bytes.len() as u64,
-            Self::Blob { .. } => 0,
-        }
-    }
-
-    /// Number of bytes.
-    #[must_use]
-    pub fn bytes_len(&self) -> u64 {
-        match self {
-            Self::Inline(bytes) => bytes.len() as u64,
-            Self::Blob { bytes, .. } => *bytes,
-        }
-    }
-
-    /// The id of the bytes.
-    #[must_use]
-    pub fn id(&self) -> BlobId {
-        match self {
-            Self::Inline(bytes) => BlobId::of(bytes),
-            Self::Blob { id, .. } => *id,
-        }
-    }
-
-    /// The blob to fetch, if the bytes are not inline.
-    #[must_use]
-    pub fn blob(&self) -> Option<BlobId> {
-        match self {
-            Self::Inline(_) => None,
-            Self::Blob { id, .. } => Some(*id),
-        }
-    }
-}
-
-impl Default for Payload {
-    fn default() -> Self {
-        Self::empty()
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inline(bytes) => write!(f, "{} bytes", bytes.len()),
-            Self::Blob { id, bytes } => write!(f, "{id:?} ({bytes} bytes)"),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use weft_core::{BlobId, Entry, Limits, Outcome, Payload, Profile, Program};
+use weft_core::{BlobId, Entry, Outcome, Payload, Program};
 use weft_exec::{Given, Sandbox, Stop};
 
 /// The function of the module.
@@ -66,14 +66,8 @@ impl Plan {
 /// One tile without a mesh.
 pub(super) fn direct(sandbox: &Sandbox, module: &'static [u8], input: &[u8]) -> Result<Vec<u8>, String> {
     let program = Program {
-        module: BlobId::of(module),
-        module_bytes: module.len() as u64,
         entry: Entry::Function(FUNCTION.to_owned()),
-        args: Vec::new(),
-        env: Vec::new(),
-        files: Payload::empty(),
-        profile: Profile::Pure,
-        limits: Limits::DEFAULT,
+        ..Program::command(BlobId::of(module), module.len() as u64)
     };
     let prepared =
         sandbox.prepare(&program, || Ok(Bytes::from_static(module))).map_err(|error| error.to_string())?;

@@ -53,6 +53,14 @@ fn take(table: &JobTable, portion: Portion) -> Option<Taken> {
     }
 }
 
+/// What a submission that waits for its acceptance learns.
+fn accepted(table: &JobTable) -> Option<Result<(), NotAccepted>> {
+    match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
+        Poll::Ready(known) => Some(known),
+        Poll::Pending => None,
+    }
+}
+
 fn indexes(taken: Taken) -> Vec<u32> {
     match taken {
         Taken::Results(results) => results.iter().map(|end| end.index).collect(),
@@ -296,16 +304,7 @@ fn what_a_task_prints_comes_before_its_result_and_has_a_bound() {
 
 #[test]
 fn a_receipt_names_the_task_of_its_input() {
-    let program = Arc::new(weft_core::Program {
-        module: BlobId([1; 32]),
-        module_bytes: 1,
-        entry: weft_core::Entry::Command,
-        args: Vec::new(),
-        env: Vec::new(),
-        files: Payload::empty(),
-        profile: weft_core::Profile::Pure,
-        limits: weft_core::Limits::DEFAULT,
-    });
+    let program = Arc::new(weft_core::Program::command(BlobId([1; 32]), 1));
     let table = JobTable::new();
     table.create(JOB, JobMeta { signed: Some(program.clone()), ..meta(false) }).unwrap();
     let inputs = [b"a", b"b"].map(|input| Payload::inline(input));
@@ -352,27 +351,23 @@ fn a_kept_job_is_found_by_its_name_and_forgotten_once_it_has_ended() {
 fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
     let table = JobTable::new();
     table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
-    let accepted = || match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
-        Poll::Ready(known) => Some(known),
-        Poll::Pending => None,
-    };
     table.submitted(JOB, &[Payload::empty()]);
-    assert_eq!(accepted(), None);
+    assert_eq!(accepted(&table), None);
     table.record(Event::Accepted { job: JOB, tasks: 1 });
-    assert_eq!(accepted(), Some(Ok(())));
+    assert_eq!(accepted(&table), Some(Ok(())));
     table.submitted(JOB, &[Payload::empty(), Payload::empty()]);
     table.record(Event::Accepted { job: JOB, tasks: 2 });
-    assert_eq!(accepted(), None);
+    assert_eq!(accepted(&table), None);
     table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::DiskLow });
-    assert_eq!(accepted(), Some(Ok(())));
+    assert_eq!(accepted(&table), Some(Ok(())));
     assert!(table.summary(JOB).unwrap().refused_more.is_some());
     // It gives up while tasks are on their way: nothing will be said of them that they wait for.
     table.submitted(JOB, &[Payload::empty()]);
-    assert_eq!(accepted(), None);
+    assert_eq!(accepted(&table), None);
     table.record(Event::JobEnded { job: JOB });
-    assert_eq!(accepted(), Some(Err(NotAccepted::Over)));
+    assert_eq!(accepted(&table), Some(Err(NotAccepted::Over)));
     table.record(Event::ExtensionRefused { job: JOB, tasks: 1, reason: Refusal::JobOver });
-    assert_eq!(accepted(), Some(Ok(())));
+    assert_eq!(accepted(&table), Some(Ok(())));
     let refused = table.summary(JOB).unwrap().refused_more.unwrap();
     assert!(refused.starts_with("2 tasks were not taken"), "{refused}");
 }
@@ -381,15 +376,11 @@ fn a_job_on_disk_is_accepted_once_all_of_its_tasks_are_there() {
 fn a_job_on_disk_that_was_closed_later_is_accepted_once_the_disk_knows_that() {
     let table = JobTable::new();
     table.create(JOB, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
-    let accepted = || match table.poll_accepted(&Context::from_waker(Waker::noop()), JOB) {
-        Poll::Ready(known) => Some(known),
-        Poll::Pending => None,
-    };
     table.submitted(JOB, &[Payload::empty()]);
     table.record(Event::Accepted { job: JOB, tasks: 1 });
-    assert_eq!(accepted(), Some(Ok(())));
+    assert_eq!(accepted(&table), Some(Ok(())));
     table.close(JOB);
-    assert_eq!(accepted(), None, "the next life would take it for half a job");
+    assert_eq!(accepted(&table), None, "the next life would take it for half a job");
     table.record(Event::Confirmed { job: JOB });
-    assert_eq!(accepted(), Some(Ok(())));
+    assert_eq!(accepted(&table), Some(Ok(())));
 }

@@ -13,7 +13,6 @@ use weft_core::{BlobId, Input, JobId, PeerId};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, State};
 
 use super::orders::Order;
-use super::shelf::count_ends;
 use super::{JournalState, Kept};
 use crate::jobs::{JobState, JobSummary};
 
@@ -238,7 +237,8 @@ impl Worker {
             tracing::warn!("a record of job {job} is not kept: it was forgotten");
             return self.kept.news.pair(self.last, ticket);
         };
-        let (kind, ends, bytes) = (kind_of(record), count_ends(record), record.encode());
+        let (kind, bytes) = (kind_of(record), record.encode());
+        let ends = u32::try_from(record.ends().count()).unwrap_or(u32::MAX);
         let mut entries = vec![Entry::Append { job, seq, kind, ends, bytes }];
         entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
         let is_kept = self.append_for(ticket, entries);

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use weft_core::durable::{LogRecord, RestTask};
-use weft_core::{JobId, Payload};
+use weft_core::JobId;
+use weft_core::durable::{Ends, LogRecord, RestTask};
 use weft_journal::Listing;
 
 /// Bytes of records that wait; from there on the loop takes in nothing more.
@@ -66,31 +66,14 @@ impl Order {
 
 /// About what a record takes in memory.
 fn cost_of(record: &LogRecord) -> usize {
-    let of_inputs = |inputs: &[Payload]| {
-        inputs
-            .iter()
-            .map(|input| PART_BYTES + usize::try_from(input.inline_len()).unwrap_or(usize::MAX))
-            .sum()
+    let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let inputs: usize = record.inputs().iter().map(|input| PART_BYTES + bytes(input.inline_len())).sum();
+    let ends = match record.ends() {
+        Ends::None => 0,
+        Ends::Outcomes(all) => all.iter().map(|kept| ORDER_BYTES + bytes(kept.report.carried_len())).sum(),
+        Ends::Rest(rest) => rest.tasks.len() * size_of::<RestTask>(),
     };
-    match record {
-        LogRecord::Accepted(accepted) => of_inputs(&accepted.spec.inputs),
-        LogRecord::Extended { inputs } => of_inputs(inputs),
-        LogRecord::Outcomes(all) => {
-            let carried =
-                all.iter().map(|kept| usize::try_from(kept.report.carried_len()).unwrap_or(usize::MAX));
-            carried.map(|bytes| bytes + ORDER_BYTES).sum()
-        }
-        LogRecord::Rest(rest) => rest.tasks.len() * size_of::<RestTask>(),
-        LogRecord::Closed
-        | LogRecord::ParentEnded(_)
-        | LogRecord::Cancelled
-        | LogRecord::GivenUp { .. }
-        | LogRecord::Restarted { .. }
-        | LogRecord::Ended
-        | LogRecord::Retried { .. }
-        | LogRecord::Led { .. }
-        | LogRecord::Replaced { .. } => 0,
-    }
+    inputs + ends
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +141,8 @@ impl Orders {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use weft_core::Payload;
 
     use super::*;
 

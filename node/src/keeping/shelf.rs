@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Deref};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use weft_core::durable::{Fold, Kept, LogRecord, Restored};
-use weft_core::{BlobId, JobId, Program, Report};
+use weft_core::{BlobId, JobId, Program};
 use weft_journal::{Error, Kind, Reader, Record};
 
 use super::tally::Tally;
@@ -83,10 +83,10 @@ impl Shelf {
         let mut page =
             Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
         self.walk_from_end(job, cursor, |seq, upto, record| {
-            let ends = ends_of(record);
-            let first = upto.saturating_sub(ends.len() as u64);
+            let ends = record.ends();
+            let first = upto.saturating_sub(ends.count() as u64);
             let skipped = usize::try_from(page.part.next.saturating_sub(first)).unwrap_or(usize::MAX);
-            for kept in ends.into_iter().skip(skipped) {
+            for kept in ends.kept().skip(skipped) {
                 let is_retried = seq < retried && kept.report.outcome != weft_core::Outcome::Done;
                 page.add(kept, is_retried);
                 if page.is_full() {
@@ -181,23 +181,7 @@ impl Shelf {
         let mut names = known.unwrap_or(Names { job, upto: 0, of: Vec::new() });
         self.walk(job, names.upto, |seq, record| {
             names.upto = seq;
-            match record {
-                LogRecord::Accepted(accepted) => {
-                    names.of.extend(accepted.spec.inputs.iter().map(InputName::of));
-                }
-                LogRecord::Extended { inputs } => names.of.extend(inputs.iter().map(InputName::of)),
-                LogRecord::Closed
-                | LogRecord::Outcomes(_)
-                | LogRecord::Rest(_)
-                | LogRecord::ParentEnded(_)
-                | LogRecord::Cancelled
-                | LogRecord::GivenUp { .. }
-                | LogRecord::Restarted { .. }
-                | LogRecord::Ended
-                | LogRecord::Retried { .. }
-                | LogRecord::Led { .. }
-                | LogRecord::Replaced { .. } => {}
-            }
+            names.of.extend(record.inputs().iter().map(InputName::of));
             ControlFlow::Continue(())
         })?;
         let name = |index| usize::try_from(index).ok().and_then(|index| names.of.get(index).copied());
@@ -266,56 +250,6 @@ fn follow(
             }
         }
         records = reader.records(job, after, RECORDS, BYTES);
-    }
-}
-
-/// How many ends of tasks a record tells.
-pub(super) fn count_ends(record: &LogRecord) -> u32 {
-    let count = match record {
-        LogRecord::Outcomes(all) => all.len(),
-        LogRecord::Rest(rest) => rest.tasks.len(),
-        LogRecord::Accepted(_)
-        | LogRecord::Extended { .. }
-        | LogRecord::Closed
-        | LogRecord::ParentEnded(_)
-        | LogRecord::Cancelled
-        | LogRecord::GivenUp { .. }
-        | LogRecord::Restarted { .. }
-        | LogRecord::Ended
-        | LogRecord::Retried { .. }
-        | LogRecord::Led { .. }
-        | LogRecord::Replaced { .. } => 0,
-    };
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// The ends of tasks that a record tells.
-fn ends_of(record: LogRecord) -> Vec<Kept> {
-    match record {
-        LogRecord::Outcomes(all) => all,
-        LogRecord::Rest(rest) => {
-            let end = |task: &weft_core::durable::RestTask| Kept {
-                index: task.index,
-                report: Report::bare(rest.outcome.clone()),
-                worker: None,
-                attempts: task.attempts,
-                memo: None,
-                proof: None,
-                verified: None,
-            };
-            rest.tasks.iter().map(end).collect()
-        }
-        LogRecord::Accepted(_)
-        | LogRecord::Extended { .. }
-        | LogRecord::Closed
-        | LogRecord::ParentEnded(_)
-        | LogRecord::Cancelled
-        | LogRecord::GivenUp { .. }
-        | LogRecord::Restarted { .. }
-        | LogRecord::Ended
-        | LogRecord::Retried { .. }
-        | LogRecord::Led { .. }
-        | LogRecord::Replaced { .. } => Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
 
 use weft_core::Outcome;
-use weft_core::durable::LogRecord;
+use weft_core::durable::{Ends, LogRecord};
 
 use crate::jobs::Counts;
 
@@ -21,25 +21,15 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn apply(&mut self, seq: u32, record: &LogRecord) {
-        match record {
-            LogRecord::Accepted(accepted) => self.add(accepted.spec.inputs.len()),
-            LogRecord::Extended { inputs } => self.add(inputs.len()),
-            LogRecord::Outcomes(all) => {
-                all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome));
-            }
-            LogRecord::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
-            LogRecord::Retried { .. } => {
-                self.retried = Some(seq);
-                self.retry();
-            }
-            LogRecord::Closed
-            | LogRecord::ParentEnded(_)
-            | LogRecord::Cancelled
-            | LogRecord::GivenUp { .. }
-            | LogRecord::Restarted { .. }
-            | LogRecord::Ended
-            | LogRecord::Led { .. }
-            | LogRecord::Replaced { .. } => {}
+        self.add(record.inputs().len());
+        match record.ends() {
+            Ends::None => {}
+            Ends::Outcomes(all) => all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome)),
+            Ends::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
+        }
+        if matches!(record, LogRecord::Retried { .. }) {
+            self.retried = Some(seq);
+            self.retry();
         }
     }
 

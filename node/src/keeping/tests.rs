@@ -6,9 +6,7 @@ use std::time::Duration;
 use weft_blobs::Quota;
 use weft_core::durable::{Accepted, Kept as KeptEnd, LogRecord};
 use weft_core::input::Submission;
-use weft_core::{
-    BlobId, Entry, Failure, Input, Level, Limits, Outcome, Payload, PeerId, Profile, Program, Report, Time,
-};
+use weft_core::{BlobId, Failure, Input, Level, Outcome, Payload, PeerId, Program, Report, Time};
 
 use weft_journal::Listing;
 
@@ -68,16 +66,7 @@ impl Disk {
 }
 
 fn program(module: BlobId) -> Arc<Program> {
-    Arc::new(Program {
-        module,
-        module_bytes: 1,
-        entry: Entry::Command,
-        args: Vec::new(),
-        env: Vec::new(),
-        files: Payload::empty(),
-        profile: Profile::Pure,
-        limits: Limits::DEFAULT,
-    })
+    Arc::new(Program::command(module, 1))
 }
 
 fn accepted(module: BlobId, tasks: u32) -> LogRecord {

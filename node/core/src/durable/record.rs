@@ -138,7 +138,7 @@ pub struct Rest {
     pub tasks: Vec<RestTask>,
 }
 
-/// One of them.
+/// A task of a [`Rest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct RestTask {
     /// The task's place in the job.
@@ -175,11 +175,23 @@ impl LogRecord {
     /// The blobs that it names, some perhaps more than once: module, files and inputs, or outputs. A driver keeps them for as
     /// long as the log.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
-        let (spec, inputs, outcomes): (Option<&Submission>, &[Payload], &[Kept]) = match self {
-            Self::Accepted(accepted) => (Some(&accepted.spec), &accepted.spec.inputs, &[]),
-            Self::Extended { inputs } => (None, inputs, &[]),
-            Self::Outcomes(all) => (None, &[], all),
+        let accepted = if let Self::Accepted(accepted) = self { Some(accepted) } else { None };
+        let program = accepted.map(|accepted| &accepted.spec.program);
+        let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
+        let inputs = self.inputs().iter().map(Payload::blob);
+        let outcomes = if let Ends::Outcomes(all) = self.ends() { all } else { &[] };
+        let outputs = outcomes.iter().flat_map(|kept| kept.report.blobs());
+        program.chain(inputs).flatten().chain(outputs)
+    }
+
+    /// The inputs that it adds to its job, in order.
+    #[must_use]
+    pub fn inputs(&self) -> &[Payload] {
+        match self {
+            Self::Accepted(accepted) => &accepted.spec.inputs,
+            Self::Extended { inputs } => inputs,
             Self::Closed
+            | Self::Outcomes(_)
             | Self::Rest(_)
             | Self::ParentEnded(_)
             | Self::Cancelled
@@ -188,13 +200,76 @@ impl LogRecord {
             | Self::Ended
             | Self::Retried { .. }
             | Self::Led { .. }
-            | Self::Replaced { .. } => (None, &[], &[]),
+            | Self::Replaced { .. } => &[],
+        }
+    }
+
+    /// The ends of tasks that it tells.
+    #[must_use]
+    pub fn ends(&self) -> Ends<'_> {
+        match self {
+            Self::Outcomes(all) => Ends::Outcomes(all),
+            Self::Rest(rest) => Ends::Rest(rest),
+            Self::Accepted(_)
+            | Self::Extended { .. }
+            | Self::Closed
+            | Self::ParentEnded(_)
+            | Self::Cancelled
+            | Self::GivenUp { .. }
+            | Self::Restarted { .. }
+            | Self::Ended
+            | Self::Retried { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. } => Ends::None,
+        }
+    }
+}
+
+/// The ends of tasks that one record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends<'a> {
+    /// It tells none.
+    None,
+    /// Tasks with outcomes of their own.
+    Outcomes(&'a [Kept]),
+    /// Tasks that ended alike.
+    Rest(&'a Rest),
+}
+
+impl<'a> Ends<'a> {
+    /// How many.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Outcomes(all) => all.len(),
+            Self::Rest(rest) => rest.tasks.len(),
+        }
+    }
+
+    /// Each end with all that is told of it, in the record's order.
+    pub fn kept(self) -> impl Iterator<Item = Kept> + 'a {
+        let (outcomes, rest) = match self {
+            Self::None => (None, None),
+            Self::Outcomes(all) => (Some(all), None),
+            Self::Rest(rest) => (None, Some(rest)),
         };
-        let program = spec.map(|spec| &spec.program);
-        let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
-        let inputs = inputs.iter().map(Payload::blob);
-        let outputs = outcomes.iter().flat_map(|kept| kept.report.blobs());
-        program.chain(inputs).flatten().chain(outputs)
+        let outcomes = outcomes.into_iter().flatten().cloned();
+        outcomes.chain(rest.into_iter().flat_map(Rest::kept))
+    }
+}
+
+impl Rest {
+    fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
+        self.tasks.iter().map(|task| Kept {
+            index: task.index,
+            report: Report::bare(self.outcome.clone()),
+            worker: None,
+            attempts: task.attempts,
+            memo: None,
+            proof: None,
+            verified: None,
+        })
     }
 }
 
@@ -210,5 +285,49 @@ impl Kept {
         let proof = self.proof.as_ref().map_or(0, |_| KEPT_BYTES);
         let nodes = self.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
         carried.saturating_add(KEPT_BYTES + proof + nodes.saturating_mul(32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Failure;
+
+    fn failed(index: u32) -> Kept {
+        let outcome = Outcome::Failed(Failure::Error("no".into()));
+        let report = Report { output: Payload::inline(&[9]), ..Report::bare(outcome) };
+        let worker = Some(PeerId([7; 32]));
+        Kept { index, report, worker, attempts: 3, memo: None, proof: None, verified: None }
+    }
+
+    #[test]
+    fn outcomes_are_told_as_they_were_recorded() {
+        let record = LogRecord::Outcomes(alloc::vec![failed(4), failed(2)]);
+        assert_eq!(record.ends().count(), 2);
+        assert_eq!(record.ends().kept().collect::<Vec<_>>(), [failed(4), failed(2)]);
+    }
+
+    #[test]
+    fn tasks_that_ended_with_their_job_are_told_one_by_one() {
+        let tasks = [(1, 0), (6, 2)].map(|(index, attempts)| RestTask { index, attempts });
+        let record = LogRecord::Rest(Rest { outcome: Outcome::Cancelled, tasks: tasks.to_vec() });
+        let cancelled = |index, attempts| Kept {
+            report: Report::bare(Outcome::Cancelled),
+            worker: None,
+            attempts,
+            ..failed(index)
+        };
+        assert_eq!(record.ends().count(), 2);
+        assert_eq!(record.ends().kept().collect::<Vec<_>>(), [cancelled(1, 0), cancelled(6, 2)]);
+    }
+
+    #[test]
+    fn other_records_tell_no_end_and_only_extensions_add_inputs() {
+        let inputs = alloc::vec![Payload::inline(&[1]), Payload::inline(&[2])];
+        let extended = LogRecord::Extended { inputs: inputs.clone() };
+        assert_eq!((extended.ends().count(), extended.inputs()), (0, inputs.as_slice()));
+        for record in [LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended] {
+            assert_eq!((record.ends(), record.inputs()), (Ends::None, [].as_slice()));
+        }
     }
 }

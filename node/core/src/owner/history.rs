@@ -1,10 +1,10 @@
 //! Jobs that have ended: their figures alone, a bounded number of them. They are kept apart from those that have not,
 //! so that a node to which one short job after another is submitted walks past none of them. Plain bookkeeping.
 //!
-//! A ring in which the newest takes the place of the oldest, and chains by name through it: to add one and to look for
-//! one costs the same however many there are, which a tree of a thousand names in no order does not.
+//! A queue of them in the order in which they ended, and a map from a job's name to its place in it. The map's entries are
+//! two numbers, so that adding a job moves little memory.
 
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::durable::Level;
 use crate::id::JobId;
@@ -12,20 +12,16 @@ use crate::snapshot::JobView;
 
 /// Ended jobs whose figures are kept; beyond it the oldest is forgotten.
 const ENDED_MAX: usize = 1000;
-/// Bits of the number of chains: about as many as there are jobs.
-const CHAIN_BITS: u32 = 10;
-/// Behind the last of a chain.
-const NOTHING: u16 = u16::MAX;
 
 /// Ended jobs.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// In the order in which they ended, from `next` on and round.
-    ring: Vec<Ended>,
-    /// The place for the next one.
-    next: usize,
-    /// The newest of each chain; empty before the first.
-    chains: Vec<u16>,
+    /// The oldest first; with those that are forgotten, until they are the oldest.
+    queue: VecDeque<Ended>,
+    /// Where each that is not forgotten is, counted from the first job that ever ended.
+    places: BTreeMap<JobId, usize>,
+    /// Jobs that have left the queue: the place of its first.
+    dropped: usize,
 }
 
 #[derive(Debug)]
@@ -33,43 +29,26 @@ struct Ended {
     /// Its place in the order of submissions.
     number: u64,
     succeeded: bool,
-    /// It is here again, or its user wants it forgotten.
-    gone: bool,
     view: JobView,
-    /// The next older one of its chain.
-    older: u16,
 }
 
 impl History {
     /// A job has ended, and will not be heard of again.
     pub(super) fn add(&mut self, number: u64, succeeded: bool, view: JobView) {
-        if self.chains.is_empty() {
-            self.chains = alloc::vec![NOTHING; 1 << CHAIN_BITS];
+        if self.queue.len() >= ENDED_MAX {
+            self.drop_oldest();
         }
-        self.drop_oldest();
-        let Ok(place) = u16::try_from(self.next) else { return };
-        let Some(newest) = self.chains.get_mut(chain_of(view.job)) else { return };
-        let ended = Ended { number, succeeded, gone: false, view, older: core::mem::replace(newest, place) };
-        match self.ring.get_mut(self.next) {
-            Some(oldest) => *oldest = ended,
-            None => self.ring.push(ended),
-        }
-        self.next = (self.next + 1) % ENDED_MAX;
+        self.places.insert(view.job, self.dropped + self.queue.len());
+        self.queue.push_back(Ended { number, succeeded, view });
     }
 
-    /// Unchains what has the place for the next one: the oldest of all is the last of its chain.
     fn drop_oldest(&mut self) {
-        let Some(oldest) = self.ring.get(self.next) else { return };
-        let Some(newest) = self.chains.get_mut(chain_of(oldest.view.job)) else { return };
-        let mut place = usize::from(*newest);
-        if place == self.next {
-            *newest = NOTHING;
-        }
-        while let Some(ended) = self.ring.get_mut(place).filter(|_| place != self.next) {
-            place = usize::from(ended.older);
-            if place == self.next {
-                ended.older = NOTHING;
+        if let Some(Ended { view, .. }) = self.queue.pop_front() {
+            // A job of this name may have ended again since.
+            if self.places.get(&view.job) == Some(&self.dropped) {
+                self.places.remove(&view.job);
             }
+            self.dropped += 1;
         }
     }
 
@@ -93,33 +72,24 @@ impl History {
         self.find(job).is_some_and(|ended| ended.succeeded)
     }
 
-    /// A job is not spoken of any more; its place is kept until it is the oldest.
+    /// A job is here again, or its user wants it forgotten.
     pub(super) fn forget(&mut self, job: JobId) {
-        for ended in self.ring.iter_mut().filter(|ended| ended.view.job == job) {
-            ended.gone = true;
-        }
+        self.places.remove(&job);
     }
 
     fn find(&self, job: JobId) -> Option<&Ended> {
-        let mut place = *self.chains.get(chain_of(job))?;
-        loop {
-            let ended = self.ring.get(usize::from(place))?;
-            if ended.view.job == job && !ended.gone {
-                return Some(ended);
-            }
-            place = ended.older;
-        }
+        self.places.get(&job).and_then(|place| self.at(*place))
     }
 
-    /// All of them in no order, each with its place in the order of submissions.
+    fn at(&self, place: usize) -> Option<&Ended> {
+        self.queue.get(place.checked_sub(self.dropped)?)
+    }
+
+    /// All that are not forgotten, in no order, each with its place in the order of submissions.
     pub(super) fn views(&self) -> impl Iterator<Item = (u64, JobView)> + '_ {
-        self.ring.iter().filter(|ended| !ended.gone).map(|ended| (ended.number, ended.view.clone()))
+        let all = self.places.values().filter_map(|place| self.at(*place));
+        all.map(|ended| (ended.number, ended.view.clone()))
     }
-}
-
-/// Names are random or count up; the upper bits of a product with an odd constant spread either (Knuth 6.4).
-fn chain_of(job: JobId) -> usize {
-    usize::try_from(job.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - CHAIN_BITS)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -127,7 +97,6 @@ mod tests {
     use super::*;
     use crate::message::Class;
     use crate::snapshot::Regime;
-    use alloc::collections::VecDeque;
 
     fn view(job: u64, tasks: u32) -> JobView {
         JobView {
@@ -155,11 +124,11 @@ mod tests {
     /// Whatever the names are, it is a queue of which the oldest is forgotten.
     #[test]
     fn the_oldest_is_forgotten_and_the_others_stay() {
-        // Counting up, at random, and all in one chain: multiples of the constant's inverse.
+        // Counting up, counting down, and at random.
         let names: [fn(u64) -> u64; 3] = [
             |number| number,
+            |number| u64::MAX - number,
             |number| number.wrapping_mul(number) ^ (number << 40),
-            |number| number.wrapping_mul(0xF1DE_83E1_9937_733D),
         ];
         for name in names {
             let (mut history, mut model): (History, VecDeque<(u64, u32)>) = Default::default();
@@ -184,5 +153,29 @@ mod tests {
             assert_eq!((history.views().count(), model.len()), (ENDED_MAX, ENDED_MAX));
             assert!(model.iter().all(|(kept, tasks)| history.tasks_of(JobId(*kept)) == Some(*tasks)));
         }
+    }
+    #[test]
+    fn a_job_that_ends_again_is_told_as_it_ended_last_until_that_is_the_oldest() {
+        let mut history = History::default();
+        history.add(0, false, view(7, 3));
+        history.add(1, true, view(7, 4));
+        assert_eq!((history.tasks_of(JobId(7)), history.has_succeeded(JobId(7))), (Some(4), true));
+        assert_eq!(history.views().count(), 1);
+        (2..=ENDED_MAX as u64).for_each(|number| history.add(number, true, view(1000 + number, 1)));
+        assert_eq!(history.tasks_of(JobId(7)), Some(4), "its first end has left, not its second");
+        history.add(5000, true, view(5000, 1));
+        assert_eq!(history.tasks_of(JobId(7)), None);
+    }
+
+    #[test]
+    fn a_job_that_is_forgotten_is_gone_at_once_and_may_end_again() {
+        let mut history = History::default();
+        history.add(0, true, view(7, 3));
+        history.add(1, true, view(8, 2));
+        history.forget(JobId(7));
+        assert_eq!((history.tasks_of(JobId(7)), history.tasks_of(JobId(8))), (None, Some(2)));
+        assert_eq!(history.views().map(|(number, _)| number).collect::<alloc::vec::Vec<_>>(), [1]);
+        history.add(2, true, view(7, 5));
+        assert_eq!(history.tasks_of(JobId(7)), Some(5));
     }
 }

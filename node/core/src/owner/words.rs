@@ -5,10 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
-use crate::durable::{Kept, LogRecord, Rest, RestTask};
+use crate::durable::{Ends, Kept, LogRecord, Rest};
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::task::Report;
 
 /// One of them.
 #[derive(Debug)]
@@ -22,21 +21,11 @@ pub(super) enum Word {
 impl Word {
     /// What is told of a record once it is on the disk.
     pub(super) fn of(job: JobId, record: &LogRecord) -> Option<Self> {
-        match record {
-            LogRecord::Outcomes(all) => Some(Self::Outcomes { job, all: all.clone() }),
-            LogRecord::Rest(rest) => Some(Self::Rest { job, rest: rest.clone() }),
-            LogRecord::Closed | LogRecord::Retried { .. } => {
-                Some(Self::Event(Box::new(Event::Confirmed { job })))
-            }
-            LogRecord::Accepted(_)
-            | LogRecord::Extended { .. }
-            | LogRecord::ParentEnded(_)
-            | LogRecord::Cancelled
-            | LogRecord::GivenUp { .. }
-            | LogRecord::Restarted { .. }
-            | LogRecord::Ended
-            | LogRecord::Led { .. }
-            | LogRecord::Replaced { .. } => None,
+        match record.ends() {
+            Ends::None => matches!(record, LogRecord::Closed | LogRecord::Retried { .. })
+                .then(|| Self::Event(Box::new(Event::Confirmed { job }))),
+            Ends::Outcomes(all) => Some(Self::Outcomes { job, all: all.to_vec() }),
+            Ends::Rest(rest) => Some(Self::Rest { job, rest: rest.clone() }),
         }
     }
 
@@ -44,7 +33,9 @@ impl Word {
     pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Vec<(PeerId, LeaseId)> {
         match self {
             Self::Outcomes { job, all } => all.into_iter().for_each(|kept| ctx.notify(told(job, kept))),
-            Self::Rest { job, rest } => tell_rest(ctx, job, &rest),
+            Self::Rest { job, rest } => {
+                Ends::Rest(&rest).kept().for_each(|kept| ctx.notify(told(job, kept)));
+            }
             Self::Event(event) => ctx.notify(*event),
             Self::Acks(acks) => return acks,
         }
@@ -56,12 +47,4 @@ impl Word {
 fn told(job: JobId, kept: Kept) -> Event {
     let Kept { index, report, worker, attempts, memo, proof, verified } = kept;
     Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified }
-}
-
-fn tell_rest(ctx: &mut Ctx<'_>, job: JobId, rest: &Rest) {
-    for RestTask { index, attempts } in rest.tasks.iter().copied() {
-        let report = Report::bare(rest.outcome.clone());
-        let (worker, memo, proof, verified) = (None, None, None, None);
-        ctx.notify(Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified });
-    }
 }

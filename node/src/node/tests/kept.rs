@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Entry, JobId, Limits, Payload, Profile, Program};
+use weft_core::{BlobId, JobId, Payload, Program};
 
 use super::*;
 use crate::jobs::{JobMeta, JobState, now_ms};
@@ -65,16 +65,7 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
 /// Hands in a job of one task, which ends as invalid once it was begun: its module is none.
 async fn submit(handle: &NodeHandle, level: Level, closed: bool) {
     let module = handle.store().put(b"no module").unwrap();
-    let program = Program {
-        module,
-        module_bytes: 9,
-        entry: Entry::Command,
-        args: Vec::new(),
-        env: Vec::new(),
-        files: Payload::empty(),
-        profile: Profile::Pure,
-        limits: Limits::DEFAULT,
-    };
+    let program = Program::command(module, 9);
     let inputs = vec![Payload::empty()];
     handle.jobs().create(JOB, meta(module, level)).unwrap();
     handle.jobs().submitted(JOB, &inputs);
