@@ -121,7 +121,8 @@ impl Node {
         let (kept, keeper) = kept::Keeping::open(&settings, me, &store, &jobs)?;
         // What its jobs rest on is pinned now.
         store.shrink()?;
-        let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
+        let (mut net, events) = start_net(&settings, boot, &store, &store_fault).await?;
+        let (asker, asked) = (net.asker(), net.asked());
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
         let mut ports = Ports::new(
@@ -138,8 +139,9 @@ impl Node {
         let info = info_of(&settings, me, store_fault);
         let handle =
             NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
+        let handle = handle.with_asker(asker);
         ports.keep_with(keeper);
-        let (api, published) = start_api(&settings, handle.clone()).await?;
+        let (api, published) = start_api(&settings, handle.clone(), asked).await?;
         let node = NodeConfig {
             name: settings.name,
             slots: settings.slots,

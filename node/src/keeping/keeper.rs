@@ -45,6 +45,11 @@ impl Keeper {
         Ok(Self { me, kept, journal: Some(journal), thread: Some(thread) })
     }
 
+    /// This node.
+    pub(crate) fn me(&self) -> PeerId {
+        self.me
+    }
+
     /// For those who only ask.
     pub(crate) fn kept(&self) -> &Kept {
         &self.kept

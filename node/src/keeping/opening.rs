@@ -144,7 +144,7 @@ impl Opened {
             self.troubles.extend(missing(store, job, &blobs));
         }
         let line = lines.get(&job);
-        let shown = RestoredJob { read_ms, ..shown::of(&restored, &tally, line) };
+        let shown = RestoredJob { read_ms, ..shown::of(self.keeper.me(), &restored, &tally, line) };
         if line.is_none_or(|line| line.ended_ms != shown.ended_ms) {
             self.unlisted.push(job);
         }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use weft_core::{Input, JobId};
+use weft_core::{Input, JobId, PeerId};
 
 use super::news::{News, Word};
 use super::shelf::{Shelf, Unreadable};
@@ -115,11 +115,12 @@ pub(super) struct Readings {
 
 impl Readings {
     /// Starts the threads.
-    pub(super) fn start(shelf: &Arc<Shelf>, news: &News) -> std::io::Result<Self> {
+    pub(super) fn start(me: PeerId, shelf: &Arc<Shelf>, news: &News) -> std::io::Result<Self> {
         let mut readings =
             Self { news: news.clone(), pages: Arc::default(), whole: Arc::default(), threads: Vec::new() };
         for (name, queue) in [("weft-log-pages", &readings.pages), ("weft-log-whole", &readings.whole)] {
-            let thread = Thread { queue: Arc::clone(queue), shelf: Arc::clone(shelf), news: news.clone() };
+            let (queue, shelf) = (Arc::clone(queue), Arc::clone(shelf));
+            let thread = Thread { me, queue, shelf, news: news.clone() };
             let started = std::thread::Builder::new().name(String::from(name)).spawn(move || thread.run())?;
             readings.threads.push(started);
         }
@@ -152,6 +153,7 @@ impl Drop for Readings {
 
 /// One of them.
 struct Thread {
+    me: PeerId,
     queue: Arc<Queue>,
     shelf: Arc<Shelf>,
     news: News,
@@ -183,7 +185,7 @@ impl Thread {
             Question::Whole { job } => {
                 let (restored, tally) = self.shelf.restored(job)?;
                 let line = self.shelf.line(job)?;
-                let shown = shown::of(&restored, &tally, line.as_ref());
+                let shown = shown::of(self.me, &restored, &tally, line.as_ref());
                 Ok(Word::Recalled { job, restored, shown: Box::new(shown) })
             }
         }

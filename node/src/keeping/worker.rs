@@ -50,7 +50,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
-        let readings = Readings::start(&kept.shelf, &kept.news)?;
+        let readings = Readings::start(parts.me, &kept.shelf, &kept.news)?;
         Ok(Self { journal, kept, parts, readings, last: 0 })
     }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use weft_core::input::Submission;
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, Level, Payload, Program};
+use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
 use crate::jobs::{JobMeta, JobState, NotAccepted, now_ms};
@@ -56,6 +56,8 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
         class: Class::Batch,
         detached: true,
         level,
+        owner: PeerId([1; 32]),
+        shared: false,
         title: Arc::default(),
         submitted_ms: now_ms(),
         streamed: false,
