@@ -1,5 +1,13 @@
 //! Jobs that another node leads: found, read and changed by id from any node of the mesh, with real processes on loopback.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic"
+)]
 
 mod support;
 
