@@ -68,9 +68,14 @@ pub enum Refusal {
         /// Nodes that can.
         found: u32,
     },
-    /// A kept job can't come after one that a restart would end.
+    /// A kept job can't come after one that survives less: a restart, or the loss of this node, would end it.
     ParentNotKept {
         /// The parent.
+        job: JobId,
+    },
+    /// A job at level `mesh` can't come after two that different nodes keep.
+    ParentsKeptApart {
+        /// The second of them.
         job: JobId,
     },
 }
@@ -129,7 +134,13 @@ impl fmt::Display for Refusal {
             ),
             Self::ParentNotKept { job } => write!(
                 f,
-                "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"
+                "it comes after job {job}, which survives less than it is to survive itself: submit that one at the same level, \
+                 too"
+            ),
+            Self::ParentsKeptApart { job } => write!(
+                f,
+                "it comes after job {job} and another one, which are kept by different nodes: have it come after one of them, \
+                 or submit it at level disk"
             ),
         }
     }

@@ -38,6 +38,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         self_fencing: _,
         peers,
         jobs,
+        kept: _,
         counters,
     } = snapshot;
     let NodeInfo {

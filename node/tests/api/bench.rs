@@ -234,6 +234,7 @@ fn snapshot() -> Snapshot {
         self_fencing: None,
         peers: Vec::new(),
         jobs: Vec::new(),
+        kept: Vec::new(),
         counters: Counters::default(),
     }
 }

@@ -254,5 +254,6 @@ fn call(job: JobId) -> Call {
         service_us: 500,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     }
 }

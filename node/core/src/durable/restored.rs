@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::record::{Kept, ParentEnd, Rest};
+use crate::custody::{Outline, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
@@ -17,6 +18,8 @@ pub struct Restored {
     pub(crate) at: Time,
     /// The epoch of its last life.
     pub(crate) epoch: u32,
+    /// Tasks of the submission.
+    pub(crate) submitted: u32,
     /// It may get more tasks.
     pub(crate) open: bool,
     pub(crate) cancelled: bool,
@@ -27,6 +30,8 @@ pub struct Restored {
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
     pub(crate) tasks: Vec<KeptTask>,
+    /// The log of a job at level mesh, in outline.
+    pub(crate) mesh: Option<Outline>,
 }
 
 /// One task of it.
@@ -154,6 +159,24 @@ impl Restored {
         self.given_up
     }
 
+    /// Whether all inputs of the submission are there. If not, no client was told that the job is accepted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.tasks.len() >= usize::try_from(self.submitted).unwrap_or(usize::MAX)
+    }
+
+    /// The nodes that keep a job at level mesh, by its last record.
+    #[must_use]
+    pub fn trio(&self) -> Option<Trio> {
+        self.mesh.as_ref().map(Outline::trio)
+    }
+
+    /// The epochs and the length of the log of a job at level mesh.
+    #[must_use]
+    pub fn outline(&self) -> Option<&Outline> {
+        self.mesh.as_ref()
+    }
+
     /// Forgets the inputs of its tasks, which nothing needs of a job that ended: it is tried again from its log.
     pub fn forget_inputs(&mut self) {
         self.tasks.iter_mut().for_each(|task| task.input = None);
@@ -161,7 +184,7 @@ impl Restored {
 
     /// Forgets its tasks: no engine is told of it.
     pub fn forget_tasks(&mut self) {
-        self.tasks = Vec::new();
+        (self.tasks, self.submitted) = (Vec::new(), 0);
     }
 
     /// How many of its tasks are where.
