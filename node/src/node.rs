@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use weft_core::input::Submission;
 use weft_core::log::Header;
-use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, Time};
+use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, Time};
 use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
@@ -151,7 +150,7 @@ impl Node {
             store_bytes: settings.store_bytes,
             labels: crate::cpu::with_own(settings.labels),
             class_min: settings.class_min,
-            disk: 0,
+            disk: kept.disk,
             boot,
             owners: settings.owners,
         };
@@ -318,8 +317,8 @@ impl Node {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);
                 }
-                if let Command::Submit(Submission { level: Level::Disk, .. }) = &command {
-                    self.look_at_room();
+                if self.is_about_kept(&command) {
+                    return self.hand_in(command);
                 }
                 self.apply(Input::Command(command));
             }
