@@ -14,9 +14,10 @@ const HEADING: &str = "How the job is kept";
 /// What a job survives, and what it is called.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct KeepArgs {
-    /// What the job survives: `memory`, the loss of workers; `disk`, also a restart of this node. One of level disk goes on
-    /// without this command: `weft attach` shows it again [default: memory; of `weft submit`: disk].
-    #[arg(long, help_heading = HEADING, value_name = "memory|disk")]
+    /// What the job survives: `memory`, the loss of workers; `disk`, also a restart of this node; `mesh`, also its loss for
+    /// ever, for three nodes keep it. One of level disk or mesh goes on without this command: `weft attach` shows it again
+    /// [default: memory; of `weft submit`: mesh where three nodes can keep it, else disk].
+    #[arg(long, help_heading = HEADING, value_name = "memory|disk|mesh")]
     pub(crate) level: Option<Level>,
     /// Call the job NAME, which other verbs take in the place of its id.
     #[arg(long, help_heading = HEADING, value_name = "NAME")]

@@ -175,8 +175,8 @@ fn what_can_not_be_kept_or_called_so_is_refused_in_one_line() {
     let node = RunningNode::start(&["--slots", "1"]);
     let echo = module("echo");
     let tried = |args: &[&str]| run(node.path(), &[&["submit", &echo, "--fn", "upper"], args].concat());
-    tried(&["--level", "mesh"]).refused(2, &["--level", "mesh", "not there yet"]);
-    tried(&["--level", "Disk"]).refused(2, &["--level", "memory or disk"]);
+    tried(&["--level", "mesh"]).refused(1, &["level mesh is kept by three nodes"]);
+    tried(&["--level", "Disk"]).refused(2, &["--level", "memory, disk or mesh"]);
     tried(&["--label", "team"]).refused(2, &["--label", "NAME=VALUE"]);
     tried(&["--label", "a=1", "--label", "a=2"]).refused(2, &["--label", "twice"]);
     tried(&["--name", ""]).refused(2, &["--name"]);
@@ -188,7 +188,7 @@ fn what_can_not_be_kept_or_called_so_is_refused_in_one_line() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     tried(&many).refused(1, &["33 labels", "at most 32"]);
     let said = run(node.path(), &["run", &echo, "--fn", "upper", "--level", "mesh"]);
-    assert!(said.code == 125 && said.err.contains("not there yet"), "{said:?}");
+    assert!(said.code == 125 && said.err.contains("kept by three nodes"), "{said:?}");
     for verb in ["wait", "results", "attach"] {
         run(node.path(), &[verb, "0123456789abcdef"]).refused(125, &["no job 0123456789abcdef"]);
         run(node.path(), &[verb, "no such name"]).refused(125, &["no job no such name"]);
