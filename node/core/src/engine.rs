@@ -102,6 +102,7 @@ impl Engine {
         owner.seal(&mut ctx);
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
+        memo::shelf::flush(&mut self.parts().0);
         self.announce_soon |= !time_alone || self.out.has_effects();
         self.announce();
         self.out.drain()
@@ -187,9 +188,10 @@ impl Engine {
             Input::Mesh { nodes } => members.on_mesh(nodes),
             Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
             Input::Persisted { upto } => owner.on_persisted(&mut ctx, upto),
-            Input::JournalFailed => owner.on_journal_failed(&mut ctx),
+            Input::JournalFailed => owner.on_journal_failed(&mut ctx, members),
             Input::DiskLow(low) => owner.on_disk_low(low),
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
+            Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
             Input::RestoreKept { .. }
             | Input::RestoreForgotten(_)
             | Input::LogRead { .. }

@@ -55,6 +55,8 @@ impl World {
             }
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
             Effect::Forget { ticket, job, remembered: _ } => self.persist(id, ticket, job, None),
+            // The hosts of the simulator remember nothing over their restarts.
+            Effect::Remember { .. } => {}
             Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
                 panic!("no job of a swarm is at level mesh yet")
             }

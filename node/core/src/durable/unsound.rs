@@ -73,6 +73,8 @@ pub enum Unsound {
     AfterEnd,
     /// It was tried again before it had ended.
     RetriedEarly,
+    /// It is listed as one that has ended, and has not.
+    NotEnded,
 }
 
 impl fmt::Display for Unsound {
@@ -105,6 +107,9 @@ impl fmt::Display for Unsound {
             Self::EpochBack { before, epoch } => write!(f, "epoch {epoch} follows epoch {before}"),
             Self::EndedEarly { open } => write!(f, "the job ended with {open} tasks that had not"),
             Self::AfterEnd => f.write_str("a record follows the job's end"),
+            Self::NotEnded => {
+                f.write_str("the job is listed as one that has ended, its records say that it has not")
+            }
             Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
         }
     }

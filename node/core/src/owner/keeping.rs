@@ -7,13 +7,14 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use super::job::Job;
 use super::words::Word;
 use crate::ctx::Ctx;
 use crate::durable::{
-    Accepted, Kept, LogRecord, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
+    Accepted, Kept, LogRecord, NotTaken, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
 };
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -165,6 +166,16 @@ impl Keeping {
             self.add_inputs(job, inputs);
             self.event(job, Event::Accepted { job, tasks: before.saturating_add(count(inputs)) });
         }
+    }
+
+    /// A job gets no more tasks. What was not taken of it is said for good.
+    pub(super) fn close(&mut self, job: &Job) {
+        let name = job.spec.job;
+        if let Some(reason) = job.refused.as_ref().filter(|_| job.refused_tasks > 0) {
+            let not_taken = NotTaken { tasks: job.refused_tasks, why: reason.to_string() };
+            self.record(name, LogRecord::NotTaken(not_taken));
+        }
+        self.record(name, LogRecord::Closed);
     }
 
     fn add_inputs(&mut self, job: JobId, inputs: &[Payload]) {

@@ -56,6 +56,10 @@ pub(crate) struct Mesh {
 /// A node's disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
+    /// Results that outlive their life.
+    pub(crate) remembered: Vec<Remembered>,
+    /// Results that were not to outlive it any more.
+    pub(crate) forgotten: usize,
     /// The records of this life as bytes, or none where a job is forgotten, with their tickets.
     pub(crate) written: Vec<(u64, JobId, Option<Vec<u8>>)>,
     /// The last ticket of this life that is on the disk.
@@ -83,6 +87,14 @@ impl Disk {
     }
 
     /// A job as its log says, which has all inputs of the submission.
+    /// Results that are kept, the last one last.
+    fn remember(&mut self, known: Vec<Remembered>, gone: &[TaskId]) {
+        let is_new = |task: &TaskId| known.iter().any(|new| new.task == *task);
+        self.remembered.retain(|old| !gone.contains(&old.task) && !is_new(&old.task));
+        self.remembered.extend(known);
+        self.forgotten += gone.len();
+    }
+
     pub(crate) fn fold(&self, job: JobId) -> Box<Restored> {
         self.try_fold(job).expect("the submission was whole")
     }
@@ -239,6 +251,7 @@ impl Mesh {
                 Effect::Notify(event) => self.events[node].push(event),
                 Effect::Persist { ticket, job, record } => self.write(node, ticket, (job, Some(record))),
                 Effect::Forget { ticket, job, remembered: _ } => self.write(node, ticket, (job, None)),
+                Effect::Remember { known, gone } => self.disks[node].remember(known, &gone),
                 Effect::Cut { .. }
                 | Effect::Promise { .. }
                 | Effect::ReadLog { .. }
@@ -295,6 +308,11 @@ impl Mesh {
         self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config(node, slots, boot), [7; 32]);
         let disk = &mut self.disks[node];
         (disk.written, disk.synced, disk.lives) = (Vec::new(), 0, disk.lives + 1);
+        let remembered = disk.remembered.clone();
+        if !remembered.is_empty() {
+            self.input(node, Input::Remembered(remembered));
+        }
+        let disk = &self.disks[node];
         for job in disk.logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
             // What was never told to be accepted is of no use.
             let restored = self.disks[node].try_fold(job);
@@ -493,6 +511,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
+        | Event::RetryRefused { .. }
         | Event::Confirmed { .. }
         | Event::Forgotten { .. }
         | Event::Leads { .. }

@@ -307,6 +307,7 @@ impl LeanMesh {
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
             | Effect::Recall { .. }
+            | Effect::Remember { .. }
             | Effect::Notify(
                 Told::Printed { .. }
                 | Told::JobEnded { .. }
@@ -321,6 +322,8 @@ impl LeanMesh {
                 | Told::Follows { .. }
                 | Told::Keepers { .. }
                 | Told::ExtensionRefused { .. }
+                | Told::RetryRefused { .. }
+                | Told::Confirmed { .. }
                 | Told::Forgotten { .. },
             ) => {}
         }
