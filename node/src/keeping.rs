@@ -16,6 +16,7 @@ mod keeper;
 mod news;
 mod opening;
 mod orders;
+mod remembering;
 mod shelf;
 mod tally;
 
@@ -105,6 +106,7 @@ impl Kept {
             ended: tally.ended.0,
             accepted: false,
             restarted: None,
+            refused_more: summary.refused_more.clone(),
             custody: summary.custody.clone(),
         };
         Ok((restored, reopened))

@@ -131,6 +131,7 @@ impl Ports {
             }
             Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
             Effect::Forget { ticket, job, remembered: _ } => self.forget(ticket, job),
+            Effect::Remember { known, gone } => self.remember(known, gone),
             Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
                 debug_assert!(false, "no job is at level mesh yet");
             }

@@ -220,6 +220,7 @@ fn decode(text: &str) -> Result<Vec<u8>, ApiError> {
 /// An ended task as a line.
 pub(super) fn result(item: ResultItem) -> ResultLine {
     let ResultItem {
+        number,
         index,
         outcome,
         output,
@@ -233,6 +234,7 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         verified,
     } = item;
     ResultLine {
+        number,
         index,
         reason: outcome.reason().map(String::from),
         outcome: outcome.word().to_owned(),

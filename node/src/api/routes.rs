@@ -10,7 +10,7 @@ use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use serde::Deserialize;
 use weft_client::api as wire;
-use weft_core::{Command, PeerId};
+use weft_core::{Command, JobId, PeerId};
 
 use super::error::{self, ApiError};
 use super::finding::find;
@@ -109,7 +109,23 @@ async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
     let names: BTreeMap<PeerId, String> =
         named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
-    Ok(json::answer(&views::why(job, index, why, &names)))
+    let mut said = views::why(job, index, why, &names);
+    said.notes.extend(lost_parents(&api, &summary));
+    Ok(json::answer(&said))
+}
+
+/// The jobs that one comes after and whose records can't be used, in sentences.
+fn lost_parents(api: &Api, summary: &JobSummary) -> Vec<String> {
+    let quarantined = api.handle.journal().unwrap_or_default().quarantined;
+    let is_lost = |parent: &&JobId| quarantined.iter().any(|(hurt, _)| hurt == *parent);
+    let note = |parent: &JobId| {
+        format!(
+            "job {parent}, which it comes after, is in quarantine and counts as one that did not succeed; `weft retry {}` \
+             runs what was skipped for that",
+            summary.job
+        )
+    };
+    summary.meta.after.iter().filter(is_lost).map(note).collect()
 }
 
 /// Why nothing is known of a task of a known job.

@@ -13,6 +13,7 @@ use weft_core::{BlobId, Input, JobId, PeerId};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, State};
 
 use super::orders::Order;
+use super::remembering::Remembering;
 use super::{JournalState, Kept};
 use crate::jobs::{JobState, JobSummary};
 
@@ -43,7 +44,13 @@ impl Keeper {
     /// Starts the thread.
     pub(super) fn start(me: PeerId, journal: Journal, kept: Kept, store: Store) -> std::io::Result<Self> {
         let journal = Arc::new(journal);
-        let worker = Worker { journal: Arc::clone(&journal), kept: kept.clone(), store, last: 0 };
+        let worker = Worker {
+            journal: Arc::clone(&journal),
+            kept: kept.clone(),
+            store,
+            last: 0,
+            remembering: Remembering::default(),
+        };
         let news = kept.news.clone();
         let run = move || {
             let ended = weft_net::caught_call("the journal's keeper", || worker.run());
@@ -167,11 +174,12 @@ struct Worker {
     store: Store,
     /// The last append.
     last: u64,
+    remembering: Remembering,
 }
 
 impl Worker {
     fn run(mut self) -> Result<(), Error> {
-        while let Some((orders, is_awaited)) = self.kept.orders.take() {
+        while let Some((orders, is_awaited)) = self.kept.orders.take(self.remembering.due()) {
             if is_awaited {
                 self.kept.news.wake();
             }
@@ -185,7 +193,11 @@ impl Worker {
             for order in orders {
                 self.perform(order);
             }
+            if self.remembering.due().is_some_and(|due| due <= Instant::now()) {
+                self.remember();
+            }
         }
+        self.remember();
         // The loop has dropped its own before it closed the queue.
         Arc::into_inner(self.journal).map_or(Ok(()), Journal::close)
     }
@@ -194,7 +206,7 @@ impl Worker {
     fn put_blobs(&self, orders: &VecDeque<Order>) -> Result<(), String> {
         let records = orders.iter().filter_map(|order| match order {
             Order::Keep { record, .. } => Some(record),
-            Order::List { .. } | Order::Read { .. } | Order::Forget { .. } => None,
+            Order::List { .. } | Order::Read { .. } | Order::Remember { .. } | Order::Forget { .. } => None,
         });
         let blobs: BTreeSet<BlobId> = records.flat_map(|record| record.blobs()).collect();
         let blobs: Vec<BlobId> = blobs.into_iter().collect();
@@ -227,7 +239,16 @@ impl Worker {
                 let bytes = at_ms.to_le_bytes().to_vec();
                 self.append(vec![Entry::Append { job, seq, kind: Kind::Read, ends: 0, bytes }]);
             }
+            Order::Remember { known, gone } => self.remembering.note(known, gone),
             Order::Forget { ticket, job } => self.forget(ticket, job),
+        }
+    }
+
+    /// Writes the results that wait for others.
+    fn remember(&mut self) {
+        let entries = self.remembering.take();
+        if !entries.is_empty() && !self.kept.news.has_failed() {
+            self.append(entries);
         }
     }
 
@@ -334,17 +355,21 @@ fn put_blob(store: &Store, blob: BlobId) -> Result<(), String> {
 
 /// The journal's word for a record.
 fn kind_of(record: &LogRecord) -> Kind {
+    let names_blobs = record.blobs().next().is_some();
     match record {
         LogRecord::Accepted(_) => Kind::Accepted,
+        LogRecord::Extended { .. } if names_blobs => Kind::NamingExtended,
         LogRecord::Extended { .. } => Kind::Extended,
         LogRecord::Closed => Kind::Closed,
-        LogRecord::Outcomes(_) | LogRecord::Rest(_) => Kind::Outcomes,
+        LogRecord::Outcomes(_) if names_blobs => Kind::NamingOutcomes,
+        LogRecord::Outcomes(_) => Kind::Outcomes,
+        LogRecord::Rest(_) => Kind::Rest,
         LogRecord::Cancelled => Kind::Cancelled,
         LogRecord::Restarted { .. } => Kind::Restarted,
         LogRecord::Ended => Kind::Ended,
         LogRecord::Retried { .. } => Kind::Retried,
         LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
-        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } => Kind::Noted,
+        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } | LogRecord::NotTaken(_) => Kind::Noted,
     }
 }
 

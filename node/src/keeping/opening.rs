@@ -2,14 +2,15 @@
 //! job table shows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use weft_blobs::Store;
-use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
-use weft_core::{BlobId, JobId, PeerId, Time};
-use weft_journal::{Damage, Error, Filter, Journal, Kind, Listing, Reader, Settings, Shelf as Thing};
+use weft_core::durable::{Figures, Fold, LogRecord, Restored, Unsound};
+use weft_core::{BlobId, JobId, Join, Level, PeerId, Remembered, Time};
+use weft_journal::{Damage, Error, Journal, Kind, Listing, Reader, Settings, Shelf as Thing, State};
 
 use super::Kept;
 use super::keeper::{Keeper, read_at_ms};
@@ -17,12 +18,12 @@ use super::news::News;
 use super::orders::Order;
 use super::shelf::{READERS_MAX, Shelf};
 use super::tally::Tally;
-use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
+use crate::jobs::{self, Counts, JobMeta, Restarted, RestoredJob, Title, now_ms};
 
+/// Known results that the engine is told of: more than it takes.
+const REMEMBERED_MAX: usize = 20_000;
 /// Ended jobs that the engine is told of: as many as it remembers.
 const ENDED_MAX: usize = 1000;
-/// Lines of the list that are read at once.
-const LINES: usize = weft_journal::PAGE_MAX;
 
 /// Where the journal is, and whose.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Opened {
     pub(crate) keeper: Keeper,
     /// For the engine, in the order in which they were accepted.
     pub(crate) restored: Vec<Restored>,
+    /// Known results for the engine, before the jobs.
+    pub(crate) remembered: Vec<Remembered>,
     /// For the job table.
     pub(crate) jobs: Vec<(JobId, RestoredJob)>,
     /// Jobs whose line in the list is missing, or an old one.
@@ -61,7 +64,6 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
     let told = news.clone();
     let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
     let readers: Vec<Reader> = (0..READERS_MAX).map(|_| journal.reader()).collect::<Result<_, _>>()?;
-    let lines = readers.first().map(lines_of).transpose()?.unwrap_or_default();
     let mut troubles = Vec::new();
     if !opened.continuity.is_whole() {
         troubles.push(opened.continuity.to_string());
@@ -71,6 +73,7 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
     }
     let shelf = Arc::new(Shelf::new(readers));
+    back.read_again(&shelf);
     let mut unaccepted = Vec::new();
     for (job, why) in std::mem::take(&mut back.unusable) {
         match why {
@@ -83,11 +86,8 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         }
     }
     let kept = Kept { shelf: Arc::clone(&shelf), orders: Arc::default(), news };
-    let keeper = Keeper::start(place.me, journal, kept, store.clone()).map_err(|source| Error::Io {
-        doing: "start a thread for",
-        path: place.dir.clone(),
-        source,
-    })?;
+    let keeper = Keeper::start(place.me, journal, kept.clone(), store.clone())
+        .map_err(|source| Error::Io { doing: "start a thread for", path: place.dir.clone(), source })?;
     unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job }));
     let mut restored = Vec::new();
     let mut unlisted = Vec::new();
@@ -101,8 +101,9 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         }
         if !engines.has_ended() {
             troubles.extend(missing(store, job, &blobs));
+            troubles.extend(kept.lost_parent(&engines));
         }
-        let line = lines.get(&job);
+        let line = back.lines.get(&job);
         let shown = shown(&engines, tally, line, read_ms);
         if line.is_none_or(|line| line.ended_ms != shown.ended_ms) {
             unlisted.push(job);
@@ -113,7 +114,23 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         }
     }
     keeper.look_at_room();
-    Ok(Opened { keeper, restored, jobs, unlisted, latest: back.latest, troubles })
+    let remembered = back.remembered.into();
+    Ok(Opened { keeper, restored, remembered, jobs, unlisted, latest: back.latest, troubles })
+}
+
+impl Kept {
+    /// What becomes of an unfinished job that waits for one whose records can't be used, if it does.
+    fn lost_parent(&self, restored: &Restored) -> Option<String> {
+        let waits = |parent: &&JobId| restored.waits_for(**parent) && self.is_quarantined(**parent);
+        let (job, parent) = (restored.job(), restored.spec().after.iter().find(waits)?);
+        let fate = match restored.spec().join {
+            Join::AllSucceeded => {
+                format!("its tasks end as skipped, and `weft retry {job}` runs them without that one")
+            }
+            Join::AllEnded => String::from("it goes on without that one"),
+        };
+        Some(format!("job {job} comes after job {parent}, which can't be restored: {fate}"))
+    }
 }
 
 /// What an unfinished job rests on and is not in the store, if that is so.
@@ -133,20 +150,6 @@ fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) 
     news.quarantine(job, why);
 }
 
-/// All lines of the list, by job.
-fn lines_of(reader: &Reader) -> Result<BTreeMap<JobId, Listing>, Error> {
-    let mut lines = BTreeMap::new();
-    let mut after = None;
-    loop {
-        let page = reader.jobs(&Filter::default(), after, LINES)?;
-        lines.extend(page.jobs.into_iter().map(|listed| (listed.job, listed.listing)));
-        after = page.next;
-        if after.is_none() {
-            return Ok(lines);
-        }
-    }
-}
-
 /// A job as the table shows it.
 fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Option<u64>) -> RestoredJob {
     let spec = restored.spec();
@@ -163,6 +166,7 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         submitted_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
         streamed: false,
         signed: spec.terms.receipts.then(|| Arc::clone(program)),
+        after: spec.after.clone().into(),
     };
     RestoredJob {
         meta,
@@ -177,6 +181,7 @@ fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Opt
         ended: if has_ended { Vec::new() } else { tally.ended.0 },
         accepted: true,
         restarted: (!has_ended).then_some(restarted),
+        refused_more: restored.not_taken().map(|not_taken| jobs::not_taken(not_taken.tasks, &not_taken.why)),
         custody: None,
     }
 }
@@ -188,11 +193,17 @@ fn title_of(line: &Listing) -> Title {
 /// What the journal told while it was read back.
 #[derive(Debug, Default)]
 struct Back {
+    /// The lines of the list.
+    lines: BTreeMap<JobId, Listing>,
     current: Option<Current>,
     jobs: Vec<Found>,
     /// Places of ended jobs in it, of which the engine is told; the oldest first.
     ended: VecDeque<usize>,
     unusable: Vec<(JobId, Unusable)>,
+    /// Jobs that are listed as ended, and are not by their logs.
+    unended: Vec<JobId>,
+    /// Known results, in the order in which they were kept.
+    remembered: VecDeque<Remembered>,
     latest: Time,
 }
 
@@ -221,6 +232,8 @@ enum Unusable {
 /// The job whose records come.
 #[derive(Debug, Default)]
 struct Current {
+    /// How it is listed, if that is as a job that has ended: then only what outlives its tasks is read.
+    ended: Option<Counts>,
     fold: Fold,
     tally: Tally,
     read_ms: Option<u64>,
@@ -245,12 +258,50 @@ impl Back {
     }
 }
 
+impl Back {
+    /// Takes a known result; of too many the newest.
+    fn remember(&mut self, bytes: &[u8]) {
+        self.remembered.extend(Remembered::decode(bytes));
+        if self.remembered.len() > REMEMBERED_MAX {
+            self.remembered.pop_front();
+        }
+    }
+
+    /// Reads the whole logs of jobs of which not all was read because of their lines.
+    fn read_again(&mut self, shelf: &Shelf) {
+        for job in std::mem::take(&mut self.unended) {
+            let mut current = Current::default();
+            let read = shelf.walk(job, 0, |seq, record| {
+                current.unsound = current.take(seq, record).err();
+                if current.unsound.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match read {
+                Ok(()) => {
+                    self.current = Some(current);
+                    weft_journal::Fold::complete(self, job, 0);
+                }
+                Err(why) => self.unusable.push((job, Unusable::Damaged(why.to_string()))),
+            }
+        }
+    }
+}
+
 impl weft_journal::Fold for Back {
+    fn listed(&mut self, job: JobId, line: Listing) {
+        self.lines.insert(job, line);
+    }
+
+    /// What tasks of an ended job brought is of use to those who read it; what it names in the store is pinned.
+    fn wants(&self, job: JobId, kind: Kind) -> bool {
+        !matches!(kind, Kind::Outcomes | Kind::Extended) || self.lines.get(&job).and_then(ended).is_none()
+    }
+
     /// What a member of a trio promised; there are none yet.
     fn own(&mut self, _job: JobId, _bytes: &[u8]) {}
 
-    fn record(&mut self, _job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
-        let current = self.current.get_or_insert_default();
+    fn record(&mut self, job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
+        let ended = self.lines.get(&job).and_then(ended);
+        let current = self.current.get_or_insert_with(|| Current::of(ended));
         if current.unsound.is_some() {
             return;
         }
@@ -262,9 +313,12 @@ impl weft_journal::Fold for Back {
         current.unsound = taken.err();
     }
 
-    fn complete(&mut self, job: JobId) {
-        let Current { fold, tally, read_ms, blobs, latest, unsound } =
+    fn complete(&mut self, job: JobId, ends: u64) {
+        let Current { ended, fold, mut tally, read_ms, blobs, latest, unsound } =
             self.current.take().unwrap_or_default();
+        if let Some(counts) = ended {
+            tally.set_ended(counts, ends);
+        }
         let restored = unsound.map_or_else(|| fold.into_restored(), Err);
         match restored {
             Ok(restored) if restored.job() == job => {
@@ -275,6 +329,7 @@ impl weft_journal::Fold for Back {
                 let why = format!("its records are those of job {}", other.job());
                 self.unusable.push((job, Unusable::Damaged(why)));
             }
+            Err(Unsound::NotEnded) => self.unended.push(job),
             Err(Unsound::Incomplete { .. }) => self.unusable.push((job, Unusable::NeverAccepted)),
             Err(unsound) => self.unusable.push((job, Unusable::Unsound(unsound))),
         }
@@ -285,11 +340,32 @@ impl weft_journal::Fold for Back {
         self.unusable.push((job, Unusable::Damaged(why.to_string())));
     }
 
-    /// Nothing of this node's is on a shelf yet.
-    fn shelved(&mut self, _shelf: Thing, _key: &[u8], _bytes: &[u8]) {}
+    fn shelved(&mut self, shelf: Thing, _key: &[u8], bytes: &[u8]) {
+        if shelf == Thing::Remembered {
+            self.remember(bytes);
+        }
+    }
+}
+
+/// How a job ended, if it is listed as one that has.
+fn ended(line: &Listing) -> Option<Counts> {
+    let count = |number: u64| u32::try_from(number).ok();
+    let is_over = matches!(line.state, State::Done | State::Failed | State::Cancelled);
+    let (tasks, done, failed) = (count(line.tasks)?, count(line.done)?, count(line.failed)?);
+    let cancelled = tasks.checked_sub(done)?.checked_sub(failed)?;
+    is_over.then_some(Counts { tasks, done, failed, skipped: 0, cancelled })
 }
 
 impl Current {
+    fn of(ended: Option<Counts>) -> Self {
+        let figures = |counts: Counts| {
+            let Counts { tasks, done, failed, skipped: _, cancelled } = counts;
+            Figures { tasks, done, failed, cancelled }
+        };
+        let fold = ended.map(figures).map_or_else(Fold::new, Fold::of_ended);
+        Self { ended, fold, ..Self::default() }
+    }
+
     fn take(&mut self, seq: u32, record: LogRecord) -> Result<(), Unsound> {
         self.blobs.extend(record.blobs());
         self.tally.apply(seq, &record);
@@ -298,6 +374,10 @@ impl Current {
         }
         if let LogRecord::Accepted(accepted) = &record {
             self.latest = self.latest.max(accepted.at);
+            // Other nodes may have led it since it was listed here.
+            if self.ended.is_some() && accepted.spec.level == Level::Mesh {
+                return Err(Unsound::NotEnded);
+            }
         }
         self.fold.apply(record)
     }

@@ -39,6 +39,11 @@ impl Tally {
         tasks.saturating_sub(done).saturating_sub(failed).saturating_sub(cancelled)
     }
 
+    /// The job has ended like this, and its log has told so many ends of tasks; not all of them were read.
+    pub(super) fn set_ended(&mut self, counts: Counts, told: u64) {
+        (self.counts, self.told) = (Counts { skipped: self.counts.skipped, ..counts }, told);
+    }
+
     fn add(&mut self, inputs: usize) {
         let inputs = u32::try_from(inputs).unwrap_or(u32::MAX);
         self.counts.tasks = self.counts.tasks.saturating_add(inputs);

@@ -1,7 +1,7 @@
 //! The engine's effects that are about the journal.
 
 use weft_core::durable::LogRecord;
-use weft_core::{Input, JobId};
+use weft_core::{Input, JobId, Remembered, TaskId};
 
 use super::Ports;
 use crate::keeping::{Keeper, Order};
@@ -36,10 +36,18 @@ impl Ports {
     pub(super) fn persist(&self, ticket: u64, job: JobId, record: LogRecord) {
         let Some(keeper) = &self.keeper else { return };
         record.blobs().for_each(|blob| self.store.pin(blob));
-        let is_first = matches!(record, LogRecord::Accepted(_));
-        let summary = self.jobs.summary(job).filter(|_| is_first);
+        // Never listed as ended while its log says otherwise: of those less is read at the next start.
+        let goes_on = matches!(record, LogRecord::Accepted(_) | LogRecord::Retried { .. });
+        let summary = self.jobs.summary(job).filter(|_| goes_on);
         let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
         keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+    }
+
+    /// Has known results kept for a later life.
+    pub(super) fn remember(&self, known: Vec<Remembered>, gone: Vec<TaskId>) {
+        if let Some(keeper) = &self.keeper {
+            keeper.add(Order::Remember { known, gone });
+        }
     }
 
     /// Has a log removed.

@@ -59,6 +59,7 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
         submitted_ms: now_ms(),
         streamed: false,
         signed: None,
+        after: Arc::default(),
     }
 }
 
