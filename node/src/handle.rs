@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, JobId, PeerId, Recall};
 use weft_exec::PoolStatus;
+use weft_net::Asker;
 
 use crate::jobs::JobTable;
 use crate::keeping::{JournalState, Kept};
@@ -30,6 +31,7 @@ pub const LISTEN_MAX: usize = 256;
 pub const TROUBLES_MAX: usize = 64;
 
 /// What the loop can be asked.
+#[expect(clippy::large_enum_variant, reason = "a request is handed over once, and lives no longer")]
 #[derive(Debug)]
 pub enum Request {
     /// Give the engine a command.
@@ -179,6 +181,8 @@ pub struct NodeHandle {
     kept: Option<Kept>,
     /// Why that could not be opened, if it could not.
     unopened: Option<Arc<str>>,
+    /// What asks other nodes; none before the mesh is joined.
+    asker: Option<Asker>,
     /// Jobs that are being changed: one change a job at a time.
     changing: Arc<Mutex<BTreeSet<JobId>>>,
     stop: CancellationToken,
@@ -202,6 +206,7 @@ impl NodeHandle {
             info,
             kept: None,
             unopened: None,
+            asker: None,
             changing: Arc::default(),
             stop: CancellationToken::new(),
             stop_at_once: CancellationToken::new(),
@@ -224,6 +229,18 @@ impl NodeHandle {
     #[must_use]
     pub fn unopened_journal(&self) -> Option<&str> {
         self.unopened.as_deref()
+    }
+
+    /// With a way to ask other nodes.
+    #[must_use]
+    pub(crate) fn with_asker(self, asker: Asker) -> Self {
+        Self { asker: Some(asker), ..self }
+    }
+
+    /// What asks other nodes; `None` where there is no mesh.
+    #[must_use]
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_ref()
     }
 
     /// Bytes of records that wait for the disk, about.

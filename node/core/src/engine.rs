@@ -3,6 +3,8 @@
 //! Its only decision of its own is when to announce this node's capacity.
 
 mod cells;
+mod custody;
+mod peers;
 mod stop;
 mod tell;
 mod views;
@@ -14,11 +16,12 @@ use rand_core::SeedableRng;
 
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
+use crate::custody::{Custody, Wish};
 use crate::effect::Effect;
 use crate::id::PeerId;
 use crate::input::{Command, Input};
 use crate::matchmaker::Matchmaker;
-use crate::membership::{Arrival, Membership};
+use crate::membership::Membership;
 use crate::memo::{self, Memo};
 use crate::message::{Capacity, Gossip, Message};
 use crate::owner::{Owner, Printed};
@@ -42,6 +45,7 @@ pub struct Engine {
     owner: Owner,
     worker: Worker,
     matchmaker: Matchmaker,
+    custody: Custody,
     counters: Counters,
     memo: Memo,
     programs: Programs,
@@ -60,15 +64,17 @@ impl Engine {
     /// A node without peers. `seed` is its only source of randomness.
     #[must_use]
     pub fn new(me: PeerId, mesh: MeshConfig, node: NodeConfig, seed: [u8; 32]) -> Self {
+        let disk = node.disk;
         Self {
             me,
             mesh,
             worker: Worker::new(me, &node),
+            owner: Owner::new(node.disk),
             node,
             now: Time::ZERO,
             members: Membership::new(me, &mesh),
-            owner: Owner::default(),
             matchmaker: Matchmaker::default(),
+            custody: Custody::new(me, disk),
             counters: Counters::default(),
             memo: Memo::default(),
             programs: Programs::default(),
@@ -97,9 +103,9 @@ impl Engine {
         let time_alone = matches!(input, Input::Wake);
         self.dispatch(input);
         self.on_time();
+        self.heed_custody();
         self.settle();
-        let (mut ctx, owner, ..) = self.parts();
-        owner.seal(&mut ctx);
+        self.seal();
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
         memo::shelf::flush(&mut self.parts().0);
@@ -118,6 +124,7 @@ impl Engine {
         next.or(self.owner.next_wakeup());
         next.or(self.worker.next_wakeup(&self.mesh));
         next.or(self.matchmaker.next_wakeup());
+        next.or(self.custody.next_wakeup());
         next.at(self.members.any_connected().then(|| self.announce_at()), "capacity is announced");
         next.get()
     }
@@ -125,39 +132,9 @@ impl Engine {
     fn dispatch(&mut self, input: Input) {
         let (mut ctx, owner, worker, members) = self.parts();
         match input {
-            Input::Command(Command::Forget(peer)) => members.forget(peer),
-            Input::Command(command) => on_command(&mut ctx, owner, worker, members, command),
-            Input::PeerUp { peer, boot, host } => {
-                let voters = members.voters();
-                let arrival =
-                    if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
-                match arrival {
-                    Arrival::Ignored => return,
-                    Arrival::Restarted => {
-                        owner.on_peer_down(&ctx, peer, Some(0));
-                        worker.on_peer_restarted(&mut ctx, peer);
-                    }
-                    Arrival::Same => {}
-                }
-                owner.on_peer_up(members, peer);
-                owner.on_voters(&mut ctx, members, voters);
-                worker.on_peer_up(&mut ctx, members, peer);
-                if arrival == Arrival::Restarted {
-                    self.matchmaker.on_peer_down(peer);
-                }
-                self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
-            }
-            Input::PeerDown { peer, closed } => {
-                let voters = members.voters();
-                members.on_down(peer, ctx.now);
-                owner.on_voters(&mut ctx, members, voters);
-                owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
-                if !closed {
-                    owner.on_silent(&ctx, members, peer);
-                }
-                worker.on_peer_down(&mut ctx, members, peer, closed);
-                self.matchmaker.on_peer_down(peer);
-            }
+            Input::Command(command) => self.on_command(command),
+            Input::PeerUp { peer, boot, host } => self.on_peer_up(peer, boot, host),
+            Input::PeerDown { peer, closed } => self.on_peer_down(peer, closed),
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
                 if from != ctx.me {
@@ -183,19 +160,53 @@ impl Engine {
             Input::Fetched { blob, fetched } => {
                 owner.on_fetched(&mut ctx, members, blob, fetched);
                 worker.on_fetched(&mut ctx, blob, fetched);
+                self.with_custody(|custody, ctx, _| custody.on_fetched(ctx, blob, fetched));
             }
             Input::Wake => {}
             Input::Mesh { nodes } => members.on_mesh(nodes),
             Input::Compiling { runs, waits } => worker.on_compiling(&runs, waits),
-            Input::Persisted { upto } => owner.on_persisted(&mut ctx, upto),
-            Input::JournalFailed => owner.on_journal_failed(&mut ctx, members),
+            Input::Persisted { upto } => {
+                owner.on_persisted(&mut ctx, upto);
+                self.with_custody(|custody, ctx, _| custody.on_persisted(ctx, upto));
+            }
+            Input::JournalFailed => {
+                owner.on_journal_failed(&mut ctx, members);
+                self.with_custody(|custody, ctx, _| custody.on_journal_failed(ctx));
+            }
             Input::DiskLow(low) => owner.on_disk_low(low),
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
             Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
-            Input::RestoreKept { .. }
-            | Input::RestoreForgotten(_)
-            | Input::LogRead { .. }
-            | Input::Recalled { .. } => ctx.counters.dropped += 1,
+            Input::RestoreKept { promised, job } => {
+                self.with_custody(|custody, ctx, _| custody.on_restore(ctx, promised, &job));
+            }
+            Input::RestoreForgotten(jobs) => self.custody.on_restore_forgotten(&jobs),
+            Input::LogRead { job, from, records } => {
+                self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
+            }
+            Input::Recalled { job, restored } => {
+                self.with_custody(|custody, ctx, _| custody.on_recalled(ctx, job, restored));
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let keeps = |job| self.custody.has(job);
+        match command {
+            Command::Forget(peer) => self.members.forget(peer),
+            Command::Retry(job) if keeps(job.job()) => self.retry_kept(&job),
+            Command::ForgetJob { job } if keeps(job) => self.wish(job, Wish::Forget),
+            Command::Submit(_)
+            | Command::Extend { .. }
+            | Command::Close { .. }
+            | Command::Cancel { .. }
+            | Command::Drain(_)
+            | Command::Stop
+            | Command::Retry(_)
+            | Command::ForgetJob { .. }
+            | Command::GiveBack => {
+                let (mut ctx, owner, worker, members) = self.parts();
+                on_command(&mut ctx, owner, worker, members, command);
+            }
         }
     }
 
@@ -227,7 +238,8 @@ impl Engine {
             }
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
-            Message::Custody(_) | Message::Lead(_) => ctx.counters.dropped += 1,
+            Message::Custody(all) => self.with_custody(|custody, ctx, _| custody.on_messages(ctx, from, all)),
+            Message::Lead(led) => worker.on_lead(ctx, from, &led),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
+use crate::custody::{Eligible, Seat};
 use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
 use crate::message::{Capacity, Needs, label_excess};
@@ -246,6 +247,16 @@ impl Membership {
     /// The way in which peers with votes are reached.
     pub(crate) fn voters(&self) -> Reach {
         self.voters
+    }
+
+    /// The connected nodes that keep jobs of others, by what each announced.
+    pub(crate) fn keepers(&self) -> impl Iterator<Item = Eligible> {
+        let told = self.connected().filter(|(_, entry)| entry.told_at.is_some() && !entry.capacity.draining);
+        let kept = told.filter(|(_, entry)| entry.capacity.disk != 0);
+        kept.map(|(peer, entry)| {
+            let seat = Seat { peer, disk: entry.capacity.disk };
+            Eligible { seat, host: entry.host }
+        })
     }
 
     /// The machine of a node, by its latest connection.

@@ -44,6 +44,8 @@ pub const CALL_TEXT_BYTES_MAX: usize = 64 * 1024;
 pub const PRINTED_BYTES_MAX: u64 = 4 << 20;
 /// Least that a piece of streamed output counts, in bytes.
 pub const PRINTED_BYTES_MIN: u64 = 64;
+/// Nodes that may lead a job at level `mesh`.
+pub const KEEPERS_MAX: usize = 3;
 /// Most leases in one award, acknowledgement, cancellation or outcome frame.
 pub const BATCH_MAX: usize = 256;
 

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::id::JobId;
+use crate::id::{BlobId, JobId};
 use crate::message::Reason;
 use crate::policy::never;
 use crate::submission::Submission;
@@ -72,10 +72,20 @@ pub enum Refusal {
         /// Nodes that can.
         found: u32,
     },
-    /// A kept job can't come after one that a restart would end.
+    /// A kept job can't come after one that survives less: a restart, or the loss of this node, would end it.
     ParentNotKept {
         /// The parent.
         job: JobId,
+    },
+    /// A job at level `mesh` can't come after two that different nodes keep.
+    ParentsKeptApart {
+        /// The second of them.
+        job: JobId,
+    },
+    /// Bytes that a kept job names are not in the store of the node that it was submitted to.
+    BlobMissing {
+        /// The first that is missing.
+        blob: BlobId,
     },
 }
 
@@ -137,9 +147,19 @@ impl fmt::Display for Refusal {
                 "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \
                  or submit it at level disk"
             ),
+            Self::BlobMissing { blob } => write!(
+                f,
+                "it names blob {blob}, which is not in the store of this node: upload it (`weft put FILE`), and submit it again"
+            ),
             Self::ParentNotKept { job } => write!(
                 f,
-                "it is to be kept on disk and comes after job {job}, which is not: submit that one at level disk, too"
+                "it comes after job {job}, which survives less than it is to survive itself: submit that one at the same level, \
+                 too"
+            ),
+            Self::ParentsKeptApart { job } => write!(
+                f,
+                "it comes after job {job} and another one, which are kept by different nodes: have it come after one of them, \
+                 or submit it at level disk"
             ),
         }
     }

@@ -38,8 +38,10 @@ pub struct Snapshot {
     pub self_fencing: Option<SelfFencingView>,
     /// Known peers.
     pub peers: Vec<PeerView>,
-    /// Own jobs, oldest first.
+    /// Own jobs, oldest first; those at level mesh that this node leads among them.
     pub jobs: Vec<JobView>,
+    /// Jobs at level mesh that this node keeps, by their ids, whoever leads them.
+    pub kept: Vec<KeptView>,
     /// Counters since start.
     pub counters: Counters,
 }
@@ -122,6 +124,25 @@ pub struct JobView {
     pub epoch: u32,
 }
 
+/// One job at level mesh that this node keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptView {
+    /// Its id.
+    pub job: JobId,
+    /// The nodes that keep it, by their seats: the owner first.
+    pub keepers: Vec<PeerId>,
+    /// The node that leads it, if this one knows it.
+    pub leader: Option<PeerId>,
+    /// The epoch that this node promised last; as its leader, its own.
+    pub epoch: u32,
+    /// Records that a second node has, as far as this one knows.
+    pub committed: u32,
+    /// Records of its log here.
+    pub last: u32,
+    /// Whether this node's disk has a seat; otherwise what it keeps does not count.
+    pub has_seat: bool,
+}
+
 /// How tasks are dispatched. It follows from their service time and the round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regime {
@@ -196,6 +217,11 @@ pub enum Note {
     DiskBehind,
     /// Its job is to be kept, and this node can't write any more.
     JournalFailed,
+    /// Its job is kept by three nodes, and what there is to tell of it waits until a second one has it.
+    KeeperBehind {
+        /// For how long, in milliseconds.
+        waited_ms: u64,
+    },
 }
 
 impl fmt::Display for Note {
@@ -235,6 +261,11 @@ impl fmt::Display for Note {
                  meanwhile, and `weft status` says what failed",
             ),
             Self::DiskBehind => f.write_str("waits until this node's disk has written what jobs ended with"),
+            Self::KeeperBehind { waited_ms } => write!(
+                f,
+                "what there is to tell of the job waits for a second node to keep it, for {} s now",
+                waited_ms / 1000
+            ),
             Self::JournalFailed => f.write_str(
                 "this node can't write its jobs down any more, and `weft status` says why; the job goes on when the node is \
                  started again",

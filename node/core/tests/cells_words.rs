@@ -263,6 +263,7 @@ fn an_matchmaker_awards_nothing_on_what_stands_at_it() {
         service_us: 0,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     };
     alone.hear(matchmaker, Message::Call(call));
     let lease = LeaseId { job: JobId(1), epoch: 0, index: 0, attempt: 1 };

@@ -229,6 +229,7 @@ fn bids_that_are_never_used_do_not_starve_others() {
         service_us: 0,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     });
     // node 2 ignores its inputs: bids to it are neither used nor released
     mesh.deaf = Some((1, 2));

@@ -179,7 +179,8 @@ fn recorded_bytes_are_read_as_what_they_were() {
         .collect();
     assert_eq!(read, records());
     let mut fold = Fold::new();
-    for record in read {
+    // The one that has no place in the log of a job at level mesh.
+    for record in read.into_iter().filter(|record| !matches!(record, LogRecord::Restarted { .. })) {
         fold.apply(record).unwrap_or_else(|error| panic!("{error}"));
     }
     let job = fold.into_restored().unwrap_or_else(|error| panic!("{error}"));

@@ -138,6 +138,7 @@ fn a_claim_of_endless_waiting_is_worth_no_more_than_the_highest_class() {
         service_us: 0,
         deadline_ms: Some(0),
         waited_ms: u32::MAX,
+        keepers: Vec::new(),
     };
     mesh.say(1, 0, Message::Call(call.clone()));
     mesh.say(1, 0, Message::Call(message::Call { deadline_ms: Some(u32::MAX), ..call }));

@@ -87,6 +87,7 @@ fn call(number: u64, program: Program, needs: Needs) -> Call {
         service_us: 0,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     }
 }
 

@@ -2,11 +2,11 @@
 //! checks after the step need it.
 
 use weft_core::message::Message;
-use weft_core::{Command, Gossip, Input, PeerId};
+use weft_core::{Command, Gossip, Input, JobId, LeaseId, PeerId};
 
 use crate::coverage::Coverage;
 use crate::host::HostId;
-use crate::ports::award_in;
+use crate::ports::{award_in, leases_awarded};
 use crate::reference::Fact;
 use crate::world::World;
 
@@ -80,6 +80,8 @@ impl World {
         if let Message::Credit(credit) | Message::Ended { credit, .. } = message {
             host.last_credit = self.peers.get(&from).map(|worker| (*worker, *credit));
         }
+        self.note_led(id, message);
+        let host = &mut self.hosts[id.0];
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
         }
@@ -99,6 +101,26 @@ impl World {
             let (leases, before) = (leases.clone(), before.unwrap_or(0));
             self.facts.push(Fact::GivenBack { worker: from, leases, before });
         }
+    }
+
+    /// A worker learns of a later epoch of a job at level `mesh`: what it holds of earlier ones may go.
+    fn note_led(&mut self, id: HostId, message: &Message) {
+        let grants = leases_awarded(message).into_iter().map(|lease| (lease.job, lease.epoch));
+        let led = if let Message::Lead(all) = message { all.as_slice() } else { &[] };
+        let known: Vec<(JobId, u32)> = led.iter().copied().chain(grants).collect();
+        if known.is_empty() {
+            return;
+        }
+        let older = |lease: &LeaseId| {
+            let later = |(job, epoch): &(JobId, u32)| *job == lease.job && *epoch > lease.epoch;
+            self.reference.mesh.has(lease.job) && known.iter().any(later)
+        };
+        let audit = self.hosts[id.0].audit.as_ref();
+        let held = audit.into_iter().flat_map(|audit| audit.held.iter().chain(&audit.kept));
+        let gone = held.filter(|(_, lease)| older(lease));
+        let gone: Vec<Fact> =
+            gone.map(|(owner, lease)| Fact::Excused { owner: *owner, leases: vec![*lease] }).collect();
+        self.facts.extend(gone);
     }
 
     /// What happened so far, counted by name.

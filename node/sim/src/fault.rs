@@ -28,6 +28,12 @@ pub enum Fault {
     Restart(HostId),
     /// The disk of a dead process is lost: it keeps its name, and no blob.
     Wipe(HostId),
+    /// Somebody copies what a host keeps of jobs.
+    Copy(HostId),
+    /// The last copy takes the place of what a dead process kept of jobs.
+    GoBack(HostId),
+    /// A machine is lost with its disk, for ever.
+    Lose(HostId),
     /// A process is paused; its inputs are queued.
     Pause(HostId),
     /// A paused process is resumed.
@@ -132,6 +138,14 @@ impl World {
             Fault::Restart(host) => return self.restart(host),
             Fault::DiskFails(host) => return self.on_disk_fails(host),
             Fault::Wipe(host) => self.on_wipe(host),
+            Fault::Copy(host) => self.hosts[host.0].disk.copy(),
+            Fault::GoBack(host) => self.on_go_back(host),
+            Fault::Lose(host) => {
+                self.on_kill(host, false);
+                self.hosts[host.0].is_gone = true;
+                self.reference.on_wiped(host);
+                self.note_lost();
+            }
             Fault::Lie { from, to, seed } => self.on_lie(from, to, seed),
             Fault::Pause(host) => self.on_pause(host),
             Fault::Resume(host) => return self.on_resume(host),
@@ -157,7 +171,7 @@ impl World {
             self.coverage.on_life_ended(&engine.snapshot().counters);
             host.kill();
             self.crash_disk(id);
-            self.reference.on_killed(id);
+            self.reference.on_killed(&self.hosts[id.0]);
             self.fabric.on_killed(&mut self.queue, id, told);
         }
     }
@@ -189,6 +203,16 @@ impl World {
             host.blobs.clear();
             host.disk.wipe();
             self.reference.on_wiped(id);
+            self.note_lost();
+        }
+    }
+
+    fn on_go_back(&mut self, id: HostId) {
+        let host = &mut self.hosts[id.0];
+        if host.engine.is_none() {
+            host.disk.go_back();
+            self.reference.on_wiped(id);
+            self.note_lost();
         }
     }
 
@@ -200,7 +224,7 @@ impl World {
             self.on_kill(id, true);
         }
         let host = &mut self.hosts[id.0];
-        if host.engine.is_none() {
+        if host.engine.is_none() && !host.is_gone {
             host.start(now, self.mesh, |host| peers[host.0], &mut self.chance);
             self.fabric.on_started(&mut self.queue, id);
             self.restore(id)?;

@@ -17,6 +17,7 @@ use crate::chance::Chance;
 use crate::credit_invariants::CreditModel;
 use crate::disk::Disk;
 use crate::leases::Owed;
+use crate::mesh::Fence;
 pub use spec::{Guests, HostSpec};
 
 /// Most inputs that a paused process queues; further messages are dropped.
@@ -79,6 +80,8 @@ pub(crate) struct SimHost {
     pub(crate) journal_failed: bool,
     /// Whether its disk is full.
     pub(crate) is_full: bool,
+    /// It is lost with its disk, for ever.
+    pub(crate) is_gone: bool,
     pub(crate) paused: bool,
     pub(crate) pile: VecDeque<Input>,
     /// Blobs on its disk.
@@ -107,6 +110,8 @@ pub(crate) struct SimHost {
     pub(crate) issued: Vec<(PeerId, LeaseId)>,
     /// As a worker: leases held and outcomes kept by the audit before.
     pub(crate) answerable: Vec<(PeerId, LeaseId)>,
+    /// The same: the epochs of jobs at level `mesh` of which it began something.
+    pub(crate) fence: Fence,
     /// As an owner: acknowledgements that it owes.
     pub(crate) owed: Owed,
     /// Bids that are advertised to it, and nodes that it named liars.
@@ -145,6 +150,7 @@ impl SimHost {
             disk_low: false,
             journal_failed: false,
             is_full: false,
+            is_gone: false,
             paused: false,
             pile: VecDeque::new(),
             blobs: BTreeSet::new(),
@@ -160,6 +166,7 @@ impl SimHost {
             vain_since: Time::ZERO,
             audit: None,
             issued: Vec::new(),
+            fence: Fence::default(),
             owed: Owed::default(),
             credit_model: CreditModel::default(),
             answerable: Vec::new(),
@@ -184,6 +191,10 @@ impl SimHost {
     ) {
         assert!(self.engine.is_none(), "only a dead process is started");
         self.boot = chance.any();
+        if self.spec.journal && self.disk.number == 0 {
+            // Derived, so that what is drawn next stays the same.
+            self.disk.number = self.boot | 1;
+        }
         let node = NodeConfig {
             name: format!("host-{}", self.id.0),
             slots: self.spec.slots,
@@ -192,7 +203,7 @@ impl SimHost {
             store_bytes: u64::MAX,
             labels: self.spec.labels.clone(),
             class_min: self.spec.class_min,
-            disk: 0,
+            disk: self.disk.number,
             boot: self.boot,
             owners: self.spec.guests.owners(peer),
         };
@@ -223,6 +234,7 @@ impl SimHost {
         self.wake_at = None;
         self.audit = None;
         self.issued.clear();
+        self.fence = Fence::default();
         self.owed = Owed::default();
         self.credit_model = CreditModel::default();
         self.boots.clear();

@@ -15,13 +15,12 @@ use crate::world::World;
 
 impl World {
     /// An engine writes a record, which is safe after a while; what it commits, the model counts as ended now.
-    pub(crate) fn persist(&mut self, id: HostId, ticket: u64, job: JobId, record: Option<&LogRecord>) {
-        let host = &mut self.hosts[id.0];
-        host.disk.write(ticket, job, record);
-        let life = host.life;
-        let after = Duration::from_micros(self.chance.below(2 * self.sync_us + 1));
-        self.queue.after(after, Event::Persisted { host: id, life, ticket });
-        let Some(record) = record else { return };
+    pub(crate) fn persist(&mut self, id: HostId, ticket: u64, job: JobId, record: &LogRecord) {
+        self.safe_later(id, ticket);
+        if self.reference.mesh.has(job) {
+            return self.persist_at_mesh(id, ticket, job, record);
+        }
+        self.hosts[id.0].disk.write(ticket, job, record);
         self.reference.kept.on_written(job, record);
         if let LogRecord::Retried { .. } = record {
             self.reference.try_again(job);
@@ -30,6 +29,13 @@ impl World {
         for event in committed(job, record) {
             self.facts.extend(self.reference.on_event(now, event));
         }
+    }
+
+    /// What a process writes with this ticket is safe after a while.
+    pub(crate) fn safe_later(&mut self, id: HostId, ticket: u64) {
+        let life = self.hosts[id.0].life;
+        let after = Duration::from_micros(self.chance.below(2 * self.sync_us + 1));
+        self.queue.after(after, Event::Persisted { host: id, life, ticket });
     }
 
     /// Records are safe.
@@ -94,8 +100,10 @@ impl World {
         if let Some((name, text)) = self.reference.kept.breach() {
             return Err(self.violation(name, format!("host {}: {text}", id.0)));
         }
-        let names: Vec<JobId> = self.hosts[id.0].disk.jobs().collect();
         self.hosts[id.0].restoring = true;
+        self.restore_kept(id)?;
+        let disk = &self.hosts[id.0].disk;
+        let names: Vec<JobId> = disk.jobs().filter(|job| !disk.is_at_mesh(*job)).collect();
         // As a node does: what brought its inputs ended with the life before, and half a job is no whole one.
         let mut cut_off = Vec::new();
         for job in names {

@@ -79,7 +79,8 @@ fn submission(command: &Command) -> Option<&weft_core::Submission> {
     if let Command::Submit(what) = command { Some(what) } else { None }
 }
 
-fn is_plain(policy: &Policy) -> bool {
+/// Whether none of its times counts from something that a restart forgets.
+pub(crate) fn is_plain(policy: &Policy) -> bool {
     let Policy { retries, verify, backups, failures_max, .. } = *policy;
     *policy == Policy { retries, verify, backups, failures_max, ..Policy::DEFAULT }
 }

@@ -20,9 +20,9 @@ pub(crate) const LOST: &str = "an_accepted_job_is_never_lost";
 #[derive(Clone, Debug)]
 pub(crate) struct KeptEnd {
     pub(crate) report: Report,
-    worker: Option<PeerId>,
+    pub(crate) worker: Option<PeerId>,
     /// Attempts that there were when it ended.
-    attempts: u32,
+    pub(crate) attempts: u32,
 }
 
 /// What the records of a job say.
@@ -49,7 +49,7 @@ impl Said {
     }
 
     /// One more record; the tasks that ended before and end with it again.
-    fn add(&mut self, record: &LogRecord) -> Vec<u32> {
+    pub(crate) fn add(&mut self, record: &LogRecord) -> Vec<u32> {
         let mut twice = Vec::new();
         match record {
             LogRecord::Accepted(accepted) => {
@@ -84,6 +84,11 @@ impl Said {
             }
         }
         twice
+    }
+
+    /// Whether a task ended otherwise than done.
+    pub(crate) fn has_failures(&self) -> bool {
+        self.ends.values().any(|end| end.report.outcome != Outcome::Done)
     }
 }
 
@@ -153,8 +158,7 @@ impl Kept {
     /// Whether all of a job ended, some of it otherwise than done, and it was not tried again yet.
     pub(crate) fn may_be_tried_again(&self, job: JobId) -> bool {
         let Some(job) = self.jobs.get(&job) else { return false };
-        let failed = job.safe.ends.values().any(|end| end.report.outcome != Outcome::Done);
-        job.safe.ended && failed && job.safe.retries == 0
+        job.safe.ended && job.safe.has_failures() && job.safe.retries == 0
     }
 
     /// Whether an event tells what a record has committed before.

@@ -72,7 +72,10 @@ impl Owed {
 
 /// A worker whose outcome ended a lease gets an acknowledgement within [`OWED_MS`].
 pub(crate) fn an_outcome_is_soon_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
-    let owed = scene.host.owed.since.iter().filter(|((worker, _), _)| *worker != scene.host.peer);
+    // Of a job at level `mesh` they wait for another node.
+    let owed = scene.host.owed.since.iter().filter(|((worker, lease), _)| {
+        *worker != scene.host.peer && !scene.reference.mesh.has(lease.job)
+    });
     let late =
         owed.map(|(key, since)| (*since, *key)).min().filter(|(since, _)| since.plus_ms(OWED_MS) < scene.now);
     ensure(late.is_none(), || format!("no acknowledgement for {late:?}"))
@@ -84,6 +87,10 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for (worker, lease) in scene.host.issued.iter().filter(|(worker, _)| *worker != scene.host.peer) {
         if audit.issued.binary_search(&(*worker, *lease)).is_ok() {
+            continue;
+        }
+        // Whoever leads a job at level `mesh` no more leaves its leases to who leads it next.
+        if scene.reference.mesh.has(lease.job) && audit.jobs.iter().all(|job| job.job != lease.job) {
             continue;
         }
         let said = scene.facts.iter().any(|fact| match fact {

@@ -11,6 +11,7 @@
 //!   ports       performs effects                reference      what is owed, by a naive model
 //!   fault_plan  partitions, lost disks, clocks  liveness       no idle slot next to a waiting task
 //!   delivery    what the model notes of inputs  coverage       what happened, counted by name
+//!   disk        logs, and what a crash loses    kept, mesh     what users were told, and on which disks it is
 //! ```
 #![expect(
     clippy::indexing_slicing,
@@ -23,12 +24,15 @@ mod builder;
 mod chance;
 mod coverage;
 mod credit_invariants;
+mod custody;
+mod custody_plan;
 mod delivery;
 mod disk;
 mod drain;
 mod fabric;
 mod fault;
 mod fault_plan;
+mod fetches;
 mod gone;
 mod host;
 mod invariants;
@@ -44,6 +48,7 @@ mod load;
 mod machines;
 mod memories;
 mod memory;
+mod mesh;
 mod options;
 mod policies;
 mod ports;

@@ -224,5 +224,6 @@ pub fn idle_call(call: CallId) -> Call {
         service_us: 1,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     }
 }

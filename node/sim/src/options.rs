@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use weft_core::message::Class;
-use weft_core::{Backoff, Command, JobId, Join, MeshConfig, Policy, Recall, Terms};
+use weft_core::{Backoff, Command, JobId, Join, Level, MeshConfig, Policy, Recall, Terms};
 
 use crate::chance::Chance;
+use crate::custody_plan::CustodyPlan;
 use crate::fault::{Fault, FaultRates};
 use crate::fault_plan::FaultPlan;
 use crate::gone::{self, Leaver};
@@ -30,6 +31,7 @@ pub(crate) struct Options {
     fault_plan: FaultPlan,
     leaver: Option<Leaver>,
     pub(crate) keeping: Keeping,
+    custody: CustodyPlan,
     jobs: u64,
     /// The number of further jobs that depend on others.
     joins: u64,
@@ -75,6 +77,7 @@ impl Options {
             fault_plan,
             leaver,
             keeping: Keeping::NONE,
+            custody: CustodyPlan::NONE,
             jobs: chance.between(1, 6),
             joins: joins(&mut Chance::new(seed, "joins")),
             picky_permille,
@@ -106,6 +109,14 @@ impl Options {
         self.keeping = Keeping::draw(&mut Chance::new(seed, "keeping"), &mut self.hosts);
         let chance = &mut Chance::new(seed, "disks");
         self.faults.extend(self.keeping.plan(chance, self.owners, self.phase_ms));
+        self.custody = CustodyPlan::draw(&mut Chance::new(seed, "custody"), &mut self.hosts);
+        if self.custody.is_on() {
+            // Tasks that are at work while others take over.
+            self.service_us = self.service_us.max(200_000);
+        }
+        self.phase_ms = self.custody.phase_ms(self.phase_ms);
+        let chance = &mut Chance::new(seed, "custody's faults");
+        self.faults.extend(self.custody.plan(chance, self.hosts.len(), self.phase_ms));
     }
 
     /// Cuts the mesh into two parts for some seconds.
@@ -163,6 +174,7 @@ impl Options {
         let any_liar = self.hosts.iter().any(|host| host.lies_permille > 0);
         memories::ask_the_mesh(&mut Chance::new(seed, "memories"), any_liar, &mut all);
         self.keeping.choose(&mut Chance::new(seed, "kept"), &mut all);
+        self.custody.choose(&mut Chance::new(seed, "custody's jobs"), &mut all);
         all
     }
 
@@ -219,10 +231,11 @@ impl Options {
         format!(
             "slots {slots:?}, one way {delay_us}+{jitter_us} us, loss {loss_permille}, chaos \
              {drop_permille}/{twice_permille}/{late_permille} permille, {} ms of faults every {every_ms} ms for \
-             {lasts_ms} ms by weights {weights:?}, {}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
+             {lasts_ms} ms by weights {weights:?}, {}, {}, {}, {} jobs of {} us, {} joins, unsigned {} permille",
             self.phase_ms,
             self.fault_plan.line(),
             self.keeping.line(),
+            self.custody.line(),
             self.jobs,
             self.service_us,
             self.joins,
@@ -252,6 +265,7 @@ impl Options {
             },
             files: chance.permille(200),
             same: chance.permille(400).then(|| chance.below(2)),
+            level: Level::Memory,
         }
     }
 }

@@ -81,6 +81,14 @@ impl Ledger {
         }
     }
 
+    /// Another node gives a job's tasks to workers, too.
+    pub(crate) fn on_leader(&mut self, job: &OwedJob, leader: HostId) {
+        let key = job.program.task_key();
+        for task in &job.tasks {
+            self.owners.entry(key.task_id(&task.input)).or_default().insert(leader);
+        }
+    }
+
     /// The fewest slots that a task takes, over all jobs that have it.
     pub(crate) fn width(&self, task: TaskId) -> u32 {
         self.widths.get(&task).copied().unwrap_or(1)

@@ -6,10 +6,11 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Fetched, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
+    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
     Stream, Work,
 };
 
+use crate::custody::Read;
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
 use crate::queue::{Ending, Event};
@@ -53,13 +54,25 @@ impl World {
                     pins.remove(&blob);
                 }
             }
-            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, Some(&record)),
-            Effect::Forget { ticket, job, remembered: _ } => self.persist(id, ticket, job, None),
             // The hosts of the simulator remember nothing over their restarts.
             Effect::Remember { .. } => {}
-            Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
-                panic!("no job of a swarm is at level mesh yet")
+            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
+            Effect::Forget { ticket, job, remembered } => {
+                self.safe_later(id, ticket);
+                self.forget(id, ticket, job, remembered);
             }
+            Effect::Cut { ticket, job, after } => {
+                self.safe_later(id, ticket);
+                self.cut_log(id, ticket, job, after);
+            }
+            Effect::Promise { ticket, job, epoch } => {
+                self.safe_later(id, ticket);
+                self.hosts[id.0].disk.promise(ticket, job, epoch);
+            }
+            Effect::ReadLog { job, from, bytes_max } => {
+                self.read_later(id, Read::Part { job, from, bytes_max });
+            }
+            Effect::Recall { job } => self.read_later(id, Read::Whole { job }),
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
@@ -72,8 +85,7 @@ impl World {
                 if self.reference.kept.is_committed(&event) {
                     self.wish_again(id, &event);
                 } else {
-                    let world_now = self.now();
-                    self.facts.extend(self.reference.on_event(world_now, event));
+                    self.tell_user(id, event);
                 }
             }
         }
@@ -83,7 +95,7 @@ impl World {
         let (bytes, leases) = (encode_message(&message).len(), leases_in(&message));
         self.facts.push(Fact::Sent { to, bytes, leases });
         for lease in leases_awarded(&message) {
-            self.reference.on_award(to, lease);
+            self.reference.on_award(id, to, lease);
             self.facts.push(Fact::Awarded(lease));
             let now = self.hosts[id.0].local(self.now());
             self.hosts[id.0].credit_model.on_award(to, now);
@@ -91,7 +103,13 @@ impl World {
         if let Message::Cell(word) = &message {
             self.hosts[id.0].credit_model.on_said(to, word);
         }
-        self.note_parting(to, &message);
+        self.note_parting(id, to, &message);
+        if let Message::Custody(all) = &message {
+            for word in all {
+                let told = self.reference.mesh.on_sent(&self.hosts, id, word);
+                told.job.into_iter().for_each(|job| self.reference.go_on_at_mesh(job, &told));
+            }
+        }
         let now = self.hosts[id.0].local(self.now());
         if let Message::Call(call) = &message
             && call.needs.slots > 1
@@ -114,15 +132,15 @@ impl World {
     }
 
     /// Notes which peer is told that a lease has ended.
-    fn note_parting(&mut self, to: PeerId, message: &Message) {
+    fn note_parting(&mut self, id: HostId, to: PeerId, message: &Message) {
         if let Message::Ack(leases) = message {
-            self.reference.kept.on_acknowledged(to, leases);
+            self.note_acknowledged(id, to, leases);
         }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
         if let Message::Assign(place) = message {
-            self.reference.kept.on_acknowledged(to, &place.acks);
+            self.note_acknowledged(id, to, &place.acks);
             self.facts.push(Fact::Parted { worker: to, leases: place.acks.clone() });
         }
         if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
@@ -132,11 +150,16 @@ impl World {
         }
     }
 
+    fn note_acknowledged(&mut self, id: HostId, worker: PeerId, leases: &[LeaseId]) {
+        self.reference.kept.on_acknowledged(worker, leases);
+        self.reference.mesh.on_acknowledged(&self.hosts, (id, worker), leases);
+    }
+
     fn publish(&mut self, id: HostId, gossip: &Gossip) {
         let bytes = encode_gossip(gossip).ok().map(|bytes| bytes.len());
         self.facts.push(Fact::Published { bytes });
         if let Gossip::Ack { worker, leases } = gossip {
-            self.reference.kept.on_acknowledged(*worker, leases);
+            self.note_acknowledged(id, *worker, leases);
         }
         let origin = self.peer(id);
         for (host, after) in self.fabric.reach(id) {
@@ -257,51 +280,6 @@ impl World {
         }
         self.tell(id, Input::Ran(vec![(run, report)]))
     }
-
-    fn fetch(&mut self, id: HostId, blob: BlobId, from: Vec<PeerId>) {
-        let host = &self.hosts[id.0];
-        let after = if host.blobs.contains(&blob) {
-            Duration::ZERO
-        } else if self.holds(id, blob, &from) {
-            Duration::from_micros(2 * self.fabric.weather.delay_us + self.chance.between(100, 20_000))
-        } else {
-            Duration::from_micros(self.chance.between(1_000, 2_000_000))
-        };
-        let life = self.hosts[id.0].life;
-        self.queue.after(after, Event::Fetched { host: id, life, blob, from });
-    }
-
-    pub(crate) fn on_fetched(
-        &mut self,
-        (id, life): (HostId, u32),
-        blob: BlobId,
-        from: &[PeerId],
-    ) -> Result<(), Violation> {
-        if self.hosts[id.0].life != life {
-            return Ok(());
-        }
-        let found = self.hosts[id.0].blobs.contains(&blob) || self.holds(id, blob, from);
-        let here = self.hosts[id.0].blobs.contains(&blob);
-        if found && self.hosts[id.0].is_full && !here {
-            return self.tell(id, Input::Fetched { blob, fetched: Fetched::NoRoom });
-        }
-        if found {
-            self.hosts[id.0].blobs.insert(blob);
-        }
-        let fetched = if found { Fetched::Here } else { Fetched::Missing };
-        self.tell(id, Input::Fetched { blob, fetched })
-    }
-
-    /// Whether one of these hosts has a blob and can be asked for it now.
-    fn holds(&self, asker: HostId, blob: BlobId, from: &[PeerId]) -> bool {
-        let known = from.iter().filter_map(|peer| self.peers.get(peer)).filter(|host| **host != asker);
-        known.into_iter().any(|id| {
-            let host = &self.hosts[id.0];
-            let answers = host.engine.is_some() && !host.paused;
-            let reached = self.fabric.connected(asker, *id) && self.fabric.connected(*id, asker);
-            answers && reached && host.blobs.contains(&blob)
-        })
-    }
 }
 
 /// What every streaming task prints after half of its running time.
@@ -316,7 +294,7 @@ pub(crate) fn signature(worker: PeerId, root: [u8; 32]) -> [u8; 64] {
 }
 
 /// The leases that a message awards.
-fn leases_awarded(message: &Message) -> Vec<LeaseId> {
+pub(crate) fn leases_awarded(message: &Message) -> Vec<LeaseId> {
     let place = if let Message::Assign(place) = message { Some(&place.grants) } else { None };
     let grants = award_in(message).map(|award| &award.grants).or(place);
     grants.into_iter().flatten().map(|grant| grant.lease).collect()

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weft_core::{BlobId, Command, Gossip, Message, PeerId, RunId, Time};
+use weft_core::{BlobId, Command, Gossip, JobId, Message, PeerId, RunId, Time};
 
+use crate::custody::Read;
 use crate::fault::Fault;
 use crate::host::HostId;
 use crate::link::LinkId;
+use crate::mesh::Rows;
 
 /// How an execution ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,17 @@ pub(crate) enum Ending {
     Natural(u32),
     /// It was aborted.
     Aborted,
+}
+
+/// What a user wants of a job at level `mesh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// That it is cancelled.
+    Cancel,
+    /// That what failed of it is tried again.
+    Retry,
+    /// That it is forgotten.
+    Forget,
 }
 
 /// An event of the world.
@@ -32,6 +45,10 @@ pub(crate) enum Event {
     Signed { host: HostId, life: u32, batch: u64, root: [u8; 32] },
     /// A record of one process of a host is on its disk.
     Persisted { host: HostId, life: u32, ticket: u64 },
+    /// A driver of one process of a host has read a log: as it was when it was asked, or as it is.
+    Read { host: HostId, life: u32, read: Read, rows: Option<Rows> },
+    /// A user wants something of whoever leads a job at level `mesh`.
+    Wish { job: JobId, wish: Wish, tries: u32 },
     /// A fetch of one process of a host ends.
     Fetched { host: HostId, life: u32, blob: BlobId, from: Vec<PeerId> },
     /// A frame reaches the other end of its connection.

@@ -1,71 +1,25 @@
 //! A naive model of what engines owe their users: it sees commands, awards, executions and what users are told, and
 //! nothing of how engines work.
 
+mod facts;
 mod figures;
 mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use weft_core::{
-    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Proof,
-    Recalled, Report, TaskId, Terms, Time, Verified,
+    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, 
+    Report, TaskId, Terms, Time,
 };
 
 use crate::host::HostId;
 use crate::joins::Joins;
 use crate::kept::Kept;
 use crate::load::Load;
+use crate::mesh::Mesh;
 use crate::policies::{Ledger, Promised};
 use crate::workload::{Catalog, TaskSpec};
-
-/// Something that an engine did or was told in one step.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a step has a handful of them")]
-pub(crate) enum Fact {
-    /// It told its user that a task ended.
-    Ended(End),
-    /// It told its user what a task printed.
-    Printed { job: JobId, index: u32, bytes: Arc<[u8]> },
-    /// It told its user that a node's result differed from the majority's.
-    Named { job: JobId, index: u32, worker: PeerId },
-    /// It told its user that a job ended.
-    JobEnded(JobId),
-    /// It told its user that too many tasks of a job failed.
-    GivenUp(JobId),
-    /// It awarded an attempt to another node.
-    Awarded(LeaseId),
-    /// It began an execution; `missing` is a blob that was not there.
-    Started { task: TaskId, missing: Option<BlobId> },
-    /// It sent a message of `bytes` bytes that names at most `leases` leases.
-    Sent { to: PeerId, bytes: usize, leases: usize },
-    /// It was told by the worker, or told it, that these leases have ended.
-    Parted { worker: PeerId, leases: Vec<LeaseId> },
-    /// Its peer ended these leases or acknowledged their outcomes, or it returned them.
-    Excused { owner: PeerId, leases: Vec<LeaseId> },
-    /// It was given tasks back by a worker that drains, and blamed it this much before.
-    GivenBack { worker: PeerId, leases: Vec<LeaseId>, before: u64 },
-    /// It told its user that a worker lost a task.
-    Lost { job: JobId, index: u32, worker: PeerId },
-    /// It told its user that an owner is gone, and stopped that owner's tasks.
-    GaveUp { owner: PeerId },
-    /// It met a peer that has restarted.
-    Restarted(PeerId),
-    /// It published a gossip of `bytes` bytes; `None` if it can't be encoded.
-    Published { bytes: Option<usize> },
-}
-
-/// A task's end as it was reported to its user.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) job: JobId,
-    pub(crate) index: u32,
-    pub(crate) report: Report,
-    pub(crate) worker: Option<PeerId>,
-    pub(crate) memo: Option<Recalled>,
-    pub(crate) proof: Option<Proof>,
-    pub(crate) verified: Option<Verified>,
-}
+pub(crate) use facts::{End, Fact};
 
 /// A job as its user knows it.
 #[derive(Debug)]
@@ -149,6 +103,7 @@ pub struct Reference {
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
     pub(crate) kept: Kept,
+    pub(crate) mesh: Mesh,
     pub(crate) load: Load,
     /// Workers that reported a false result, with the task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,
@@ -193,6 +148,7 @@ impl Reference {
                 };
                 let known = |job| self.jobs.get(job).is_some_and(|job| job.owner == owner && !job.forgotten);
                 self.kept.on_submit(submission);
+                self.mesh.on_submit(owner, submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
                 self.ledger.on_tasks(job, 0);
@@ -214,8 +170,10 @@ impl Reference {
                     job.closed = true;
                 }
             }
-            Command::Cancel { job } => {
-                if let Some(job) = self.jobs.get_mut(job).filter(|job| !job.forgotten) {
+            // Whether one at level `mesh` is cancelled its log says: another may lead it soon.
+            Command::Cancel { job: name } => {
+                let job = self.jobs.get_mut(name).filter(|job| !job.forgotten);
+                if let Some(job) = job.filter(|_| !self.mesh.has(*name)) {
                     // It gets no more tasks, also when it is tried again.
                     (job.cancelled, job.closed) = (true, true);
                 }
@@ -230,11 +188,9 @@ impl Reference {
     }
 
     /// An owner awards an attempt to another node.
-    pub(crate) fn on_award(&mut self, worker: PeerId, lease: LeaseId) {
-        let owner = self.jobs.get(&lease.job).map(|job| job.owner);
-        self.awarded.extend(
-            owner.zip(self.task_id(lease.job, lease.index)).map(|(owner, task)| (owner, task, worker)),
-        );
+    pub(crate) fn on_award(&mut self, owner: HostId, worker: PeerId, lease: LeaseId) {
+        let task = self.task_id(lease.job, lease.index);
+        self.awarded.extend(task.map(|task| (owner, task, worker)));
         *self.issued.entry(lease).or_default().entry(worker).or_default() += 1;
         self.joins.on_award(lease);
     }
@@ -294,7 +250,9 @@ impl Reference {
                 Some(Fact::Named { job, index, worker })
             }
             Event::Refused { job, reason } => {
-                if self.kept.on_refused(job) {
+                let is_new =
+                    if self.mesh.has(job) { self.mesh.on_refused(job) } else { self.kept.on_refused(job) };
+                if is_new {
                     self.jobs.remove(&job);
                     self.joins.on_refused(job, reason);
                 }

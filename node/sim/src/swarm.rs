@@ -10,6 +10,7 @@ use crate::coverage::Coverage;
 use crate::host::SimHost;
 use crate::invariants::Violation;
 use crate::liveness::Liveness;
+use crate::mesh::Mesh;
 use crate::options::Options;
 use crate::queue::Event;
 use crate::record::HostLog;
@@ -140,20 +141,26 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     require_progress(world, &mut liveness)?;
     world.try_run_for(QUIET)?;
     require_rest(world)?;
+    require_forgotten(world)?;
     let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
 fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
     let start = world.now();
-    while !world.reference().owed().is_empty() {
+    while !world.reference().owed().is_empty() || world.reference().mesh.unended().next().is_some() {
         if world.now() - start > PROGRESS {
             let owed = world.reference().owed();
             let first = owed.first().map(|(job, index)| {
                 let owner = world.reference().jobs[job].owner;
                 format!("{job:?} task {index} of host {}: {:?}", owner.0, world.why(owner, *job, *index))
             });
-            let text = format!("{} tasks did not end; {}", owed.len(), first.unwrap_or_default());
+            let mesh: Vec<_> = world.reference().mesh.unended().collect();
+            let text = format!(
+                "{} tasks did not end; {}; jobs at level mesh, and who leads them: {mesh:?}",
+                owed.len(),
+                first.unwrap_or_default()
+            );
             return Err(world.violation("a_healed_mesh_ends_what_it_owes", text));
         }
         world.try_run_for(LOOK)?;
@@ -164,7 +171,7 @@ fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Vi
 
 fn require_rest(world: &World) -> Result<(), Violation> {
     for host in &world.hosts {
-        if let Some(text) = unrest(host) {
+        if let Some(text) = unrest(host, &world.hosts) {
             let text = format!("host {}: {text}", host.id.0);
             return Err(world.violation("a_quiet_mesh_holds_nothing", text));
         }
@@ -172,9 +179,18 @@ fn require_rest(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What a host still holds, if anything.
-fn unrest(host: &SimHost) -> Option<String> {
+fn require_forgotten(world: &World) -> Result<(), Violation> {
+    let Some((host, job)) = Mesh::kept_in_vain(&world.hosts) else { return Ok(()) };
+    let text = format!("host {} keeps {job:?}, which was forgotten", host.0);
+    Err(world.violation("at_quiescence_no_member_holds_what_was_forgotten", text))
+}
+
+/// What a host still holds, if anything, but for owners that are lost for ever.
+fn unrest(host: &SimHost, hosts: &[SimHost]) -> Option<String> {
     let audit = host.engine.as_ref().map(Engine::audit)?;
+    let gone = |peer| hosts.iter().any(|host| host.is_gone && host.peer == peer);
+    let unwanted = audit.kept.iter().filter(|(owner, _)| gone(*owner)).count();
+    let pins = if unwanted > 0 { 0 } else { host.pins.len() };
     // A worker advertises its idle slots at its matchmaker for as long as they are idle.
     let cells = audit.cells;
     let counts = [
@@ -188,9 +204,9 @@ fn unrest(host: &SimHost) -> Option<String> {
         ("calls open", audit.calls_open),
         ("leases open", audit.leases_open),
         ("jobs", audit.jobs.len()),
-        ("outcomes undelivered", audit.undelivered),
+        ("outcomes undelivered", audit.undelivered - unwanted),
         ("words about kept jobs", audit.held_words),
-        ("pins", host.pins.len()),
+        ("pins", pins),
     ];
     let left = counts.into_iter().find(|(_, count)| *count > 0);
     left.map(|(what, count)| format!("{count} {what} are left: {audit:?}"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weft_core::message::{Class, Needs};
 use weft_core::{
-    BlobId, Entry, Failure, JobId, Join, Limits, Outcome, Payload, Policy, Profile, Program, Report,
+    BlobId, Entry, Failure, JobId, Join, Level, Limits, Outcome, Payload, Policy, Profile, Program, Report,
     Submission, Terms, Usage,
 };
 
@@ -110,6 +110,8 @@ pub struct JobSpec {
     pub files: bool,
     /// Jobs with the same number here have identical tasks, index by index.
     pub same: Option<u64>,
+    /// What it survives.
+    pub level: Level,
 }
 
 impl JobSpec {
@@ -131,6 +133,7 @@ impl JobSpec {
             terms: Terms::default(),
             files: false,
             same: None,
+            level: Level::Memory,
         }
     }
 }
@@ -155,7 +158,7 @@ impl Catalog {
             closed: true,
             after: spec.after.clone(),
             join: spec.join,
-            level: weft_core::Level::Memory,
+            level: spec.level,
             about: weft_core::About::default(),
         }
     }

@@ -15,7 +15,7 @@ use crate::invariants::{INVARIANTS, Scene, Violation};
 use crate::link::LinkId;
 use crate::link::Weather;
 use crate::machines;
-use crate::queue::{Event, Queue};
+use crate::queue::{Event, Queue, Wish};
 use crate::record::Logs;
 use crate::reference::{Fact, Reference};
 use crate::trace::Trace;
@@ -228,7 +228,13 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
+            // Its user finds whoever leads it.
+            Event::User { command: Command::Cancel { job }, .. } if self.reference.mesh.has(job) => {
+                self.on_wish(job, Wish::Cancel, 0)
+            }
             Event::User { host, command } => self.tell(host, Input::Command(command)),
+            Event::Wish { job, wish, tries } => self.on_wish(job, wish, tries),
+            Event::Read { host, life, read, rows } => self.on_read((host, life), read, rows),
             Event::Ran { host, life, run, how } => self.on_ran((host, life), run, how),
             Event::Prints { host, life, run } => self.on_prints((host, life), run),
             Event::Signed { host, life, batch, root } => self.on_signed((host, life), batch, root),
@@ -357,6 +363,7 @@ impl World {
         let now = host.local(now);
         if let Some(audit) = &host.audit {
             host.owed.on_step(now, &host.issued, audit, &self.facts);
+            host.fence.on_step(&host.answerable, audit);
             let waits = host.disk.count_pending() > 0 || host.journal_failed;
             host.owed.on_disk(now, waits);
         }

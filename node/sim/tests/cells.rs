@@ -57,6 +57,7 @@ fn a_claim_without_a_bid_is_refused() {
         service_us: 0,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     };
     let lease = LeaseId { job, epoch: 0, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];

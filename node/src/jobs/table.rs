@@ -105,7 +105,7 @@ impl Table {
             }
             Event::Confirmed { job } => self.change(job, Entry::confirm),
             Event::Forgotten { job } => self.forget(job),
-            Event::Refused { job, reason } => self.job_refused(job, &reason),
+            Event::Refused { job, reason } => self.refuse(job, &reason),
             Event::RetryRefused { job, reason } => self.retry_refused(job, reason),
             Event::Lost { job, index: _, worker: _ } => {
                 self.change(job, |entry| entry.lost = entry.lost.saturating_add(1));
@@ -133,7 +133,7 @@ impl Table {
     }
 
     /// Nothing of it will ever run, and each of its tasks says why.
-    fn job_refused(&mut self, job: JobId, reason: &Refusal) {
+    pub(super) fn refuse(&mut self, job: JobId, reason: &Refusal) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         self.journalled -= usize::from(entry.is_kept_here());
         entry.refuse(reason.to_string());

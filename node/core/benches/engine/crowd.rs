@@ -256,5 +256,6 @@ fn call(job: JobId) -> Call {
         service_us: 500,
         deadline_ms: None,
         waited_ms: 0,
+        keepers: Vec::new(),
     }
 }

@@ -11,17 +11,28 @@
 //!   candidate --Seal--> others --Sealed--> candidate              no lower epoch can commit any more
 //!   candidate --Want--> the further log --Have--> candidate       then it leads, with `Led` as its first record
 //! ```
+//!
+//! [`Custody`] has the members of all jobs that this node keeps: it routes what happens to them, and does what they want done
+//! (`writes.rs`, `blobs.rs`, `post.rs`). `choice.rs` says who keeps a new job.
 
 mod action;
+mod blobs;
+mod choice;
+mod jobs;
+mod lookout;
 mod member;
 mod message;
 mod outline;
 mod position;
+mod post;
 mod record;
 mod tombstones;
 mod trio;
+mod writes;
 
 pub use action::Action;
+pub(crate) use choice::{Eligible, choose};
+pub(crate) use jobs::{Custody, Led, News, Wish};
 pub use member::{Member, Moment, Restored, Role};
 pub use message::CustodyMessage;
 pub use outline::{Outline, Replacement};

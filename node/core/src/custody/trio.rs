@@ -16,6 +16,12 @@ pub struct Seat {
 pub struct Trio(pub [Seat; 3]);
 
 impl Trio {
+    /// Its nodes, by their seats.
+    #[must_use]
+    pub fn peers(&self) -> [PeerId; 3] {
+        self.0.map(|seat| seat.peer)
+    }
+
     /// Whether these are three nodes, each with a disk.
     #[must_use]
     pub fn is_sound(&self) -> bool {

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
+use crate::custody::{self, Outline};
+use crate::submission::Level;
 use crate::task::{Payload, Report};
 use crate::time::Time;
 
@@ -14,8 +16,6 @@ use crate::time::Time;
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     job: Option<Box<Restored>>,
-    /// Tasks of the submission.
-    submitted: usize,
     /// How its tasks ended, if they are not to be read one by one.
     figures: Option<Figures>,
 }
@@ -39,32 +39,29 @@ impl Fold {
     /// # Errors
     /// When no owner writes it there. The fold is of no use afterwards.
     pub fn apply(&mut self, record: LogRecord) -> Result<(), Unsound> {
-        let submitted = self.submitted;
         let Some(job) = self.job.as_deref_mut() else {
+            let mesh = Outline::new(&record);
             let LogRecord::Accepted(accepted) = record else { return Err(Unsound::NotAccepted) };
-            self.submitted = usize::try_from(accepted.tasks).unwrap_or(usize::MAX);
-            let mut job = accept(*accepted)?;
+            let mut job = accept(*accepted, mesh)?;
             if self.figures.is_some() {
-                (job.figures, job.tasks, self.submitted) = (self.figures, Vec::new(), 0);
+                (job.figures, job.tasks, job.submitted) = (self.figures, Vec::new(), 0);
             }
             self.job = Some(Box::new(job));
             return Ok(());
         };
-        let again = matches!(record, LogRecord::Retried { .. });
-        if job.ended && !again {
-            return Err(Unsound::AfterEnd);
-        }
         let is_of_tasks =
             matches!(record, LogRecord::Extended { .. } | LogRecord::Outcomes(_) | LogRecord::Rest(_));
         if self.figures.is_some() && is_of_tasks {
             return Ok(());
         }
-        if !matches!(record, LogRecord::Extended { .. }) {
-            check_whole(job, submitted)?;
+        // Who leads a job at level mesh and who keeps it changes whatever there is of it.
+        if !matches!(record, LogRecord::Led { .. } | LogRecord::Replaced { .. }) {
+            check_place(job, &record)?;
         }
+        let has_place = job.mesh.as_mut().is_none_or(|mesh| mesh.push(&record));
         match record {
             LogRecord::Accepted(_) => Err(Unsound::AcceptedTwice),
-            LogRecord::Extended { inputs } => extend(job, inputs, submitted),
+            LogRecord::Extended { inputs } => extend(job, inputs),
             LogRecord::Closed => {
                 job.open = false;
                 Ok(())
@@ -80,13 +77,17 @@ impl Fold {
                 (job.given_up, job.open) = (true, false);
                 Ok(())
             }
-            LogRecord::Restarted { epoch, at: _ } => enter(job, epoch),
+            LogRecord::Restarted { epoch, at: _ } if job.mesh.is_none() => enter(job, epoch),
             LogRecord::Ended => end_job(job),
             LogRecord::Retried { epoch, at } => retry(job, epoch, at),
-            LogRecord::Led { epoch, at: _ } => enter(job, epoch),
-            LogRecord::Replaced { .. } => Ok(()),
+            LogRecord::Led { epoch, at: _ } if job.mesh.is_some() => enter(job, epoch),
+            LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
             LogRecord::NotTaken(not_taken) => note_not_taken(job, not_taken),
-        }
+            LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
+                Err(Unsound::OtherLevel)
+            }
+        }?;
+        if has_place { Ok(()) } else { Err(Unsound::Misplaced) }
     }
 
     /// What the records so far say together; nothing before the first.
@@ -95,13 +96,16 @@ impl Fold {
         self.job.as_deref()
     }
 
-    /// The job, after the last record.
+    /// The job, after the last record. One at level mesh may lack inputs ([`Restored::is_whole`]): the node that led it may not
+    /// have sent all of them, and others keep what there is.
     ///
     /// # Errors
-    /// When there was no record, or inputs are missing, or a job that was known to have ended has not.
+    /// When there was no record, or inputs of a job at level disk are missing, or a job that was known to have ended has not.
     pub fn into_restored(self) -> Result<Box<Restored>, Unsound> {
         let job = self.job.ok_or(Unsound::NotAccepted)?;
-        check_whole(&job, self.submitted)?;
+        if job.mesh.is_none() {
+            check_whole(&job)?;
+        }
         if self.figures.is_some() && !job.ended {
             return Err(Unsound::NotEnded);
         }
@@ -109,15 +113,23 @@ impl Fold {
     }
 }
 
-fn accept(accepted: Accepted) -> Result<Restored, Unsound> {
-    let Accepted { mut spec, tasks: _, at, parents, trio: _ } = accepted;
+fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound> {
+    let Accepted { mut spec, tasks, at, parents, trio } = accepted;
     spec.check().map_err(Unsound::Refused)?;
+    let epoch = if spec.level == Level::Mesh { custody::FIRST_EPOCH } else { FIRST_EPOCH };
+    match (spec.level, trio) {
+        (Level::Mesh, Some(_)) if mesh.is_some() => {}
+        (Level::Mesh, _) => return Err(Unsound::NoTrio),
+        (Level::Memory | Level::Disk, None) => {}
+        (Level::Memory | Level::Disk, Some(_)) => return Err(Unsound::OtherLevel),
+    }
     let inputs = core::mem::take(&mut spec.inputs);
     let mut job = Restored {
         open: !spec.closed,
         spec,
         at,
-        epoch: FIRST_EPOCH,
+        epoch,
+        submitted: tasks,
         cancelled: false,
         given_up: false,
         ended: false,
@@ -126,29 +138,41 @@ fn accept(accepted: Accepted) -> Result<Restored, Unsound> {
         not_taken: None,
         figures: None,
         tasks: Vec::new(),
+        mesh,
     };
     parents.into_iter().try_for_each(|parent| on_parent_ended(&mut job, parent))?;
     add(&mut job, inputs)?;
     Ok(job)
 }
 
-/// The epoch of a kept job's first life. A job in memory has epoch 0 for ever.
+/// The epoch of a kept job's first life. A job in memory has epoch 0 for ever, one at level mesh begins with
+/// [`custody::FIRST_EPOCH`].
 pub(crate) const FIRST_EPOCH: u32 = 1;
+
+/// Whether a record of the job itself may follow those so far.
+fn check_place(job: &Restored, record: &LogRecord) -> Result<(), Unsound> {
+    if job.ended && !matches!(record, LogRecord::Retried { .. }) {
+        return Err(Unsound::AfterEnd);
+    }
+    // A job at level mesh that can never be whole is ended, to be forgotten.
+    let may_lack = matches!(record, LogRecord::Ended) && job.mesh.is_some();
+    if may_lack || matches!(record, LogRecord::Extended { .. }) { Ok(()) } else { check_whole(job) }
+}
 
 fn count(job: &Restored) -> u32 {
     u32::try_from(job.tasks.len()).unwrap_or(u32::MAX)
 }
 
-fn check_whole(job: &Restored, submitted: usize) -> Result<(), Unsound> {
-    if job.tasks.len() >= submitted {
+fn check_whole(job: &Restored) -> Result<(), Unsound> {
+    if job.is_whole() {
         return Ok(());
     }
-    Err(Unsound::Incomplete { found: count(job), tasks: u32::try_from(submitted).unwrap_or(u32::MAX) })
+    Err(Unsound::Incomplete { found: count(job), tasks: job.submitted })
 }
 
-fn extend(job: &mut Restored, inputs: Vec<Payload>, submitted: usize) -> Result<(), Unsound> {
+fn extend(job: &mut Restored, inputs: Vec<Payload>) -> Result<(), Unsound> {
     let total = job.tasks.len().saturating_add(inputs.len());
-    if !job.open && total > submitted {
+    if !job.open && total > usize::try_from(job.submitted).unwrap_or(usize::MAX) {
         return Err(Unsound::ExtendedAfterClose);
     }
     add(job, inputs)
@@ -227,7 +251,7 @@ fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
 
 fn end_job(job: &mut Restored) -> Result<(), Unsound> {
     let open = job.figures().open();
-    if job.open || open > 0 {
+    if job.is_whole() && (job.open || open > 0) {
         return Err(Unsound::EndedEarly { open });
     }
     job.ended = true;
@@ -263,7 +287,8 @@ mod tests {
 
     use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
-    use crate::id::{BlobId, JobId};
+    use crate::custody::{Seat, Trio};
+    use crate::id::{BlobId, JobId, PeerId};
     use crate::outcome::{Failure, Outcome};
     use crate::submission::Submission;
     use crate::task::{Entry, INLINE_BYTES_MAX, Limits, Profile, Program};
@@ -403,6 +428,96 @@ mod tests {
         for (number, (records, why)) in table.into_iter().enumerate() {
             assert_eq!(fold(records).err(), Some(why), "log {number}");
         }
+    }
+
+    fn seat(number: u8) -> Seat {
+        Seat { peer: PeerId([number; 32]), disk: u64::from(number) }
+    }
+
+    /// The first record of a job at level mesh.
+    fn of_mesh(inputs: u32, tasks: u32) -> LogRecord {
+        let LogRecord::Accepted(mut first) = accepted(inputs, tasks) else { unreachable!() };
+        (first.spec.level, first.trio) = (Level::Mesh, Some(Trio([seat(1), seat(2), seat(3)])));
+        LogRecord::Accepted(first)
+    }
+
+    fn led(epoch: u32) -> LogRecord {
+        LogRecord::Led { epoch, at: Time(9) }
+    }
+
+    #[test]
+    fn a_log_at_level_mesh_says_its_epochs_and_its_members() {
+        let log = vec![
+            of_mesh(1, 2),
+            LogRecord::Extended { inputs: inputs_from(1..2) },
+            outcomes(&[(1, Outcome::Done)]),
+            led(7),
+            LogRecord::Replaced { seat: 0, by: seat(4) },
+            outcomes(&[(0, failed())]),
+            LogRecord::Ended,
+            led(8),
+            LogRecord::Replaced { seat: 2, by: seat(1) },
+            LogRecord::Retried { epoch: 11, at: Time(20) },
+            outcomes(&[(0, Outcome::Done)]),
+            LogRecord::Ended,
+        ];
+        let upto =
+            |records: usize| fold(log.iter().take(records).cloned().collect()).expect("a leader wrote it");
+        let of = |job: &Restored| {
+            let spans = job.outline().expect("it is at level mesh").spans();
+            let epochs = spans.epochs().iter().map(|span| (span.epoch, span.first));
+            (epochs.collect::<Vec<_>>(), spans.last().seq)
+        };
+        let first = upto(2);
+        assert_eq!((first.epoch, of(&first)), (3, (vec![(3, 1)], 2)));
+        let ended = upto(9);
+        assert!(ended.has_ended(), "who leads and who keeps it may change when it has ended");
+        assert_eq!((ended.epoch, of(&ended)), (8, (vec![(3, 1), (7, 4), (8, 8)], 9)));
+        assert_eq!(ended.trio(), Some(Trio([seat(4), seat(2), seat(1)])));
+        let again = upto(10);
+        assert!(!again.has_ended() && again.figures().open() == 1 && again.submitted_at() == Time(20));
+        let all = upto(12);
+        assert!(all.has_ended() && all.figures().done == 2);
+        assert_eq!(of(&all), (vec![(3, 1), (7, 4), (8, 8), (11, 10)], 12));
+    }
+
+    #[test]
+    fn a_log_at_level_mesh_that_lacks_inputs_is_kept_and_says_so() {
+        let part = fold(vec![of_mesh(1, 2), led(4)]).expect("the rest may never come");
+        assert!(!part.is_whole());
+        assert_eq!(fold(vec![of_mesh(1, 2)]).map(|job| job.is_whole()), Ok(false));
+        assert_eq!(fold(vec![of_mesh(2, 2)]).map(|job| job.is_whole()), Ok(true));
+        let ended = fold(vec![of_mesh(1, 2), led(4), LogRecord::Ended]).expect("it is to be forgotten");
+        assert!(ended.has_ended() && !ended.is_whole());
+        let told = fold(vec![of_mesh(1, 2), outcomes(&[(0, Outcome::Done)])]);
+        assert_eq!(told.err(), Some(Unsound::Incomplete { found: 1, tasks: 2 }));
+    }
+
+    #[test]
+    fn records_of_another_level_and_trios_of_less_than_three_are_refused() {
+        let without = |change: fn(&mut Accepted)| {
+            let LogRecord::Accepted(mut first) = of_mesh(1, 1) else { unreachable!() };
+            change(&mut first);
+            LogRecord::Accepted(first)
+        };
+        let twice = Trio([seat(1), seat(2), Seat { disk: 9, ..seat(1) }]);
+        let by = |seat: u8, by| LogRecord::Replaced { seat, by };
+        let table = [
+            (vec![without(|first| first.trio = None)], Unsound::NoTrio),
+            (vec![without(|first| first.trio = Some(Trio([seat(1), seat(0), seat(3)])))], Unsound::NoTrio),
+            (vec![without(|first| first.spec.level = Level::Disk)], Unsound::OtherLevel),
+            (vec![of_mesh(1, 1), LogRecord::Restarted { epoch: 4, at: Time(9) }], Unsound::OtherLevel),
+            (vec![accepted(1, 1), led(4)], Unsound::OtherLevel),
+            (vec![accepted(1, 1), by(0, seat(4))], Unsound::OtherLevel),
+            (vec![of_mesh(1, 1), by(3, seat(4))], Unsound::Misplaced),
+            (vec![of_mesh(1, 1), by(1, seat(3))], Unsound::Misplaced),
+            (vec![of_mesh(1, 1), led(3)], Unsound::EpochBack { before: 3, epoch: 3 }),
+            (vec![of_mesh(1, 1), led(u32::MAX)], Unsound::EpochBack { before: 3, epoch: u32::MAX }),
+        ];
+        for (number, (records, why)) in table.into_iter().enumerate() {
+            assert_eq!(fold(records).err(), Some(why), "log {number}");
+        }
+        assert!(!twice.is_sound());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::record::{Kept, NotTaken, ParentEnd, Rest};
+use crate::custody::{Outline, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
@@ -17,6 +18,8 @@ pub struct Restored {
     pub(crate) at: Time,
     /// The epoch of its last life.
     pub(crate) epoch: u32,
+    /// Tasks of the submission.
+    pub(crate) submitted: u32,
     /// It may get more tasks.
     pub(crate) open: bool,
     pub(crate) cancelled: bool,
@@ -31,6 +34,8 @@ pub struct Restored {
     /// How its tasks ended, where they are not known one by one: of a job that has ended.
     pub(crate) figures: Option<Figures>,
     pub(crate) tasks: Vec<KeptTask>,
+    /// The log of a job at level mesh, in outline.
+    pub(crate) mesh: Option<Outline>,
 }
 
 /// One task of it.
@@ -171,6 +176,24 @@ impl Restored {
         !self.retried && !is_told && self.spec.after.contains(&parent)
     }
 
+    /// Whether all inputs of the submission are there. If not, no client was told that the job is accepted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.tasks.len() >= usize::try_from(self.submitted).unwrap_or(usize::MAX)
+    }
+
+    /// The nodes that keep a job at level mesh, by its last record.
+    #[must_use]
+    pub fn trio(&self) -> Option<Trio> {
+        self.mesh.as_ref().map(Outline::trio)
+    }
+
+    /// The epochs and the length of the log of a job at level mesh.
+    #[must_use]
+    pub fn outline(&self) -> Option<&Outline> {
+        self.mesh.as_ref()
+    }
+
     /// Forgets the inputs of its tasks, which nothing needs of a job that ended: it is tried again from its log.
     pub fn forget_inputs(&mut self) {
         self.tasks.iter_mut().for_each(|task| task.input = None);
@@ -178,7 +201,7 @@ impl Restored {
 
     /// Forgets its tasks: no engine is told of it.
     pub fn forget_tasks(&mut self) {
-        self.tasks = Vec::new();
+        (self.tasks, self.submitted) = (Vec::new(), 0);
     }
 
     /// How many of its tasks are where.

@@ -75,6 +75,12 @@ pub enum Unsound {
     RetriedEarly,
     /// It is listed as one that has ended, and has not.
     NotEnded,
+    /// A job at level mesh is kept by three nodes, and a record names no such three.
+    NoTrio,
+    /// A record has no place in the log of a job at level mesh: it names no seat, or there are too many of its kind.
+    Misplaced,
+    /// A record is one of a job at another level.
+    OtherLevel,
 }
 
 impl fmt::Display for Unsound {
@@ -111,6 +117,9 @@ impl fmt::Display for Unsound {
                 f.write_str("the job is listed as one that has ended, its records say that it has not")
             }
             Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
+            Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
+            Self::Misplaced => f.write_str("a record has no place in the log of a job that three nodes keep"),
+            Self::OtherLevel => f.write_str("a record is one of a job at another level"),
         }
     }
 }

@@ -41,7 +41,8 @@ impl Engine {
             draining: self.worker.is_draining(),
             class_min: self.node.class_min,
             owners: self.owners_told(),
-            disk: self.node.disk,
+            // A node whose disk is full or failed keeps no further job.
+            disk: if self.owner.refuses_to_keep().is_none() { self.node.disk } else { 0 },
         }
     }
 

@@ -38,6 +38,7 @@ impl Engine {
             self_fencing: self.owner.fencing(self.now),
             peers: peers.collect(),
             jobs: self.owner.job_views(),
+            kept: self.custody.views(),
             counters: self.counters,
         }
     }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::class::Class;
 use super::needs::Needs;
 use super::reason::Reason;
-use crate::id::{BidId, CallId, JobId, LeaseId};
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::task::{Payload, Program, Terms};
 
 /// A call for bids.
@@ -32,6 +32,8 @@ pub struct Call {
     pub deadline_ms: Option<u32>,
     /// For how long no task of it was awarded although some waited, in milliseconds.
     pub waited_ms: u32,
+    /// The nodes that may lead it, by their seats, at most [`super::KEEPERS_MAX`]; none if it is not at level `mesh`.
+    pub keepers: Vec<PeerId>,
 }
 
 /// A worker's offer. It reserves its slots until its TTL ends.

@@ -1,7 +1,7 @@
 //! The tables of an owner that span its jobs and that its features write to, and what a function on one job may use
 //! besides that job. No decisions: each table is in a file of its own.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::agenda::Agenda;
@@ -42,6 +42,10 @@ pub(super) struct Books {
     pub(super) acks: Vec<(PeerId, LeaseId)>,
     /// What of kept jobs waits for the disk.
     pub(super) keeping: Keeping,
+    /// Jobs at level mesh that this node keeps and does not lead.
+    pub(super) followed: BTreeSet<JobId>,
+    /// Those of them that others here come after, and whose ends are to be asked for.
+    pub(super) watched: Vec<JobId>,
 }
 
 /// What those that wait for a job have not been told yet: that it has ended, and how.

@@ -18,11 +18,12 @@
 
 use alloc::vec::Vec;
 
-use super::books::{Books, OwnerCtx};
+use super::books::{Books, Completed, OwnerCtx};
 use super::ending::{end_if_failed, end_if_over};
 use super::gate::Gate;
 use super::history::History;
 use super::job::Job;
+use super::lines::Lines;
 use super::record::{Record, Records, known};
 use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::Event;
@@ -43,17 +44,19 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
     unknown.map(|job| Refusal::ParentUnknown { job: *job })
 }
 
-/// The first parent that a restart would end; a kept job can't come after it.
+/// The first parent that survives less than the job is to survive; it can't come after that.
 pub(super) fn unkept_parent(records: &Records, spec: &Submission) -> Option<Refusal> {
-    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !live.job.ended && !live.job.is_kept());
+    let survives = |live: &Record| live.job.ended || live.job.spec.level >= spec.level;
+    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !survives(live));
     spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job })
 }
 
 /// A job has come: notes it at those parents that have not ended; how the others ended.
-pub(super) fn enter(records: &mut Records, history: &History, job: &Job) -> Vec<ParentEnd> {
+pub(super) fn enter(records: &mut Records, history: &History, lines: &Lines, job: &Job) -> Vec<ParentEnd> {
     let child = (job.number, job.spec.job);
     let mut ended = Vec::new();
-    for parent in job.spec.after.iter().copied() {
+    // The end of one at level mesh may not be committed yet.
+    for parent in job.spec.after.iter().copied().filter(|parent| !lines.end_waits(*parent)) {
         let succeeded = match records.get_mut(&parent) {
             Some(live) if !live.job.ended => {
                 live.dependencies.children.insert(child);
@@ -82,6 +85,12 @@ pub(super) fn follow(records: &mut Records, record: &Record) {
 
 /// Tells all that wait for jobs which have ended, and those that wait for what ends thereby.
 pub(super) fn tell_children(cx: &mut OwnerCtx<'_, '_>, records: &mut Records) {
+    while let Some(end) = cx.books.keeping.done.pop_front() {
+        let ParentEnd { parent, succeeded } = end;
+        let waiting = records.values().filter(|record| record.dependencies.awaits(parent));
+        let children = waiting.map(|record| (record.job.number, record.name())).collect();
+        cx.books.completed.push_back(Completed { parent, succeeded, children });
+    }
     while let Some(completed) = cx.books.completed.pop_front() {
         let end = ParentEnd { parent: completed.parent, succeeded: completed.succeeded };
         for (_, child) in completed.children {
@@ -162,5 +171,5 @@ pub(super) fn waits_for(records: &Records, record: &Record) -> Option<TaskView> 
 
 /// Children that have not been told are work that is left.
 pub(super) fn has_news(books: &Books) -> bool {
-    !books.completed.is_empty()
+    !books.completed.is_empty() || !books.keeping.done.is_empty()
 }

@@ -218,14 +218,18 @@ pub(super) fn end_if_over(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     cx.ctx.emit(Effect::Unpin(program.module));
     cx.ctx.unpin(&program.files);
     cx.touch(name);
+    let succeeded = record.has_succeeded();
     if record.job.is_kept() {
-        cx.books.keeping.end(name);
+        cx.books.keeping.end(name, succeeded);
     } else {
         cx.ctx.notify(Event::JobEnded { job: name });
     }
+    if record.job.is_of_mesh() {
+        // What comes after it is told once its end is committed.
+        return;
+    }
     let children = core::mem::take(&mut record.dependencies.children);
     if !children.is_empty() {
-        let succeeded = record.has_succeeded();
         cx.books.completed.push_back(Completed { parent: name, succeeded, children });
     }
 }

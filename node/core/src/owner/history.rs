@@ -64,7 +64,7 @@ impl History {
 
     /// Whether a job was a kept one.
     pub(super) fn was_kept(&self, job: JobId) -> bool {
-        self.find(job).is_some_and(|ended| ended.view.level == Level::Disk)
+        self.find(job).is_some_and(|ended| ended.view.level >= Level::Disk)
     }
 
     /// Whether a job ended well; one that is not remembered counts as one that did not.

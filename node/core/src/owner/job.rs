@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use super::task::{Counts, Task, TaskState};
 use super::tasks::Tasks;
 use crate::ctx::Ctx;
-use crate::custody;
+use crate::custody::{self, Trio};
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
 use crate::policy::order::Candidate;
@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) open: bool,
     /// What its leases carry: 0 in memory; of a kept job, which life this is.
     pub(super) epoch: u32,
+    /// The nodes that keep a job at level mesh.
+    pub(super) trio: Option<Trio>,
     /// Why tasks of a kept job were refused, and all further ones are.
     pub(super) refused: Option<Refusal>,
     /// How many, for its log.
@@ -69,6 +71,7 @@ impl Job {
                 Level::Disk => FIRST_EPOCH,
                 Level::Mesh => custody::FIRST_EPOCH,
             },
+            trio: None,
             begins_with: 0,
             refused: None,
             refused_tasks: 0,
@@ -123,7 +126,12 @@ impl Job {
 
     /// Whether it survives a restart.
     pub(super) fn is_kept(&self) -> bool {
-        self.spec.level == Level::Disk
+        self.spec.level >= Level::Disk
+    }
+
+    /// Whether it survives the loss of this node.
+    pub(super) fn is_of_mesh(&self) -> bool {
+        self.spec.level == Level::Mesh
     }
 
     /// Tasks in all so far.

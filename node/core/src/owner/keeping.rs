@@ -1,26 +1,27 @@
-//! What of kept jobs waits for the disk: records that are to be written, and the words to user and workers which promise
-//! that they are. Placing tasks does not wait. Plain bookkeeping, without a decision about any job.
+//! What of kept jobs waits for the disk, and of jobs at level mesh for a second node that keeps it (`lines.rs`): records that
+//! are to be written, and the words to user and workers which promise that they are. Placing tasks does not wait. Plain
+//! bookkeeping, without a decision about any job.
 //!
 //! Records are gathered while an input is handled and emitted at its end, so that what came in one input is one record a
 //! job. The words of an input are held, in order, behind the last record before them. Ends of jobs come last: what comes
 //! after a job has its end in its own log before that job's log ends.
 
+mod gathering;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use super::job::Job;
+use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
-use crate::durable::{
-    Accepted, Kept, LogRecord, NotTaken, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
-};
+use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
 use crate::snapshot::Note;
-use crate::task::{Outcome, Payload};
+use crate::time::Time;
 
 /// Bytes of held words beyond which no outcome of a kept job is taken from another node, and no task of one is placed.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -31,6 +32,8 @@ const WORD_BYTES: usize = 128;
 /// Jobs that are looked through for the last record of one, within an input; beyond them another record is begun.
 const GATHERED_MAX: usize = 64;
 
+/// How long a word about a job at level mesh waits for a second node before `why` says so, in milliseconds.
+const KEEPER_LATE_MS: u64 = 2000;
 /// Forgotten jobs that are remembered, so that none of them is tried again by a log that was read before.
 const FORGOTTEN_MAX: usize = 1000;
 
@@ -52,11 +55,15 @@ pub(super) struct Keeping {
     /// The same; all that they rest on is on the disk.
     safe: Vec<(PeerId, LeaseId)>,
     held: VecDeque<Held>,
+    /// What of jobs at level mesh waits until it is committed.
+    pub(super) lines: Lines,
     held_bytes: usize,
     /// Acknowledgements of these.
     held_acks: usize,
     /// Jobs that begin when a ticket is on the disk, in the order of these.
     barred: VecDeque<(u64, JobId)>,
+    /// Ends of jobs at level mesh that are committed, of which what comes after them was not told yet.
+    pub(super) done: VecDeque<ParentEnd>,
     /// Jobs whose logs were to go, the newest last.
     forgotten: VecDeque<JobId>,
     /// Kept jobs were told to stand still because too much is held.
@@ -76,7 +83,17 @@ enum What {
     Record(LogRecord),
     Event(Box<Event>),
     /// The end of the job, as record and as event.
-    End,
+    End {
+        succeeded: bool,
+    },
+    /// What is told to the jobs that come after it.
+    ParentEnded(ParentEnd),
+}
+
+/// Where records of jobs at level mesh go.
+pub(crate) trait MeshLog {
+    /// Adds a record to a job's log. Its number, or nothing if this node does not lead the job any more.
+    fn append(&mut self, ctx: &mut Ctx<'_>, job: JobId, record: LogRecord) -> Option<u32>;
 }
 
 /// A word that waits for a ticket.
@@ -101,7 +118,7 @@ impl Keeping {
 
     /// Whether tasks of kept jobs are placed and their outcomes are taken.
     pub(super) fn takes(&self) -> bool {
-        !self.failed && self.held_bytes < HELD_BYTES_MAX
+        !self.failed && self.held_bytes.saturating_add(self.lines.bytes()) < HELD_BYTES_MAX
     }
 
     pub(super) fn on_disk_low(&mut self, low: bool) {
@@ -131,99 +148,18 @@ impl Keeping {
         ticket
     }
 
-    pub(super) fn record(&mut self, job: JobId, record: LogRecord) {
-        self.push(Gathered { job, what: What::Record(record), cost: WORD_BYTES });
-    }
-
-    /// Told when all records before it are on the disk.
-    pub(super) fn event(&mut self, job: JobId, event: Event) {
-        self.push(Gathered { job, what: What::Event(Box::new(event)), cost: WORD_BYTES });
-    }
-
-    /// All of a job ended.
-    pub(super) fn end(&mut self, job: JobId) {
-        self.push(Gathered { job, what: What::End, cost: WORD_BYTES });
-    }
-
-    fn push(&mut self, part: Gathered) {
-        self.records += u64::from(!matches!(part.what, What::Event(_)));
-        self.gathered.push(part);
-    }
-
-    /// A job was accepted, with these inputs.
-    pub(super) fn accept(&mut self, mut accepted: Accepted, inputs: &[Payload]) {
-        let (first, rest) = inputs.split_at_checked(count_fitting(inputs)).unwrap_or((inputs, &[]));
-        let (job, tasks) = (accepted.spec.job, count(inputs));
-        (accepted.spec.inputs, accepted.tasks) = (first.to_vec(), tasks);
-        self.record(job, LogRecord::Accepted(Box::new(accepted)));
-        self.add_inputs(job, rest);
-        self.event(job, Event::Accepted { job, tasks });
-    }
-
-    /// A job that had `before` tasks has more.
-    pub(super) fn extend(&mut self, job: JobId, inputs: &[Payload], before: u32) {
-        if !inputs.is_empty() {
-            self.add_inputs(job, inputs);
-            self.event(job, Event::Accepted { job, tasks: before.saturating_add(count(inputs)) });
-        }
-    }
-
-    /// A job gets no more tasks. What was not taken of it is said for good.
-    pub(super) fn close(&mut self, job: &Job) {
-        let name = job.spec.job;
-        if let Some(reason) = job.refused.as_ref().filter(|_| job.refused_tasks > 0) {
-            let not_taken = NotTaken { tasks: job.refused_tasks, why: reason.to_string() };
-            self.record(name, LogRecord::NotTaken(not_taken));
-        }
-        self.record(name, LogRecord::Closed);
-    }
-
-    fn add_inputs(&mut self, job: JobId, inputs: &[Payload]) {
-        let mut rest = inputs;
-        while !rest.is_empty() {
-            let (part, behind) = rest.split_at_checked(count_fitting(rest)).unwrap_or((rest, &[]));
-            self.record(job, LogRecord::Extended { inputs: part.to_vec() });
-            rest = behind;
-        }
-    }
-
-    /// A task ended with an outcome of its own.
-    pub(super) fn task_ended(&mut self, job: JobId, kept: Kept) {
-        let more = kept.cost();
-        if let Some(Gathered { what: What::Record(LogRecord::Outcomes(all)), cost, .. }) = self.last_of(job)
-            && *cost < RECORD_BYTES_SOFT
-        {
-            *cost += more;
-            return all.push(kept);
-        }
-        let what = What::Record(LogRecord::Outcomes(alloc::vec![kept]));
-        self.push(Gathered { job, what, cost: more });
-    }
-
-    /// A task ended with its job.
-    pub(super) fn rest_ended(&mut self, job: JobId, outcome: &Outcome, task: RestTask) {
-        if let Some(Gathered { what: What::Record(LogRecord::Rest(rest)), cost, .. }) = self.last_of(job)
-            && rest.tasks.len() < RECORD_TASKS_MAX
-            && rest.outcome == *outcome
-        {
-            *cost += size_of::<RestTask>();
-            return rest.tasks.push(task);
-        }
-        let rest = Rest { outcome: outcome.clone(), tasks: alloc::vec![task] };
-        self.record(job, LogRecord::Rest(rest));
-    }
-
-    fn last_of(&mut self, job: JobId) -> Option<&mut Gathered> {
-        self.gathered.iter_mut().rev().take(GATHERED_MAX).find(|part| part.job == job)
-    }
-
     /// A worker is told that an outcome is safe once it is. False if too many wait: the worker sends it again.
     pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) -> bool {
-        let has_room = self.held_acks.saturating_add(self.acks.len()) < HELD_ACKS_MAX;
-        if has_room {
+        let held = self.held_acks.saturating_add(self.acks.len()).saturating_add(self.lines.acks());
+        if held >= HELD_ACKS_MAX {
+            return false;
+        }
+        if self.lines.contains(lease.job) {
+            self.safe.extend(self.lines.ack(worker, lease));
+        } else {
             self.acks.push((worker, lease));
         }
-        has_room
+        true
     }
 
     /// Whether a job is a kept one that goes on in a later life alone.
@@ -251,7 +187,7 @@ impl Keeping {
 
     /// Words that are held, and what they take in bytes.
     pub(super) fn held(&self) -> (usize, usize) {
-        (self.held.len(), self.held_bytes)
+        (self.held.len() + self.lines.len(), self.held_bytes + self.lines.bytes())
     }
 
     /// Why a kept job's task that waits is not placed, if its job is to blame for nothing.
@@ -263,11 +199,18 @@ impl Keeping {
         }
     }
 
+    /// Whether what is to be told of a job has waited for long for a second node that keeps it.
+    pub(super) fn keeper_note(&self, now: Time, job: JobId) -> Option<Note> {
+        let since = self.lines.waits_since(job)?;
+        let waited_ms = now.since_us(since) / 1000;
+        (waited_ms >= KEEPER_LATE_MS).then_some(Note::KeeperBehind { waited_ms })
+    }
+
     // ---- the end of an input
 
     /// The input has been handled: what it gathered is emitted, and what may be told is told.
-    pub(super) fn seal(&mut self, ctx: &mut Ctx<'_>) {
-        if self.gathered.is_empty() && self.acks.is_empty() {
+    pub(super) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
+        if self.gathered.is_empty() && self.acks.is_empty() && !self.lines.is_touched() {
             return;
         }
         self.records = 0;
@@ -282,29 +225,43 @@ impl Keeping {
             match what {
                 What::Record(record) => {
                     let word = Word::of(job, &record);
-                    self.write(ctx, job, record);
-                    word.into_iter().for_each(|word| self.hold(word, cost));
+                    self.write(ctx, log, job, record);
+                    word.into_iter().for_each(|word| self.hold(ctx.now, job, word, cost));
                 }
-                What::Event(event) => self.hold(Word::Event(event), cost),
-                What::End => ends.push(job),
+                What::Event(event) => self.hold(ctx.now, job, Word::Event(event), cost),
+                What::ParentEnded(end) => self.hold(ctx.now, job, Word::ParentEnded(end), cost),
+                What::End { succeeded } => ends.push(ParentEnd { parent: job, succeeded }),
             }
         }
-        for job in ends {
-            self.write(ctx, job, LogRecord::Ended);
-            self.hold(Word::Event(Box::new(Event::JobEnded { job })), WORD_BYTES);
+        for end in ends {
+            let job = end.parent;
+            self.write(ctx, log, job, LogRecord::Ended);
+            self.hold(ctx.now, job, Word::Event(Box::new(Event::JobEnded { job })), WORD_BYTES);
+            if self.lines.contains(job) {
+                self.hold(ctx.now, job, Word::ParentEnded(end), WORD_BYTES);
+            }
         }
         if !self.acks.is_empty() {
             let acks = core::mem::take(&mut self.acks);
             let cost = acks.len().saturating_mul(WORD_BYTES);
             self.held_acks += acks.len();
-            self.hold(Word::Acks(acks), cost);
+            self.wait(Word::Acks(acks), cost);
+        }
+        for job in self.lines.end_input(ctx.now, WORD_BYTES) {
+            self.release_of(ctx, job);
         }
         self.release(ctx);
     }
 
-    fn write(&mut self, ctx: &mut Ctx<'_>, job: JobId, record: LogRecord) {
-        let ticket = self.issue();
-        ctx.emit(Effect::Persist { ticket, job, record });
+    fn write(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog, job: JobId, record: LogRecord) {
+        if !self.lines.contains(job) {
+            let ticket = self.issue();
+            ctx.emit(Effect::Persist { ticket, job, record });
+        } else if let Some(seq) = log.append(ctx, job, record) {
+            self.lines.on_appended(job, seq);
+        } else {
+            self.lines.close(job);
+        }
     }
 
     /// A job's log is to go.
@@ -315,7 +272,7 @@ impl Keeping {
         self.forgotten.push_back(job);
         let ticket = self.issue();
         ctx.emit(Effect::Forget { ticket, job, remembered: false });
-        self.hold(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
+        self.wait(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
     }
 
     /// Whether a job's log has gone, or will.
@@ -323,12 +280,22 @@ impl Keeping {
         self.forgotten.contains(&job)
     }
 
-    fn issue(&mut self) -> u64 {
+    /// The next ticket; all that has gathered is emitted before the record that it is for.
+    pub(super) fn issue(&mut self) -> u64 {
         self.issued += 1;
         self.issued
     }
 
-    fn hold(&mut self, word: Word, cost: usize) {
+    fn hold(&mut self, now: Time, job: JobId, word: Word, cost: usize) {
+        if self.lines.contains(job) {
+            self.lines.hold(now, job, word, cost);
+        } else {
+            self.wait(word, cost);
+        }
+    }
+
+    /// A word waits for the ticket that was issued last.
+    fn wait(&mut self, word: Word, cost: usize) {
         self.held_bytes += cost;
         self.held.push_back(Held { ticket: self.issued, word, cost });
     }
@@ -346,28 +313,32 @@ impl Keeping {
         begin
     }
 
+    /// All records of a job at level mesh up to that one are committed: what waited for them is told.
+    pub(super) fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
+        self.lines.on_committed(job, upto);
+        self.release_of(ctx, job);
+    }
+
+    /// Tells what of a job at level mesh waits for nothing any more.
+    fn release_of(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        let mut told = self.lines.release(ctx, job);
+        self.safe.append(&mut told.acks);
+        self.done.extend(told.ended);
+    }
+
+    /// This node does not lead a job at level mesh any more: nothing of it is written or told.
+    pub(super) fn leave(&mut self, job: JobId) {
+        self.gathered.retain(|part| part.job != job);
+        self.lines.close(job);
+    }
+
     fn release(&mut self, ctx: &mut Ctx<'_>) {
         while let Some(Held { word, cost, .. }) = self.held.pop_front_if(|held| held.ticket <= self.persisted)
         {
             self.held_bytes -= cost;
-            let mut acks = word.tell(ctx);
-            self.held_acks -= acks.len();
-            self.safe.append(&mut acks);
+            let mut told = word.tell(ctx);
+            self.held_acks -= told.acks.len();
+            self.safe.append(&mut told.acks);
         }
     }
-}
-
-fn count(inputs: &[Payload]) -> u32 {
-    u32::try_from(inputs.len()).unwrap_or(u32::MAX)
-}
-
-/// How many of these inputs one record takes; at least one of any.
-fn count_fitting(inputs: &[Payload]) -> usize {
-    let mut cost = 0;
-    let fits = |input: &&Payload| {
-        let fits = cost < RECORD_BYTES_SOFT;
-        cost += input_cost(input);
-        fits
-    };
-    inputs.iter().take(RECORD_TASKS_MAX).take_while(fits).count()
 }

@@ -15,13 +15,9 @@ use crate::self_fencing::SelfFencing;
 use crate::time::Time;
 
 /// A worker says which leases it still has. What it really has bounds the work, never what it says.
-pub(super) fn on_renew(
-    ctx: &mut Ctx<'_>,
-    leases: &mut LeaseTable,
-    records: &mut Records,
-    renewal: Renewal<'_>,
-) {
+pub(super) fn on_renew(ctx: &mut Ctx<'_>, books: &mut Books, records: &mut Records, renewal: Renewal<'_>) {
     let Renewal { from, ranges } = renewal;
+    let Books { leases, followed, .. } = books;
     let mut stale: Vec<LeaseId> = Vec::new();
     let mut reached = None;
     for range in ctx.within_frame(ranges) {
@@ -44,6 +40,8 @@ pub(super) fn on_renew(
             renew(ctx, leases, records, Renewed { lease, range });
         }
     }
+    // What another node leads is its leader's.
+    stale.retain(|lease| !followed.contains(&lease.job));
     // Committed, cancelled or forgotten meanwhile; the message that said so was lost.
     cancel_at(ctx, from, &stale);
 }

@@ -33,9 +33,12 @@ mod gate;
 mod history;
 mod intake;
 mod job;
+mod keepers;
 mod keeping;
+mod leading;
 mod lease_table;
 mod lease_upkeep;
+mod lines;
 mod record;
 mod replicas;
 mod restoring;
@@ -52,6 +55,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
+use crate::custody::Trio;
 use crate::durable::{Accepted, Level, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -67,6 +71,7 @@ use crate::task::{Outcome, Payload, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
 pub(crate) use explain::Viewpoint;
+pub(crate) use keeping::MeshLog;
 
 use agenda::Alarm;
 use books::{Books, OwnerCtx, Stopped};
@@ -90,9 +95,15 @@ pub(crate) struct Owner {
     history: History,
     /// Jobs submitted so far.
     submitted: u64,
+    /// The number of this node's disk; 0 if it keeps no jobs of others, and so none of its own at level mesh.
+    disk: u64,
 }
 
 impl Owner {
+    pub(crate) fn new(disk: u64) -> Self {
+        Self { disk, ..Self::default() }
+    }
+
     // ---- what our user wants
 
     pub(crate) fn on_submit(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut spec: Submission) {
@@ -101,24 +112,25 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
-        if let Some(reason) = self.refusal(&spec) {
-            ctx.counters.dropped += 1;
-            ctx.notify(Event::Refused { job: name, reason });
-            return;
-        }
+        let trio = match self.admit(ctx, members, &spec) {
+            Ok(trio) => trio,
+            Err(reason) => {
+                ctx.counters.dropped += 1;
+                return ctx.notify(Event::Refused { job: name, reason });
+            }
+        };
         let inputs = core::mem::take(&mut spec.inputs);
-        let job = self.new_job(ctx, spec, ctx.now);
+        let mut job = self.new_job(ctx, spec, ctx.now);
+        job.trio = trio;
         job.pin_program(ctx);
         self.set_alarms(ctx.now, &job);
-        let ended = dependencies::enter(&mut self.records, &self.history, &job);
+        let ended = dependencies::enter(&mut self.records, &self.history, &self.books.keeping.lines, &job);
+        if let Some(trio) = trio {
+            self.books.keeping.lines.open(name, trio, 0);
+        }
         if job.is_kept() {
-            let accepted = Accepted {
-                spec: job.spec.clone(),
-                tasks: 0,
-                at: ctx.now,
-                parents: ended.clone(),
-                trio: None,
-            };
+            let accepted =
+                Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone(), trio };
             self.books.keeping.accept(accepted, &inputs);
         }
         self.records.insert(name, Box::new(Record::new(job, ctx.now)));
@@ -134,19 +146,23 @@ impl Owner {
 
     /// Whether a job is here, or was and is remembered.
     fn is_known(&self, name: JobId) -> bool {
-        self.records.contains_key(&name) || self.history.tasks_of(name).is_some()
+        self.records.contains_key(&name)
+            || self.history.tasks_of(name).is_some()
+            || self.books.followed.contains(&name)
     }
 
-    /// Why a new job is refused, if it is.
-    fn refusal(&self, spec: &Submission) -> Option<Refusal> {
+    /// Whether a new job is taken, and who keeps it if it is one at level mesh.
+    fn admit(&self, ctx: &Ctx<'_>, members: &Membership, spec: &Submission) -> Result<Option<Trio>, Refusal> {
         let Self { records, history, books, .. } = self;
-        let unkept = || match spec.level {
-            Level::Memory => None,
-            Level::Disk => dependencies::unkept_parent(records, spec).or_else(|| books.keeping.refusal()),
-            Level::Mesh => Some(Refusal::TooFewKeepers { found: 1 }),
-        };
-        let refused = spec.check().err().or_else(|| dependencies::unknown_parent(records, history, spec));
-        refused.or_else(unkept)
+        spec.check()?;
+        let refused = dependencies::unknown_parent(records, history, spec);
+        let refused = refused.or_else(|| dependencies::unkept_parent(records, spec));
+        refused.map_or(Ok(()), Err)?;
+        match spec.level {
+            Level::Memory => Ok(None),
+            Level::Disk => books.keeping.refusal().map_or(Ok(None), Err),
+            Level::Mesh => self.choose_keepers(ctx, members, spec).map(Some),
+        }
     }
 
     /// A job without tasks that was submitted then; it holds no pins and has no alarms yet.
@@ -291,8 +307,18 @@ impl Owner {
     }
 
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
-    pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>) {
-        self.books.keeping.seal(ctx);
+    pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
+        self.books.keeping.seal(ctx, log);
+    }
+
+    /// The next ticket of the journal, for what is emitted behind this owner's records.
+    pub(crate) fn issue_ticket(&mut self) -> u64 {
+        self.books.keeping.issue()
+    }
+
+    /// Why this node keeps no further job now.
+    pub(crate) fn refuses_to_keep(&self) -> Option<Refusal> {
+        self.books.keeping.refusal()
     }
 
     /// Whether short tasks wait that this node's own worker may take.

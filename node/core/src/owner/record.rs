@@ -126,6 +126,7 @@ impl Record {
             service_us: if hides { 0 } else { job.service_us() },
             deadline_ms,
             waited_ms: u32::try_from(now.since_us(job.last_award_at) / 1000).unwrap_or(u32::MAX),
+            keepers: job.trio.map(|trio| trio.peers().to_vec()).unwrap_or_default(),
         }
     }
 

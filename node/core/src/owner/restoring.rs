@@ -26,13 +26,20 @@ impl Owner {
 
     /// Records are on the disk: jobs that waited for it begin, and go on where too much was held.
     pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
+        let Self { books, .. } = self;
+        let begin = books.keeping.on_persisted(ctx, upto);
+        begin.into_iter().for_each(|name| books.dirty.insert(name));
+        self.go_on_if_room();
+    }
+
+    /// Where too much was held, kept jobs go on once there is less.
+    pub(super) fn go_on_if_room(&mut self) {
         let Self { records, books, .. } = self;
-        let mut begin = books.keeping.on_persisted(ctx, upto);
         if books.keeping.stalls && books.keeping.takes() {
             books.keeping.stalls = false;
-            begin.extend(records.values().filter(|record| record.job.is_kept()).map(|record| record.name()));
+            let kept = records.values().filter(|record| record.job.is_kept());
+            kept.for_each(|record| books.dirty.insert(record.name()));
         }
-        begin.into_iter().for_each(|name| books.dirty.insert(name));
     }
 
     /// Where too much waits for the disk, kept jobs stand still until there is less.
@@ -143,13 +150,14 @@ impl Owner {
 
     /// A job goes on as its log says. No attempt is issued before the disk knows its new epoch: the life after this one
     /// must not give it to other attempts.
-    fn resume(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: Restored) {
+    /// One at level mesh comes when it does.
+    pub(super) fn resume(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: Restored) {
         let name = job.job();
         let ends = self.parent_ends(&job);
         let stopped = job.cancelled || job.given_up;
-        let ticket = self.books.keeping.bar(name);
+        let begins_with = if job.mesh.is_some() { 0 } else { self.books.keeping.bar(name) };
         let mut record = self.remake(ctx, job);
-        record.job.begins_with = ticket;
+        record.job.begins_with = begins_with;
         record.job.pin_all(ctx);
         self.set_alarms(ctx.now, &record.job);
         dependencies::follow(&mut self.records, &record);
@@ -175,14 +183,19 @@ impl Owner {
 
     /// How those ended that the job comes after and its log does not know to have ended. One that is not here was lost, and
     /// did not succeed.
-    fn parent_ends(&self, job: &Restored) -> Vec<ParentEnd> {
+    fn parent_ends(&mut self, job: &Restored) -> Vec<ParentEnd> {
+        let Self { records, history, books, .. } = self;
         let told = |parent: &JobId| job.parents.iter().any(|end| end.parent == *parent);
         let after = job.spec.after.iter().copied().filter(|parent| !job.retried && !told(parent));
-        let ends = after.filter_map(|parent| {
-            let succeeded = match self.records.get(&parent) {
+        let after: Vec<JobId> = after.filter(|parent| !books.keeping.lines.end_waits(*parent)).collect();
+        let (elsewhere, here): (Vec<JobId>, _) =
+            after.into_iter().partition(|parent| books.followed.contains(parent));
+        books.watched.extend(elsewhere);
+        let ends = here.into_iter().filter_map(|parent| {
+            let succeeded = match records.get(&parent) {
                 Some(live) if !live.job.ended => return None,
                 Some(ended) => ended.has_succeeded(),
-                None => self.history.has_succeeded(parent),
+                None => history.has_succeeded(parent),
             };
             Some(ParentEnd { parent, succeeded })
         });
@@ -198,24 +211,12 @@ impl Owner {
     }
 
     /// The record of a job as its log says, which is in no table yet and holds no pins.
-    fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
-        let after = self.waits_for(&kept);
-        let Restored {
-            spec,
-            at,
-            epoch,
-            open,
-            cancelled,
-            given_up,
-            ended,
-            retried: _,
-            parents,
-            tasks,
-            not_taken: _,
-            figures: _,
-        } = kept;
+    pub(super) fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
+        let (after, trio) = (self.waits_for(&kept), kept.trio());
+        let Restored { spec, at, epoch, open, cancelled, given_up, ended, parents, tasks, .. } = kept;
         let mut job = self.new_job(ctx, spec, at);
         (job.epoch, job.open, job.stopped, job.given_up) = (epoch, open, cancelled, given_up);
+        job.trio = trio;
         let mut record = Record::new(job, ctx.now);
         record.dependencies = Dependencies::after(record.job.spec.join, after, &parents);
         for KeptTask { input, end } in tasks {

@@ -24,7 +24,7 @@ impl Owner {
 
     pub(crate) fn on_renew(&mut self, ctx: &mut Ctx<'_>, from: PeerId, ranges: &[LeaseRange]) {
         let Self { records, books, .. } = self;
-        lease_upkeep::on_renew(ctx, &mut books.leases, records, Renewal { from, ranges });
+        lease_upkeep::on_renew(ctx, books, records, Renewal { from, ranges });
     }
 
     /// Awards that a worker did not accept: their tasks wait again.
@@ -95,6 +95,8 @@ impl Owner {
         for delivery in all.into_iter().take(BATCH_MAX) {
             match records.get_mut(&delivery.lease.job) {
                 Some(record) => completion::on_outcome(&mut cx, record, from, delivery),
+                // Its worker is to keep it for the node that leads the job.
+                None if cx.books.followed.contains(&delivery.lease.job) => cx.ctx.counters.late += 1,
                 None => {
                     cx.ctx.counters.late += 1;
                     cx.ack(from, delivery.lease);

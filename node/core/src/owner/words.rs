@@ -5,17 +5,32 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
-use crate::durable::{Ends, Kept, LogRecord, Rest};
+use crate::durable::{Ends, Kept, LogRecord, ParentEnd, Rest};
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 
 /// One of them.
 #[derive(Debug)]
 pub(super) enum Word {
-    Outcomes { job: JobId, all: Vec<Kept> },
-    Rest { job: JobId, rest: Rest },
+    Outcomes {
+        job: JobId,
+        all: Vec<Kept>,
+    },
+    Rest {
+        job: JobId,
+        rest: Rest,
+    },
     Event(Box<Event>),
     Acks(Vec<(PeerId, LeaseId)>),
+    /// To the jobs that come after one at level mesh.
+    ParentEnded(ParentEnd),
+}
+
+/// What is told to others than the user.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) acks: Vec<(PeerId, LeaseId)>,
+    pub(super) ended: Option<ParentEnd>,
 }
 
 impl Word {
@@ -29,17 +44,26 @@ impl Word {
         }
     }
 
-    /// Tells the user; what is for workers comes back.
-    pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Vec<(PeerId, LeaseId)> {
+    /// Acknowledgements that it is.
+    pub(super) fn count_acks(&self) -> usize {
+        match self {
+            Self::Acks(acks) => acks.len(),
+            Self::Outcomes { .. } | Self::Rest { .. } | Self::Event(_) | Self::ParentEnded(_) => 0,
+        }
+    }
+
+    /// Tells the user; what is for others comes back.
+    pub(super) fn tell(self, ctx: &mut Ctx<'_>) -> Told {
         match self {
             Self::Outcomes { job, all } => all.into_iter().for_each(|kept| ctx.notify(told(job, kept))),
             Self::Rest { job, rest } => {
                 Ends::Rest(&rest).kept().for_each(|kept| ctx.notify(told(job, kept)));
             }
             Self::Event(event) => ctx.notify(*event),
-            Self::Acks(acks) => return acks,
+            Self::Acks(acks) => return Told { acks, ended: None },
+            Self::ParentEnded(end) => return Told { acks: Vec::new(), ended: Some(end) },
         }
-        Vec::new()
+        Told::default()
     }
 }
 

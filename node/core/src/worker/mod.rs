@@ -9,6 +9,7 @@
 //!   ledger      every promise of slots               outbox    outcomes until they are acknowledged
 //!   bidder      promises slots: offer, credit, advertise; market and room only read
 //!   holder      accepts, completes and returns tasks
+//!   epochs      who may lead a job at level mesh, and in which epoch; fence refuses what is older
 //! ```
 
 mod absences;
@@ -17,6 +18,8 @@ mod bidder;
 mod classes;
 mod completion;
 mod credit;
+mod epochs;
+mod fence;
 mod holder;
 mod identity;
 mod ledger;
@@ -46,6 +49,8 @@ use crate::time::{Soonest, Time};
 use absences::Absences;
 use bidder::Bidder;
 pub(crate) use completion::Piece;
+use epochs::Epochs;
+use fence::bound_keepers;
 use holder::{DiskSpace, Holder};
 use identity::{Identity, Refusal, Returned};
 use ledger::Ledger;
@@ -73,6 +78,8 @@ pub(crate) struct Worker {
     stats: Runtimes,
     /// Owners of held tasks that are not connected.
     absences: Absences,
+    /// In which epochs jobs at level mesh are led.
+    epochs: Epochs,
     /// When leases are renewed.
     renew_at: Option<Time>,
 }
@@ -88,13 +95,15 @@ impl Worker {
             outbox: Outbox::default(),
             stats: Runtimes::default(),
             absences: Absences::default(),
+            epochs: Epochs::default(),
             renew_at: None,
         }
     }
 
     // ---- messages of owners
 
-    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, call: Call) {
+    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, mut call: Call) {
+        bound_keepers(ctx, &mut call);
         self.bidder().on_call(ctx, members, owner, call);
     }
 
@@ -113,6 +122,11 @@ impl Worker {
     }
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
+        let open = self.requests.get(CallKey { owner, call: award.call });
+        let keepers = open.map(|open| open.call.keepers.clone()).unwrap_or_default();
+        if self.is_fenced(ctx, owner, &award.grants, &keepers) {
+            return self.refuse(ctx, owner, &award);
+        }
         match self.bidder().accept(ctx, owner, &award) {
             Some(accepted) => self.hold_all(ctx, &accepted, award.grants),
             None => self.refuse(ctx, owner, &award),
@@ -120,7 +134,11 @@ impl Worker {
     }
 
     /// An owner that was matched with an advert awards tasks; its call comes along.
-    pub(crate) fn on_claim(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, call: Call, award: Award) {
+    pub(crate) fn on_claim(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut call: Call, award: Award) {
+        bound_keepers(ctx, &mut call);
+        if self.is_fenced(ctx, owner, &award.grants, &call.keepers) {
+            return self.refuse(ctx, owner, &award);
+        }
         match self.bidder().accept_match(ctx, owner, &call, &award) {
             Ok(accepted) => self.hold_all(ctx, &accepted, award.grants),
             Err(refusal) => {
@@ -133,6 +151,10 @@ impl Worker {
     /// Tasks sent without a call, on credit or by this node's own owner.
     pub(crate) fn on_assign(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut assign: Assign) {
         self.on_ack(ctx, owner, &assign.acks);
+        bound_keepers(ctx, &mut assign.call);
+        if self.is_fenced(ctx, owner, &assign.grants, &assign.call.keepers) {
+            return holder::refuse_prefilled(ctx, owner, &assign, None);
+        }
         let whole = assign.grants.len() <= BATCH_MAX;
         self.holder().keep_new(ctx, owner, &mut assign.grants);
         if !assign.grants.is_empty() {

@@ -10,7 +10,7 @@ use super::receipts::{Batches, Unsigned};
 use crate::codec::encode_gossip;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{LeaseId, PeerId};
+use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Credit, Delivery, Gossip, Message};
 use crate::policy::agreed::RESEND_MAX_MS;
@@ -119,6 +119,12 @@ impl Outbox {
 
     pub(super) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {
         self.kept.keys().copied()
+    }
+
+    /// Those of an owner's job.
+    pub(super) fn leases_of_job(&self, owner: PeerId, job: JobId) -> impl Iterator<Item = LeaseId> + '_ {
+        let range = (owner, LeaseId { job, ..LeaseId::FIRST })..=(owner, LeaseId { job, ..LeaseId::LAST });
+        self.kept.range(range).map(|((_, lease), _)| *lease)
     }
 
     fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, entry: &Undelivered) {

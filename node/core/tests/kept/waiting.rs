@@ -78,7 +78,7 @@ fn too_many_inputs_for_one_record_are_several_and_accepted_is_told_after_the_las
         what.inputs.extend(vec![Payload::empty(); 100_000]);
     });
     let sizes: Vec<usize> =
-        mesh.disks[0].written.iter().filter_map(|(.., bytes)| Some(bytes.as_ref()?.len())).collect();
+        mesh.disks[0].written.iter().filter_map(|(.., bytes)| Some(bytes.record()?.len())).collect();
     assert!(sizes.len() > 2 && sizes.iter().all(|bytes| *bytes <= RECORD_BYTES_MAX), "{sizes:?}");
     mesh.sync_upto(0, sizes.len() as u64 - 1);
     assert_eq!(words(&mesh, 0), Vec::<String>::new());

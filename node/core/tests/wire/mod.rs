@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use weft_core::durable::{Fold, LogRecord, Restored};
@@ -49,8 +49,15 @@ pub(crate) struct Mesh {
     pub(crate) disks: Vec<Disk>,
     /// Records reach the disk when the test says so; otherwise at once.
     pub(crate) lazy: bool,
+    /// The number of each node's disk; 0 where it keeps no jobs of others.
+    pub(crate) disk_numbers: Vec<u64>,
+    /// Nodes that join from now on keep jobs of others.
+    pub(crate) keep: bool,
+    /// Nodes that are switched off.
+    off: BTreeSet<usize>,
     inputs: u64,
     boots: u64,
+    boot_of: Vec<u64>,
 }
 
 /// A node's disk.
@@ -60,30 +67,76 @@ pub(crate) struct Disk {
     pub(crate) remembered: Vec<Remembered>,
     /// Results that were not to outlive it any more.
     pub(crate) forgotten: usize,
-    /// The records of this life as bytes, or none where a job is forgotten, with their tickets.
-    pub(crate) written: Vec<(u64, JobId, Option<Vec<u8>>)>,
+    /// What was written in this life, with its tickets.
+    pub(crate) written: Vec<(u64, JobId, Written)>,
     /// The last ticket of this life that is on the disk.
     pub(crate) synced: u64,
     /// How often the node started again.
     pub(crate) lives: u64,
     /// All records of jobs, of earlier lives, too; in the order in which the jobs were accepted.
     pub(crate) logs: Vec<(JobId, Vec<Vec<u8>>)>,
+    /// The greatest epoch of each job that was promised.
+    pub(crate) promises: BTreeMap<JobId, u32>,
+    /// Jobs that are known to be gone.
+    pub(crate) tombstones: Vec<JobId>,
+}
+
+/// One thing that a node wrote.
+#[derive(Clone, Debug)]
+pub(crate) enum Written {
+    Record(Vec<u8>),
+    Cut(u32),
+    Promise(u32),
+    Forget { remembered: bool },
+}
+
+impl Written {
+    /// The bytes of a record.
+    pub(crate) fn record(&self) -> Option<&Vec<u8>> {
+        match self {
+            Self::Record(bytes) => Some(bytes),
+            Self::Cut(_) | Self::Promise(_) | Self::Forget { .. } => None,
+        }
+    }
 }
 
 impl Disk {
     /// All up to that ticket is on the disk.
     pub(crate) fn sync(&mut self, upto: u64) {
         let new = self.written.iter().filter(|(ticket, ..)| (self.synced + 1..=upto).contains(ticket));
-        for (_, job, record) in new.cloned().collect::<Vec<_>>() {
+        for (_, job, what) in new.cloned().collect::<Vec<_>>() {
             let place = self.logs.iter().position(|(name, _)| *name == job);
-            match (record, place) {
-                (Some(bytes), Some(place)) => self.logs[place].1.push(bytes),
-                (Some(bytes), None) => self.logs.push((job, vec![bytes])),
-                (None, Some(place)) => drop(self.logs.remove(place)),
-                (None, None) => {}
+            match (what, place) {
+                (Written::Record(bytes), Some(place)) => self.logs[place].1.push(bytes),
+                (Written::Record(bytes), None) => self.logs.push((job, vec![bytes])),
+                (Written::Cut(after), place) => {
+                    let log = &mut self.logs[place.expect("what is cut has a log")].1;
+                    assert!(log.len() > after as usize, "something is cut");
+                    log.truncate(after as usize);
+                }
+                (Written::Promise(epoch), _) => drop(self.promises.insert(job, epoch)),
+                (Written::Forget { remembered }, place) => {
+                    self.promises.remove(&job);
+                    self.tombstones.extend(remembered.then_some(job));
+                    place.into_iter().for_each(|place| drop(self.logs.remove(place)));
+                }
             }
         }
         self.synced = upto;
+    }
+
+    /// The records of a job that were written, whether they are on the disk or not.
+    pub(crate) fn log(&self, job: JobId) -> Vec<LogRecord> {
+        let mut all = Self {
+            written: self.written.clone(),
+            synced: self.synced,
+            logs: self.logs.iter().filter(|(name, _)| *name == job).cloned().collect(),
+            ..Self::default()
+        };
+        all.written.retain(|(_, name, _)| *name == job);
+        all.sync(u64::MAX);
+        let log = all.logs.pop().map(|(_, log)| log).unwrap_or_default();
+        log.iter().map(|bytes| LogRecord::decode(bytes).expect("a member wrote it")).collect()
     }
 
     /// A job as its log says, which has all inputs of the submission.
@@ -106,12 +159,14 @@ impl Disk {
 
     fn read(&self, job: JobId) -> Fold {
         let (_, log) = self.logs.iter().find(|(name, _)| *name == job).expect("the job has a log");
-        let mut fold = Fold::new();
-        for bytes in log {
-            fold.apply(LogRecord::decode(bytes).expect("an owner wrote it")).expect("an owner wrote it");
-        }
-        fold
+        fold(log.iter().map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")).collect())
     }
+}
+
+fn fold(records: Vec<LogRecord>) -> Fold {
+    let mut fold = Fold::new();
+    records.into_iter().for_each(|record| fold.apply(record).expect("an owner wrote it"));
+    fold
 }
 
 impl Mesh {
@@ -146,8 +201,12 @@ impl Mesh {
             store_bytes: u64::MAX,
             disks: Vec::new(),
             lazy: false,
+            disk_numbers: Vec::new(),
+            keep: false,
+            off: BTreeSet::new(),
             inputs: 0,
             boots: 100,
+            boot_of: Vec::new(),
         };
         for slots in slots {
             mesh.join(*slots, Vec::new());
@@ -158,7 +217,10 @@ impl Mesh {
     pub(crate) fn join(&mut self, slots: u32, labels: Vec<(String, String)>) {
         let index = self.engines.len();
         let boot = index as u64 + 1;
-        let node = NodeConfig { labels, store_bytes: self.store_bytes, ..config(index, slots, boot) };
+        let disk = if self.keep { 1000 + boot } else { 0 };
+        let node = NodeConfig { labels, store_bytes: self.store_bytes, disk, ..config(index, slots, boot) };
+        self.disk_numbers.push(disk);
+        self.boot_of.push(boot);
         self.engines.push(Engine::new(id(index), MeshConfig::DEFAULT, node, id(index).0));
         self.slots.push(Vec::new());
         self.paused.push(Vec::new());
@@ -168,7 +230,10 @@ impl Mesh {
             self.links.insert((other, index), true);
             self.links.insert((index, other), true);
             self.input(other, Input::PeerUp { peer: id(index), boot, host: host(index) });
-            self.input(index, Input::PeerUp { peer: id(other), boot: other as u64 + 1, host: host(other) });
+            self.input(
+                index,
+                Input::PeerUp { peer: id(other), boot: self.boot_of[other], host: host(other) },
+            );
         }
     }
 
@@ -211,7 +276,11 @@ impl Mesh {
 
     /// Passes one input to one engine and performs its effects.
     pub(crate) fn feed(&mut self, node: usize, input: Input) {
+        if self.off.contains(&node) {
+            return;
+        }
         let effects: Vec<_> = self.engines[node].handle(self.now, input).collect();
+        let mut answers = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => self.wire.push_back((node, index(to), message)),
@@ -241,6 +310,8 @@ impl Mesh {
                 Effect::Fetch { blob, from, bytes: _ } => {
                     if let Some(all) = &mut self.held_fetches {
                         all.push((node, blob, from));
+                    } else if self.keep {
+                        answers.push(Input::Fetched { blob, fetched: Fetched::Here });
                     } else {
                         self.feed(node, Input::Fetched { blob, fetched: Fetched::Here });
                     }
@@ -249,28 +320,47 @@ impl Mesh {
                 Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
-                Effect::Persist { ticket, job, record } => self.write(node, ticket, (job, Some(record))),
-                Effect::Forget { ticket, job, remembered: _ } => self.write(node, ticket, (job, None)),
                 Effect::Remember { known, gone } => self.disks[node].remember(known, &gone),
-                Effect::Cut { .. }
-                | Effect::Promise { .. }
-                | Effect::ReadLog { .. }
-                | Effect::Recall { .. } => {
-                    panic!("no job of these tests is at level mesh")
+                Effect::Persist { ticket, job, record } => {
+                    self.write(node, ticket, job, Written::Record(record.encode()));
+                }
+                Effect::Forget { ticket, job, remembered } => {
+                    self.write(node, ticket, job, Written::Forget { remembered });
+                }
+                Effect::Cut { ticket, job, after } => self.write(node, ticket, job, Written::Cut(after)),
+                Effect::Promise { ticket, job, epoch } => {
+                    self.write(node, ticket, job, Written::Promise(epoch));
+                }
+                Effect::ReadLog { job, from, bytes_max: _ } => {
+                    let records =
+                        self.disks[node].log(job).into_iter().skip(from as usize - 1).take(2).collect();
+                    answers.push(Input::LogRead { job, from, records });
+                }
+                Effect::Recall { job } => {
+                    let restored = fold(self.disks[node].log(job)).into_restored().ok();
+                    answers.push(Input::Recalled { job, restored });
                 }
             }
         }
+        let synced = self.sync_at_once(node);
+        synced.into_iter().chain(answers).for_each(|answer| self.feed(node, answer));
     }
 
-    fn write(&mut self, node: usize, ticket: u64, (job, record): (JobId, Option<LogRecord>)) {
-        let bytes = record.map(|record| record.encode());
+    /// Unless the test says when, what was written is on the disk at once.
+    fn sync_at_once(&mut self, node: usize) -> Option<Input> {
+        let disk = &mut self.disks[node];
+        let upto = disk.written.last().map_or(0, |(ticket, ..)| *ticket);
+        let is_new = !self.lazy && upto > disk.synced;
+        is_new.then(|| {
+            disk.sync(upto);
+            Input::Persisted { upto }
+        })
+    }
+
+    fn write(&mut self, node: usize, ticket: u64, job: JobId, what: Written) {
         let disk = &mut self.disks[node];
         assert_eq!(ticket, disk.written.last().map_or(0, |(last, ..)| *last) + 1, "tickets rise by one");
-        disk.written.push((ticket, job, bytes));
-        if !self.lazy {
-            disk.sync(ticket);
-            self.feed(node, Input::Persisted { upto: ticket });
-        }
+        disk.written.push((ticket, job, what));
     }
 
     /// All that a node wrote reaches its disk.
@@ -287,7 +377,7 @@ impl Mesh {
 
     /// The records that a node wrote in this life.
     pub(crate) fn records(&self, node: usize) -> Vec<LogRecord> {
-        let bytes = self.disks[node].written.iter().filter_map(|(.., bytes)| bytes.as_ref());
+        let bytes = self.disks[node].written.iter().filter_map(|(.., what)| what.record());
         bytes.map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")).collect()
     }
 
@@ -302,27 +392,65 @@ impl Mesh {
         self.paused[node].clear();
         self.works.retain(|(of, _), _| *of != node);
         self.wire.retain(|(from, to, _)| *from != node && *to != node);
+        self.off.remove(&node);
         self.boots += 1;
         let boot = self.boots;
+        self.boot_of[node] = boot;
         let me = id(node);
-        self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config(node, slots, boot), [7; 32]);
+        let config = NodeConfig { disk: self.disk_numbers[node], ..config(node, slots, boot) };
+        self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config, [7; 32]);
         let disk = &mut self.disks[node];
         (disk.written, disk.synced, disk.lives) = (Vec::new(), 0, disk.lives + 1);
-        let remembered = disk.remembered.clone();
+        let remembered = self.disks[node].remembered.clone();
         if !remembered.is_empty() {
             self.input(node, Input::Remembered(remembered));
         }
-        let disk = &self.disks[node];
-        for job in disk.logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
+        let gone = self.disks[node].tombstones.clone();
+        self.input(node, Input::RestoreForgotten(gone));
+        for job in self.disks[node].logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
             // What was never told to be accepted is of no use.
             let restored = self.disks[node].try_fold(job);
-            restored.into_iter().for_each(|restored| self.input(node, Input::Restore(restored)));
+            let promised = self.disks[node].promises.get(&job).copied().unwrap_or(0);
+            let input = restored.map(|job| match job.trio() {
+                Some(_) => Input::RestoreKept { promised, job },
+                None => Input::Restore(job),
+            });
+            input.into_iter().for_each(|input| self.input(node, input));
         }
         for other in (0..self.engines.len()).filter(|other| *other != node) {
             self.links.insert((other, node), true);
             self.links.insert((node, other), true);
             self.input(other, Input::PeerUp { peer: me, boot, host: host(node) });
-            self.input(node, Input::PeerUp { peer: id(other), boot: other as u64 + 1, host: host(other) });
+            if !self.off.contains(&other) {
+                self.input(
+                    node,
+                    Input::PeerUp { peer: id(other), boot: self.boot_of[other], host: host(other) },
+                );
+            }
+        }
+    }
+
+    /// A node is switched off, and does nothing until it is started again.
+    pub(crate) fn switch_off(&mut self, node: usize) {
+        self.kill(node);
+        self.paused[node].clear();
+        self.works.retain(|(of, _), _| *of != node);
+        self.off.insert(node);
+    }
+
+    /// All that was on a node's disk is lost: it starts with another one.
+    pub(crate) fn wipe(&mut self, node: usize) {
+        self.disks[node] = Disk { lives: self.disks[node].lives, ..Disk::default() };
+        self.disk_numbers[node] += 1000;
+    }
+
+    /// Two nodes are connected again.
+    pub(crate) fn join_again(&mut self, a: usize, b: usize) {
+        for (one, other) in [(a, b), (b, a)] {
+            self.links.insert((one, other), true);
+        }
+        for (one, other) in [(a, b), (b, a)] {
+            self.input(one, Input::PeerUp { peer: id(other), boot: self.boot_of[other], host: host(other) });
         }
     }
 
@@ -387,8 +515,8 @@ impl Mesh {
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         let end = self.now.plus_ms(ms);
         loop {
-            let due =
-                (0..self.engines.len()).filter_map(|n| Some((self.engines[n].next_wakeup()?.0, n))).min();
+            let on = (0..self.engines.len()).filter(|node| !self.off.contains(node));
+            let due = on.filter_map(|n| Some((self.engines[n].next_wakeup()?.0, n))).min();
             match due.filter(|(at, _)| *at <= end) {
                 Some((at, node)) => {
                     self.now = self.now.max(at);

@@ -114,6 +114,13 @@ impl HostSpec {
         self
     }
 
+    /// The same, but it keeps jobs on its disk, its own and those of others.
+    #[must_use]
+    pub fn keeps(mut self) -> Self {
+        self.journal = true;
+        self
+    }
+
     /// The same with a clock that runs fast by `ppm` parts per million.
     #[must_use]
     pub fn clock(mut self, ppm: i32) -> Self {

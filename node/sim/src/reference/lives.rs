@@ -3,16 +3,19 @@
 use weft_core::{Command, JobId, LeaseId, Outcome};
 
 use super::{OwedTask, Reference};
-use crate::host::HostId;
+use crate::host::{HostId, SimHost};
 use crate::kept::Said;
+use crate::mesh::ToldMesh;
 
 impl Reference {
     /// A process dies; its jobs in memory are owed no more.
-    pub(crate) fn on_killed(&mut self, owner: HostId) {
+    pub(crate) fn on_killed(&mut self, host: &SimHost) {
+        let owner = host.id;
         let kept = self.kept_of(owner);
         for (name, job) in self.jobs.iter_mut().filter(|(_, job)| job.owner == owner) {
-            job.forgotten |= !kept.contains(name);
+            job.forgotten |= !kept.contains(name) && !self.mesh.has(*name);
         }
+        self.mesh.on_killed(host).into_iter().for_each(|job| self.disown(job));
         self.kept.on_killed(kept.into_iter());
         self.joins.on_killed(owner);
         self.awarded.retain(|(of, _, _)| *of != owner);
@@ -21,7 +24,9 @@ impl Reference {
     /// The disk of a dead process is lost, and its jobs with it.
     pub(crate) fn on_wiped(&mut self, owner: HostId) {
         let kept = self.kept_of(owner);
-        self.jobs.values_mut().filter(|job| job.owner == owner).for_each(|job| job.forgotten = true);
+        for (name, job) in self.jobs.iter_mut().filter(|(_, job)| job.owner == owner) {
+            job.forgotten |= !self.mesh.has(*name);
+        }
         self.kept.on_wiped(kept.into_iter());
     }
 
@@ -73,7 +78,35 @@ impl Reference {
 
     /// Whether the process that awarded a lease has ended.
     pub(crate) fn is_of_the_past(&self, lease: LeaseId) -> bool {
-        self.jobs.get(&lease.job).is_some_and(|job| job.forgotten) || self.kept.is_of_the_past(lease)
+        let forgotten = self.jobs.get(&lease.job).is_some_and(|job| job.forgotten);
+        forgotten || self.kept.is_of_the_past(lease) || self.mesh.is_of_the_past(lease)
+    }
+
+    // ---- jobs at level mesh
+
+    /// Nothing of a job is owed any more.
+    pub(crate) fn disown(&mut self, job: JobId) {
+        self.jobs.get_mut(&job).into_iter().for_each(|job| job.forgotten = true);
+    }
+
+    /// A node leads a job: it gives its tasks to workers from now on.
+    pub(crate) fn on_led(&mut self, job: JobId, leader: HostId) {
+        self.jobs.get(&job).into_iter().for_each(|owed| self.ledger.on_leader(owed, leader));
+    }
+
+    /// A job's user learns something.
+    pub(crate) fn go_on_at_mesh(&mut self, name: JobId, told: &ToldMesh) {
+        if told.again_tried {
+            self.try_again(name);
+        }
+        let owed_now = self.mesh.is_owed(name);
+        let Some(owed) = self.jobs.get_mut(&name) else { return };
+        owed.forgotten &= !owed_now;
+        if told.cancelled {
+            (owed.cancelled, owed.closed) = (true, true);
+        }
+        told.ends.iter().for_each(|(index, report)| owed.on_end(*index, report, None, 1));
+        owed.ends += u32::from(told.ended);
     }
 }
 

@@ -250,7 +250,7 @@ impl CreditBook {
     }
 
     /// A job does not wait for credit any more; whether it did.
-    pub(super) fn remove(&mut self, job: &Job) -> bool {
+    pub(in crate::owner) fn remove(&mut self, job: &Job) -> bool {
         self.called.remove(&job.spec.job);
         self.waiting.remove(&rank(job))
     }

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::effect::Effect;
-use crate::id::{LeaseId, PeerId, RunId};
+use crate::id::{JobId, LeaseId, PeerId, RunId};
 use crate::message::Class;
 use crate::time::Time;
 use counts::{Held, InSlots};
@@ -195,6 +195,12 @@ impl RunQueue {
     pub(super) fn leases_of(&self, owner: PeerId) -> Vec<LeaseId> {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
         self.leases.range(range).map(|((_, lease), _)| *lease).collect()
+    }
+
+    /// Those of a job.
+    pub(super) fn leases_of_job(&self, owner: PeerId, job: JobId) -> impl Iterator<Item = LeaseId> + '_ {
+        let range = (owner, LeaseId { job, ..LeaseId::FIRST })..=(owner, LeaseId { job, ..LeaseId::LAST });
+        self.leases.range(range).map(|((_, lease), _)| *lease)
     }
 
     /// The leases of tasks that have not begun and are not in the slots.

@@ -321,9 +321,9 @@ impl LeanMesh {
                 | Told::Leads { .. }
                 | Told::Follows { .. }
                 | Told::Keepers { .. }
+                | Told::Confirmed { .. }
                 | Told::ExtensionRefused { .. }
                 | Told::RetryRefused { .. }
-                | Told::Confirmed { .. }
                 | Told::Forgotten { .. },
             ) => {}
         }

@@ -1,0 +1,385 @@
+//! The jobs at level mesh that this node keeps: a [`Member`] each. Routes what happens to them, does what they want done, and
+//! says what it means for the owner ([`News`]), which the engine tells. Driven by the engine; no rule of custody is decided here.
+
+mod acts;
+mod driver;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use super::blobs::Blobs;
+use super::member::{Member, Moment, Restored, Role};
+use super::message::CustodyMessage;
+use super::post::Post;
+use super::tombstones::Tombstones;
+use super::trio::{Seat, Trio};
+use super::writes::{Of, Order, Writes};
+use super::{Eligible, answer_without_log, lookout};
+use crate::ctx::Ctx;
+use crate::durable::{self, LogRecord};
+use crate::id::{JobId, PeerId};
+use crate::membership::Membership;
+use crate::message::{BATCH_MAX, Message};
+use crate::owner::MeshLog;
+use crate::snapshot::KeptView;
+use crate::time::{Soonest, Time};
+
+/// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
+const JOBS_MAX: usize = 65_536;
+
+/// What the owner is to know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Another node answers for a job from here on; this one keeps it.
+    Keeps(JobId),
+    /// All records of a led job up to that one are committed.
+    Committed { job: JobId, upto: u32 },
+    /// This node leads a job no more.
+    StepDown(JobId),
+    /// This node leads a job.
+    Leads(Box<Led>),
+    /// Who keeps a job from here on.
+    Keepers { job: JobId, trio: Trio },
+    /// A job that another node leads has ended for good.
+    Ended(Box<durable::Restored>),
+    /// This node keeps a job no more.
+    Gone(JobId),
+}
+
+/// A job that this node leads from here on.
+#[derive(Debug)]
+pub(crate) struct Led {
+    pub(crate) job: durable::Restored,
+    /// Its user wanted it tried again.
+    pub(crate) retried: bool,
+    /// All of its records up to that one are committed.
+    pub(crate) committed: u32,
+}
+
+/// All jobs that this node keeps.
+#[derive(Debug)]
+pub(crate) struct Custody {
+    me: Seat,
+    jobs: BTreeMap<JobId, Box<Kept>>,
+    forgotten: Tombstones,
+    writes: Writes,
+    blobs: Blobs,
+    post: Post,
+    wakes: BTreeSet<(Time, JobId)>,
+    /// Jobs whose members have something to send when the input has been handled.
+    appended: BTreeSet<JobId>,
+    news: VecDeque<News>,
+    /// What all peers are to be told that this node leads, each job in its epoch.
+    begun: Vec<(JobId, u32)>,
+    /// Answers that are to come for members that are gone.
+    orphans: BTreeMap<JobId, Answers>,
+    /// Members so far.
+    serial: u64,
+    /// When vacant seats are looked for.
+    looks_at: Option<Time>,
+    draining: bool,
+    failed: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) member: Member<LogRecord>,
+    serial: u64,
+    wakes_at: Option<Time>,
+    /// The engine does not know yet which of the others are connected.
+    is_new: bool,
+    /// What the driver was asked.
+    awaits: Answers,
+    /// The epoch in which the owner is to lead the job, once its log was read.
+    begins: Option<u32>,
+    /// Its user wants it tried again: the next epoch begins so.
+    retried: bool,
+    /// The owner wants to know how it ends, though another node leads it.
+    is_parent: bool,
+    /// What is to be done with it once this node leads it and its end is committed.
+    wish: Option<Wish>,
+}
+
+/// What a user wants of an ended job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Retry,
+    Forget,
+}
+
+/// Answers of the driver that are to come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answers {
+    reads: u32,
+    recalls: u32,
+}
+
+impl Custody {
+    pub(crate) fn new(me: PeerId, disk: u64) -> Self {
+        Self {
+            me: Seat { peer: me, disk },
+            jobs: BTreeMap::new(),
+            forgotten: Tombstones::default(),
+            writes: Writes::default(),
+            blobs: Blobs::default(),
+            post: Post::default(),
+            wakes: BTreeSet::new(),
+            appended: BTreeSet::new(),
+            news: VecDeque::new(),
+            begun: Vec::new(),
+            orphans: BTreeMap::new(),
+            serial: 0,
+            looks_at: None,
+            draining: false,
+            failed: false,
+        }
+    }
+
+    /// Whether this node keeps jobs of others.
+    fn keeps(&self) -> bool {
+        self.me.disk != 0 && !self.failed
+    }
+
+    // ---- earlier lives
+
+    pub(crate) fn on_restore(&mut self, ctx: &mut Ctx<'_>, promised: u32, restored: &durable::Restored) {
+        let job = restored.job();
+        let Some(log) = restored.outline().filter(|_| self.keeps() && !self.jobs.contains_key(&job)) else {
+            ctx.counters.dropped += 1;
+            return;
+        };
+        let moment = moment(ctx, self.draining);
+        let restored = Restored { job, me: self.me, log: log.clone(), promised };
+        let member = Member::restored(restored, &moment);
+        self.insert(job, member);
+        self.news.push_back(News::Keeps(job));
+        self.perform(ctx, job);
+    }
+
+    pub(crate) fn on_restore_forgotten(&mut self, jobs: &[JobId]) {
+        jobs.iter().for_each(|job| self.forgotten.add(*job));
+    }
+
+    // ---- the other nodes
+
+    pub(crate) fn on_messages(&mut self, ctx: &mut Ctx<'_>, from: PeerId, messages: Vec<CustodyMessage>) {
+        ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
+        ctx.examine(messages.len().min(BATCH_MAX));
+        for message in messages.into_iter().take(BATCH_MAX) {
+            self.on_message(ctx, from, message);
+        }
+    }
+
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: CustodyMessage) {
+        let job = message.job();
+        if !self.keeps() {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let moment = moment(ctx, self.draining);
+        if let Some(answer) = self.forgotten.answer(&message) {
+            self.post.add(from, answer);
+        } else if let Some(kept) = self.jobs.get_mut(&job) {
+            ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
+            self.perform(ctx, job);
+        } else if let Some(member) = self.learn(from, &message, &moment) {
+            self.insert(job, member);
+            self.news.push_back(News::Keeps(job));
+            self.perform(ctx, job);
+        } else if let Some(answer) = answer_without_log(&message, self.me.disk) {
+            self.post.add(from, answer);
+        } else {
+            ctx.counters.dropped += 1;
+        }
+    }
+
+    fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
+        if self.jobs.len() < JOBS_MAX { Member::learn(self.me, from, message, moment) } else { None }
+    }
+
+    pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, restarted: bool) {
+        if restarted {
+            self.on_peer_down(ctx, peer);
+        }
+        self.each(ctx, |member, moment| member.on_connected(peer, moment));
+        let unfinished = self.led().filter(|(_, member)| !member.has_ended());
+        let led: Vec<(JobId, u32)> = unfinished.map(|(job, member)| (job, member.epoch())).collect();
+        for part in led.chunks(BATCH_MAX) {
+            ctx.send(peer, Message::Lead(part.to_vec()));
+        }
+    }
+
+    pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        self.each(ctx, |member, moment| member.on_disconnected(peer, moment));
+    }
+
+    /// Each member is told something.
+    fn each(&mut self, ctx: &mut Ctx<'_>, mut tell: impl FnMut(&mut Member<LogRecord>, &Moment)) {
+        for job in self.jobs.keys().copied().collect::<Vec<_>>() {
+            self.with(ctx, job, &mut tell);
+        }
+    }
+
+    // ---- what the user and the owner want
+
+    /// Whether this node keeps a job.
+    pub(crate) fn has(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
+    }
+
+    /// Its user wants something of an ended job. A follower leads it first, if the node that led it is gone. False if another
+    /// leads it, or its end is not committed.
+    pub(crate) fn wish(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId, wish: Wish) -> bool {
+        let me = self.me.peer;
+        let moment = moment(ctx, self.draining);
+        let Some(kept) = self.jobs.get_mut(&job) else { return false };
+        let leader = acts::leader_of(&kept.member, me);
+        let granted = if leader == Some(me) {
+            kept.grant(wish, &moment)
+        } else {
+            let is_free =
+                kept.member.has_ended() && leader.is_none_or(|leader| !members.is_connected(leader));
+            kept.wish = is_free.then_some(wish);
+            if is_free {
+                kept.member.take_over(&moment);
+            }
+            is_free
+        };
+        self.perform(ctx, job);
+        granted
+    }
+
+    /// The owner wants to know how a job ends that it does not lead.
+    pub(crate) fn watch(&mut self, job: JobId) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        kept.is_parent = true;
+        let of = Of { job, serial: kept.serial };
+        if kept.member.has_ended() && kept.awaits.recalls == 0 {
+            kept.awaits.recalls += 1;
+            self.writes.add(of, Order::Recall);
+        }
+    }
+
+    // ---- time, and the end of each input
+
+    pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, draining: bool) {
+        self.draining = draining;
+        self.blobs.try_again(ctx);
+        let due: Vec<JobId> =
+            self.wakes.iter().take_while(|(at, _)| *at <= ctx.now).map(|(_, job)| *job).collect();
+        for job in due {
+            self.with(ctx, job, Member::on_time);
+        }
+    }
+
+    /// Gives seats of nodes that are gone for long to others.
+    pub(crate) fn look_out(&mut self, ctx: &mut Ctx<'_>, members: &Membership, eligible: &[Eligible]) {
+        for job in self.led().map(|(job, _)| job).collect::<Vec<_>>() {
+            let nodes = lookout::Nodes { members, eligible };
+            self.with(ctx, job, |member, moment| lookout::replace(member, job, nodes, moment));
+        }
+        let leads = self.led().next().is_some();
+        self.looks_at = leads.then(|| ctx.now.plus_ms(lookout::LOOK_MS));
+    }
+
+    /// Whether it is time for that.
+    pub(crate) fn is_to_look_out(&self, now: Time) -> bool {
+        self.looks_at.is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
+        let mut next = Soonest::default();
+        next.at(self.wakes.first().map(|(at, _)| *at), "a job that three nodes keep is looked after");
+        next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
+        next.at(self.looks_at, "nodes that are gone for long are replaced");
+        next.get()
+    }
+
+    pub(crate) fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// The input has been handled: what was appended is sent, and all that is to be written is emitted.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, issue: &mut dyn FnMut() -> u64) {
+        for job in core::mem::take(&mut self.appended) {
+            let is_new = self.jobs.get_mut(&job).is_some_and(|kept| core::mem::take(&mut kept.is_new));
+            self.with(ctx, job, |member, moment| {
+                if is_new {
+                    note_links(member, members, moment);
+                }
+                member.flush(moment);
+            });
+        }
+        self.writes.emit(ctx, issue);
+        self.blobs.unpin(ctx);
+        self.post.send(ctx, members);
+    }
+
+    /// Tells all peers what this node leads from here on.
+    pub(crate) fn tell_begun(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        let begun = core::mem::take(&mut self.begun);
+        for part in begun.chunks(BATCH_MAX) {
+            // This node's own worker, too.
+            ctx.send(ctx.me, Message::Lead(part.to_vec()));
+            for (peer, _) in members.connected() {
+                ctx.send(peer, Message::Lead(part.to_vec()));
+            }
+        }
+    }
+
+    // ---- how others see it
+
+    /// The jobs that this node leads.
+    fn led(&self) -> impl Iterator<Item = (JobId, &Member<LogRecord>)> {
+        let all = self.jobs.iter().map(|(job, kept)| (*job, &kept.member));
+        all.filter(|(_, member)| member.role() == Role::Leader)
+    }
+
+    pub(crate) fn views(&self) -> Vec<KeptView> {
+        self.jobs.iter().map(|(job, kept)| view(*job, &kept.member, self.me.peer)).collect()
+    }
+}
+
+impl MeshLog for Custody {
+    fn append(&mut self, ctx: &mut Ctx<'_>, job: JobId, record: LogRecord) -> Option<u32> {
+        if !self.keeps() {
+            return None;
+        }
+        if let Some(kept) = self.jobs.get_mut(&job) {
+            self.appended.insert(job);
+            return kept.member.append(record);
+        }
+        let member = Member::found(job, self.me, record, &moment(ctx, self.draining))?;
+        self.insert(job, member);
+        self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
+        Some(1)
+    }
+}
+
+/// What an input of a member comes with.
+fn moment(ctx: &mut Ctx<'_>, draining: bool) -> Moment {
+    Moment { now: ctx.now, draw: ctx.draw(), draining }
+}
+
+/// A member begins: those that are not connected can't be asked for anything.
+fn note_links(member: &mut Member<LogRecord>, members: &Membership, moment: &Moment) {
+    for peer in member.log().trio().peers() {
+        if !members.is_reachable(peer) {
+            member.on_disconnected(peer, moment);
+        }
+    }
+}
+
+fn view(job: JobId, member: &Member<LogRecord>, me: PeerId) -> KeptView {
+    KeptView {
+        job,
+        keepers: member.log().trio().peers().to_vec(),
+        leader: acts::leader_of(member, me),
+        epoch: member.epoch(),
+        committed: member.committed(),
+        last: member.log().last().seq,
+        has_seat: member.is_member(),
+    }
+}

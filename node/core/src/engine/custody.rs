@@ -1,0 +1,91 @@
+//! What custody and the owner have to do with each other: the owner's records go to custody's logs, and the owner is told which
+//! of them are committed, and which jobs it leads.
+
+use super::Engine;
+use crate::ctx::{Ctx, Surroundings};
+use crate::custody::{Custody, News, Wish};
+use crate::durable::Restored;
+use crate::effect::Event;
+use crate::id::JobId;
+use crate::membership::Membership;
+
+impl Engine {
+    /// Has custody do something.
+    pub(super) fn with_custody(&mut self, act: impl FnOnce(&mut Custody, &mut Ctx<'_>, &Membership)) {
+        let surroundings = Surroundings {
+            counters: &mut self.counters,
+            memo: &mut self.memo,
+            programs: &mut self.programs,
+            out: &mut self.out,
+        };
+        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
+        act(&mut self.custody, &mut ctx, &self.members);
+    }
+
+    /// What time and this input meant for the jobs that this node keeps is told to the owner.
+    pub(super) fn heed_custody(&mut self) {
+        let draining = self.worker.is_draining();
+        self.with_custody(|custody, ctx, _| custody.on_time(ctx, draining));
+        if self.custody.is_to_look_out(self.now) {
+            let (ctx, owner, _, members) = self.parts();
+            let eligible = owner.eligible_nodes(&ctx, members).collect::<alloc::vec::Vec<_>>();
+            self.with_custody(|custody, ctx, members| custody.look_out(ctx, members, &eligible));
+        }
+        self.with_custody(Custody::tell_begun);
+        while let Some(news) = self.custody.next_news() {
+            self.tell_owner(news);
+            for job in self.owner.take_watched() {
+                self.custody.watch(job);
+            }
+        }
+    }
+
+    fn tell_owner(&mut self, news: News) {
+        let (mut ctx, owner, _, members) = self.parts();
+        let ctx = &mut ctx;
+        match news {
+            News::Keeps(job) => owner.on_keeps(job),
+            News::Committed { job, upto } => owner.on_committed(ctx, job, upto),
+            News::StepDown(job) => owner.on_step_down(ctx, job),
+            News::Leads(led) => owner.on_led(ctx, members, *led),
+            News::Keepers { job, trio } => owner.on_keepers(ctx, job, trio),
+            News::Ended(job) => owner.on_ended_elsewhere(ctx, *job),
+            News::Gone(job) => owner.on_gone(ctx, job),
+        }
+    }
+
+    /// The input has been handled: what is to be kept of it is written, and sent to other members.
+    pub(super) fn seal(&mut self) {
+        let surroundings = Surroundings {
+            counters: &mut self.counters,
+            memo: &mut self.memo,
+            programs: &mut self.programs,
+            out: &mut self.out,
+        };
+        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
+        self.owner.seal(&mut ctx, &mut self.custody);
+        let owner = &mut self.owner;
+        self.custody.flush(&mut ctx, &self.members, &mut || owner.issue_ticket());
+    }
+
+    /// An ended job at level mesh is to be tried again.
+    pub(super) fn retry_kept(&mut self, job: &Restored) {
+        let name = job.job();
+        if let Some(reason) = self.owner.refuses_to_keep() {
+            return self.out.emit(crate::effect::Effect::Notify(Event::RetryRefused { job: name, reason }));
+        }
+        self.wish(name, Wish::Retry);
+    }
+
+    /// An ended job at level mesh is to be forgotten everywhere, or tried again.
+    pub(super) fn wish(&mut self, job: JobId, wish: Wish) {
+        let is_retry = matches!(wish, Wish::Retry);
+        self.with_custody(|custody, ctx, members| {
+            let granted = custody.wish(ctx, members, job, wish);
+            ctx.counters.dropped += u64::from(!granted);
+            if is_retry && !granted {
+                ctx.notify(Event::RetryRefused { job, reason: Refusal::LogOutdated });
+            }
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! Peers come and go: in which order the roles learn it.
+
+use super::Engine;
+use crate::host::Host;
+use crate::id::PeerId;
+use crate::membership::Arrival;
+use crate::message::Capacity;
+
+impl Engine {
+    pub(super) fn on_peer_up(&mut self, peer: PeerId, boot: u64, host: Host) {
+        let (mut ctx, owner, worker, members) = self.parts();
+        let voters = members.voters();
+        let arrival =
+            if peer == ctx.me { Arrival::Ignored } else { members.on_up(peer, boot, host, ctx.now) };
+        match arrival {
+            Arrival::Ignored => return,
+            Arrival::Restarted => {
+                owner.on_peer_down(&ctx, peer, Some(0));
+                worker.on_peer_restarted(&mut ctx, peer);
+            }
+            Arrival::Same => {}
+        }
+        owner.on_peer_up(members, peer);
+        owner.on_voters(&mut ctx, members, voters);
+        worker.on_peer_up(&mut ctx, members, peer);
+        let restarted = arrival == Arrival::Restarted;
+        if restarted {
+            self.matchmaker.on_peer_down(peer);
+        }
+        self.with_custody(|custody, ctx, _| custody.on_peer_up(ctx, peer, restarted));
+        self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
+    }
+
+    pub(super) fn on_peer_down(&mut self, peer: PeerId, closed: bool) {
+        let (mut ctx, owner, worker, members) = self.parts();
+        let voters = members.voters();
+        members.on_down(peer, ctx.now);
+        owner.on_voters(&mut ctx, members, voters);
+        owner.on_peer_down(&ctx, peer, closed.then_some(ctx.mesh.grace_ms));
+        if !closed {
+            owner.on_silent(&ctx, members, peer);
+        }
+        worker.on_peer_down(&mut ctx, members, peer, closed);
+        self.matchmaker.on_peer_down(peer);
+        self.with_custody(|custody, ctx, _| custody.on_peer_down(ctx, peer));
+    }
+}

@@ -1,0 +1,63 @@
+//! Who keeps a new job at level mesh: this node and two others, chosen among those that can; the same three as the job that it
+//! comes after. The choice itself is [`custody::choose`]'s.
+
+use super::Owner;
+use super::lines::Lines;
+use super::record::Records;
+use crate::ctx::Ctx;
+use crate::custody::{self, Eligible, Seat, Trio};
+use crate::id::{JobId, PeerId};
+use crate::membership::Membership;
+use crate::refusal::Refusal;
+use crate::reputation::Trust;
+use crate::submission::Submission;
+
+impl Owner {
+    /// The nodes that keep a job.
+    pub(super) fn choose_keepers(
+        &self,
+        ctx: &Ctx<'_>,
+        members: &Membership,
+        spec: &Submission,
+    ) -> Result<Trio, Refusal> {
+        // A node without a disk of its own keeps nothing, and one whose disk failed or is full no more.
+        let seat = Seat { peer: ctx.me, disk: self.disk };
+        let refusal =
+            self.books.keeping.refusal().or_else(|| (self.disk == 0).then_some(Refusal::JournalFailed));
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        if let Some(trio) = trio_of_parents(&self.records, &self.books.keeping.lines, spec)? {
+            return Ok(trio);
+        }
+        let me = Eligible { seat, host: members.host(ctx.me) };
+        let others = self.eligible_nodes(ctx, members).collect();
+        custody::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
+    }
+
+    /// The connected nodes that can keep jobs of others.
+    pub(crate) fn eligible_nodes(
+        &self,
+        ctx: &Ctx<'_>,
+        members: &Membership,
+    ) -> impl Iterator<Item = Eligible> {
+        let reputation = &self.books.reputation;
+        let is_trusted = |peer: PeerId| reputation.trust(peer, ctx.now) <= Trust::Deprioritised;
+        members.keepers().filter(move |candidate| is_trusted(candidate.seat.peer))
+    }
+}
+
+/// The nodes that keep those jobs which a job comes after and which have not ended for good: it is to be led where they are.
+fn trio_of_parents(records: &Records, lines: &Lines, spec: &Submission) -> Result<Option<Trio>, Refusal> {
+    let is_open =
+        |parent: JobId| lines.end_waits(parent) || records.get(&parent).is_some_and(|live| !live.job.ended);
+    let mut common = None;
+    for parent in spec.after.iter().copied().filter(|parent| is_open(*parent)) {
+        match (common, lines.trio(parent)) {
+            (None, trio) => common = trio,
+            (Some(one), Some(other)) if one == other => {}
+            (Some(_), _) => return Err(Refusal::ParentsKeptApart { job: parent }),
+        }
+    }
+    Ok(common)
+}

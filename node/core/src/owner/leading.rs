@@ -1,0 +1,141 @@
+//! Jobs at level mesh as this node comes to lead them, and leaves them: what custody says that happened to each. The rest of
+//! `owner/mod.rs`, in a file of its own for its length.
+
+use alloc::vec::Vec;
+
+use super::Owner;
+use super::agenda::Alarm;
+use super::books::Books;
+use super::dispatch::calling;
+use super::dispatch::credit_book::CreditBook;
+use super::ending::clear_alarms;
+use super::record::Record;
+use super::task::RECALLED;
+use crate::ctx::Ctx;
+use crate::custody::{Led, Trio};
+use crate::durable::{ParentEnd, Restored};
+use crate::effect::{Effect, Event};
+use crate::id::JobId;
+use crate::membership::Membership;
+
+impl Owner {
+    /// Another node answers for a job: outcomes of its tasks are not this owner's to take or to acknowledge.
+    pub(crate) fn on_keeps(&mut self, job: JobId) {
+        self.books.followed.insert(job);
+    }
+
+    /// A job is led here from now on. What its log says is told once all of it is committed.
+    pub(crate) fn on_led(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, led: Led) {
+        let Led { job, retried, committed } = led;
+        let (name, Some(log)) = (job.job(), job.outline()) else { return };
+        let (last, trio) = (log.last().seq, log.trio());
+        self.history.forget(name);
+        self.books.followed.remove(&name);
+        let keeping = &mut self.books.keeping;
+        keeping.lines.open(name, trio, last);
+        keeping.on_committed(ctx, name, committed);
+        keeping.event(name, Event::Leads { job: name });
+        keeping.event(name, keepers(name, trio));
+        if retried {
+            keeping.event(name, Event::Confirmed { job: name });
+        }
+        if job.ended {
+            let record = self.remake(ctx, job);
+            let end = ParentEnd { parent: name, succeeded: record.has_succeeded() };
+            self.history.add(record.job.number, end.succeeded, record.view());
+            if committed < last {
+                self.books.keeping.parent_ended(end);
+            } else {
+                self.books.keeping.done.push_back(end);
+            }
+        } else {
+            self.resume(ctx, members, job);
+        }
+    }
+
+    /// All records of a job up to that one are committed.
+    pub(crate) fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
+        self.books.keeping.on_committed(ctx, job, upto);
+        self.go_on_if_room();
+    }
+
+    /// A job is led here no more: nothing of it is placed, written or told. Its workers are told nothing, for their outcomes are
+    /// the next leader's.
+    pub(crate) fn on_step_down(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+        let Self { records, books, credit, history, .. } = self;
+        books.followed.insert(name);
+        books.keeping.leave(name);
+        books.completed.retain(|completed| completed.parent != name);
+        history.forget(name);
+        if let Some(record) = records.remove(&name) {
+            leave(ctx, books, credit, *record);
+        }
+    }
+
+    /// A job is kept here no more.
+    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+        self.on_step_down(ctx, name);
+        self.books.followed.remove(&name);
+        // For what comes after it, it is lost.
+        self.books.keeping.done.push_back(ParentEnd { parent: name, succeeded: false });
+    }
+
+    /// Who keeps a job has changed.
+    pub(crate) fn on_keepers(&mut self, ctx: &mut Ctx<'_>, job: JobId, trio: Trio) {
+        if let Some(record) = self.records.get_mut(&job) {
+            record.job.trio = Some(trio);
+        }
+        self.books.keeping.lines.set_trio(job, trio);
+        ctx.notify(keepers(job, trio));
+    }
+
+    /// A job that another node leads has ended for good: what comes after it is told.
+    pub(crate) fn on_ended_elsewhere(&mut self, ctx: &mut Ctx<'_>, job: Restored) {
+        let parent = job.job();
+        let succeeded = self.remake(ctx, job).has_succeeded();
+        self.books.keeping.done.push_back(ParentEnd { parent, succeeded });
+    }
+
+    /// Jobs that jobs here come after and that another node leads, as far as it was not asked yet.
+    pub(crate) fn take_watched(&mut self) -> Vec<JobId> {
+        core::mem::take(&mut self.books.watched)
+    }
+}
+
+/// Who keeps a job, as its user is told.
+pub(super) fn keepers(job: JobId, trio: Trio) -> Event {
+    Event::Keepers { job, keepers: trio.peers().to_vec() }
+}
+
+/// Takes a job out of all tables.
+fn leave(ctx: &mut Ctx<'_>, books: &mut Books, credit: &mut CreditBook, mut record: Record) {
+    let name = record.name();
+    if let Some(open) = record.dispatch.call.take() {
+        books.calls.close(open.call);
+        calling::withdraw(ctx, open);
+    }
+    credit.remove(&record.job);
+    for index in 0..record.job.total() {
+        if record.job.task(index).is_none_or(|task| task.state().is_end()) {
+            continue;
+        }
+        drop(record.replicas.close_ballot(ctx, index));
+        clear_alarms(&mut books.agenda, &record.job, index);
+        let task = record.job.live_task_mut(index);
+        ctx.unpin(&task.input);
+        for attempt in core::mem::take(&mut task.live) {
+            if attempt.number() != RECALLED {
+                books.leases.end(attempt.lease);
+            }
+        }
+    }
+    if record.job.ended {
+        return;
+    }
+    books.agenda.clear(record.job.starts_at, Alarm::Start(name));
+    if let Some(at) = record.job.expires_at() {
+        books.agenda.clear(at, Alarm::Expire(name));
+    }
+    ctx.emit(Effect::Unpin(record.job.spec.program.module));
+    ctx.unpin(&record.job.spec.program.files);
+}

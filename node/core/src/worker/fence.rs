@@ -1,0 +1,55 @@
+//! What a worker does about epochs of jobs at level mesh: tasks of a node that does not lead their job any more are refused, and
+//! what is held of it goes once another leads.
+
+use alloc::vec::Vec;
+
+use super::Worker;
+use crate::ctx::Ctx;
+use crate::id::{JobId, LeaseId, PeerId};
+use crate::message::{BATCH_MAX, Call, Grant, KEEPERS_MAX};
+
+impl Worker {
+    /// A node says which jobs it leads, each in its epoch.
+    pub(crate) fn on_lead(&mut self, ctx: &mut Ctx<'_>, from: PeerId, led: &[(JobId, u32)]) {
+        for (job, epoch) in ctx.within_frame(led) {
+            if self.epochs.on_lead(from, *job, *epoch) {
+                self.leave_older(ctx, *job, *epoch);
+            }
+        }
+    }
+
+    /// Tasks come from a node, with a call that names the nodes which may lead their job. Whether they are refused, because
+    /// another one leads it.
+    pub(super) fn is_fenced(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        grants: &[Grant],
+        keepers: &[PeerId],
+    ) -> bool {
+        let Some(first) = grants.first().filter(|_| !keepers.is_empty()) else { return false };
+        if self.epochs.on_tasks(from, first.lease, keepers) {
+            self.leave_older(ctx, first.lease.job, first.lease.epoch);
+        }
+        grants.iter().any(|grant| self.epochs.is_old(from, grant.lease))
+    }
+
+    /// What is held of a job under older epochs goes: its tasks are placed anew under the new one.
+    fn leave_older(&mut self, ctx: &mut Ctx<'_>, job: JobId, epoch: u32) {
+        for keeper in self.epochs.keepers(job) {
+            let held = self.runs.leases_of_job(keeper, job).chain(self.outbox.leases_of_job(keeper, job));
+            let older: Vec<LeaseId> = held.filter(|lease| lease.epoch < epoch).collect();
+            for part in older.chunks(BATCH_MAX) {
+                self.holder().cancel(ctx, keeper, part);
+            }
+        }
+    }
+}
+
+/// Leaves out the nodes of a call that names more than may lead a job.
+pub(super) fn bound_keepers(ctx: &mut Ctx<'_>, call: &mut Call) {
+    if call.keepers.len() > KEEPERS_MAX {
+        ctx.counters.dropped += 1;
+        call.keepers = Vec::new();
+    }
+}

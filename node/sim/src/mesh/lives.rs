@@ -1,0 +1,68 @@
+//! What becomes of jobs at level `mesh` when processes die and disks are lost: a job outlives one of its three disks.
+
+use weft_core::JobId;
+use weft_core::custody::Seat;
+
+use super::rows::Rows;
+use super::{Mesh, MeshJob};
+use crate::host::{HostId, SimHost};
+
+impl Mesh {
+    /// A process dies: it leads nothing any more. Its jobs that were not accepted, of which nothing was promised.
+    pub(crate) fn on_killed(&mut self, host: &SimHost) -> Vec<JobId> {
+        let mut doubtful = Vec::new();
+        for (name, job) in &mut self.jobs {
+            job.leader = job.leader.filter(|leader| *leader != host.id);
+            let led = job.begun.iter().filter(|(_, leader)| **leader == host.id);
+            job.ended.extend(led.map(|(epoch, _)| *epoch));
+            if job.owner == Some(host.id) && job.accepted.is_none() {
+                doubtful.push(*name);
+            }
+        }
+        doubtful
+    }
+
+    /// Disks were lost. The jobs of which nothing is promised any more: two of their three members are gone.
+    pub(crate) fn on_lost(&mut self, hosts: &[SimHost]) -> Vec<JobId> {
+        let mut gone = Vec::new();
+        for (name, job) in self.jobs.iter_mut().filter(|(_, job)| !job.gone) {
+            let seats = job.seats();
+            let sits = |host: &&SimHost| {
+                let disk = host.disk.number;
+                !host.is_gone && seats.iter().any(|seat| seat.peer == host.peer && seat.disk == disk)
+            };
+            job.gone = hosts.iter().filter(sits).count() < 2 && !job.written.is_empty();
+            gone.extend(job.gone.then_some(*name));
+        }
+        gone
+    }
+
+    /// Who keeps a job, as far as anybody was told.
+    pub(crate) fn seats(&self, name: JobId) -> Vec<Seat> {
+        self.jobs.get(&name).map(MeshJob::seats).unwrap_or_default()
+    }
+
+    /// Jobs that must be known at each of their members until they end, with whom their users follow.
+    pub(crate) fn unended(&self) -> impl Iterator<Item = (JobId, Option<HostId>)> + '_ {
+        let open =
+            self.jobs.iter().filter(|(_, job)| job.accepted.is_some() && !job.told_end && !job.is_over());
+        open.map(|(name, job)| (*name, job.leader))
+    }
+
+    /// What a node of a mesh at rest still keeps of a job that another one knows to be forgotten.
+    pub(crate) fn kept_in_vain(hosts: &[SimHost]) -> Option<(HostId, JobId)> {
+        let live = || hosts.iter().filter(|host| host.engine.is_some());
+        let forgotten = |job: &JobId| live().any(|host| host.disk.forgotten().any(|name| name == *job));
+        live().find_map(|host| host.disk.jobs().find(forgotten).map(|job| (host.id, job)))
+    }
+}
+
+impl MeshJob {
+    /// Who sits in its trio, as far as anybody was told; else by its first record.
+    pub(super) fn seats(&self) -> Vec<Seat> {
+        if !self.committed.is_empty() {
+            return Rows(self.committed.clone()).seats();
+        }
+        Rows(self.written.values().take(1).cloned().collect()).seats()
+    }
+}

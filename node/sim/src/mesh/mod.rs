@@ -1,0 +1,233 @@
+//! A naive model of jobs at level `mesh`: which record is on which disks, and what users and workers were told, by which
+//! node. It reads disks and messages, not the engine's fold and not its members' state. The invariants here hold over all
+//! nodes and all of their lives.
+//!
+//! What somebody was told counts as committed from then on, with all records before it: no later leader may lack it, and no
+//! member may remove it.
+
+mod fence;
+mod lives;
+mod rows;
+mod told;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weft_core::durable::{Level, LogRecord};
+use weft_core::{JobId, LeaseId, Report, Submission};
+
+use crate::disk::stored;
+use crate::host::{HostId, SimHost};
+use crate::invariants::{Scene, ensure};
+use crate::kept::Said;
+pub(crate) use fence::{Fence, no_lease_of_an_older_epoch_begins};
+pub(crate) use rows::Rows;
+pub(crate) use told::Told as ToldMesh;
+
+/// Also of jobs at level `disk`.
+pub(crate) const LOST: &str = "an_accepted_job_is_never_lost";
+const TOLD_ANEW: &str = "a_told_outcome_never_changes";
+const TOLD_EARLY: &str = "nothing_is_told_before_two_disks_have_it";
+const COMMITTED_TWICE: &str = "one_committed_outcome_over_all_epochs";
+const OLD_EPOCH: &str = "a_returning_owner_commits_nothing_of_its_old_epoch";
+const CUT: &str = "a_member_never_cuts_what_is_committed";
+const COLLISION: &str = "an_epoch_has_one_leader";
+const PROMISE: &str = "a_promised_epoch_is_kept";
+const SEALED_EARLY: &str = "a_promise_is_on_the_disk_before_it_is_answered";
+const ACKED_EARLY: &str = "an_acknowledged_record_is_on_the_disk";
+const CANCELLED: &str = "a_cancel_is_final_over_all_epochs";
+
+/// One job.
+#[derive(Debug, Default)]
+pub(crate) struct MeshJob {
+    /// The node that it was submitted to.
+    owner: Option<HostId>,
+    /// Several nodes compute each task: what one of them says is a vote, which is in no record.
+    verified: bool,
+    /// The record of each epoch and number.
+    written: BTreeMap<(u32, usize), Arc<LogRecord>>,
+    /// What somebody was told, and all before it.
+    committed: Vec<Arc<LogRecord>>,
+    /// What that says.
+    said: Said,
+    /// What its user was told: the number of accepted tasks, the ends of tasks, and the job's end.
+    accepted: Option<usize>,
+    told: BTreeMap<u32, Report>,
+    told_end: bool,
+    /// Who began each epoch.
+    begun: BTreeMap<u32, HostId>,
+    /// Epochs whose leaders' processes ended.
+    ended: BTreeSet<u32>,
+    /// Who sent records in each epoch, and in which life of its node.
+    leaders: BTreeMap<u32, (HostId, u32)>,
+    /// The greatest epoch that a member said it promised, by its disk.
+    promised: BTreeMap<(HostId, u64), u32>,
+    /// Whom its user follows.
+    leader: Option<HostId>,
+    /// Its user wanted it forgotten.
+    unwanted: bool,
+    /// More disks were lost than it outlives: nothing is promised any more.
+    gone: bool,
+}
+
+/// All jobs at level `mesh`.
+#[derive(Debug, Default)]
+pub(crate) struct Mesh {
+    jobs: BTreeMap<JobId, MeshJob>,
+    /// The first violation.
+    breach: Option<(&'static str, String)>,
+}
+
+impl Mesh {
+    pub(crate) fn has(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
+    }
+
+    /// Whom a job's user follows; `None` if it is told of none.
+    pub(crate) fn leader(&self, job: JobId) -> Option<HostId> {
+        self.jobs.get(&job)?.leader
+    }
+
+    pub(crate) fn on_submit(&mut self, owner: HostId, submission: &Submission) {
+        if submission.level == Level::Mesh {
+            let job = self.jobs.entry(submission.job).or_default();
+            (job.owner, job.verified) = (Some(owner), submission.policy.verify > 1);
+        }
+    }
+
+    /// A submission was refused. False if the job is one that is kept.
+    pub(crate) fn on_refused(&mut self, job: JobId) -> bool {
+        let is_new = self.jobs.get(&job).is_none_or(|job| job.written.is_empty());
+        if is_new {
+            self.jobs.remove(&job);
+        }
+        is_new
+    }
+
+    /// A member writes a record behind those in `rows`. The record as the model holds it.
+    pub(crate) fn on_written(
+        &mut self,
+        (name, by): (JobId, HostId),
+        rows: &Rows,
+        record: &LogRecord,
+    ) -> Arc<LogRecord> {
+        let stored = stored(record);
+        let Some(job) = self.jobs.get_mut(&name) else { return Arc::new(stored) };
+        let key = (rows.epoch_of_next(record), rows.len() + 1);
+        let known = Arc::clone(job.written.entry(key).or_insert_with(|| Arc::new(stored)));
+        job.begun.entry(key.0).or_insert(by);
+        let is_led = matches!(record, LogRecord::Led { .. } | LogRecord::Retried { .. });
+        let lacks = is_led && !job.is_over() && !rows.begin_with(&job.committed);
+        let (one, count) = (*known == *record, job.committed.len());
+        self.demand(COLLISION, one, || {
+            format!("record {} of epoch {} of {name:?} is {known:?}, and {record:?}", key.1, key.0)
+        });
+        self.demand(LOST, !lacks, || {
+            format!("host {} leads {name:?} and lacks some of the {count} records that were told", by.0)
+        });
+        known
+    }
+
+    /// A member removes the records behind the first `after`.
+    pub(crate) fn on_cut(&mut self, (name, by): (JobId, HostId), rows: &Rows, after: usize) {
+        let Some(job) = self.jobs.get(&name).filter(|job| !job.is_over()) else { return };
+        let common = rows.count_common(&job.committed);
+        self.demand(CUT, common <= after, || {
+            format!("host {} cuts {name:?} behind record {after}, {common} are committed", by.0)
+        });
+    }
+
+    /// A node forgets a job, for all nodes or because it has no seat any more.
+    pub(crate) fn on_forgotten(&mut self, name: JobId, by: &SimHost, for_all: bool) {
+        let Some(job) = self.jobs.get(&name).filter(|job| !job.is_over()) else { return };
+        let (was_accepted, seats) = (job.accepted.is_some(), job.seats());
+        let sits = seats.iter().any(|seat| seat.peer == by.peer && seat.disk == by.disk.number);
+        self.demand(LOST, !was_accepted || (!for_all && !sits), || {
+            format!("host {} forgets {name:?}, which its user wants to keep", by.id.0)
+        });
+    }
+
+    /// A job's user wants it forgotten. False if it has not ended.
+    pub(crate) fn on_unwanted(&mut self, name: JobId) -> bool {
+        let Some(job) = self.jobs.get_mut(&name).filter(|job| job.told_end) else { return false };
+        job.unwanted = true;
+        true
+    }
+
+    /// Whether a job has ended, some of it otherwise than done, and was not tried again yet.
+    pub(crate) fn may_be_tried_again(&self, name: JobId) -> bool {
+        self.jobs.get(&name).is_some_and(|job| job.told_end && !job.is_over() && job.said.has_failures())
+    }
+
+    /// Whether a lease of a job was given by a leader that leads no more.
+    pub(crate) fn is_of_the_past(&self, lease: LeaseId) -> bool {
+        let Some(job) = self.jobs.get(&lease.job) else { return false };
+        let later = job.begun.keys().any(|epoch| *epoch > lease.epoch);
+        job.is_over() || later || job.ended.contains(&lease.epoch)
+    }
+
+    /// Whether all that a job's user was told holds still.
+    pub(crate) fn is_owed(&self, name: JobId) -> bool {
+        self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())
+    }
+
+    /// The first violation.
+    pub(crate) fn breach(&self) -> Option<&(&'static str, String)> {
+        self.breach.as_ref()
+    }
+
+    fn demand(&mut self, name: &'static str, holds: bool, text: impl FnOnce() -> String) {
+        if !holds && self.breach.is_none() {
+            self.breach = Some((name, text()));
+        }
+    }
+}
+
+impl MeshJob {
+    /// Nothing is promised of it any more.
+    fn is_over(&self) -> bool {
+        self.gone || self.unwanted
+    }
+
+    /// How many of its seats have the disk that they had when they were taken, with all of these records and their blobs.
+    fn copies(hosts: &[SimHost], name: JobId, rows: &Rows) -> usize {
+        let seats = rows.seats();
+        let has = |host: &&SimHost| {
+            let records = host.disk.records(name);
+            let has_rows = records.len() >= rows.len() && rows.begin_with_all(records);
+            has_rows && rows.blobs().all(|blob| host.blobs.contains(&blob))
+        };
+        let sits = |host: &&SimHost| {
+            seats.iter().any(|seat| seat.peer == host.peer && seat.disk == host.disk.number)
+        };
+        hosts.iter().filter(sits).filter(has).count()
+    }
+}
+
+macro_rules! invariants {
+    ($($name:ident = $breach:ident;)+) => {$(
+        pub(crate) fn $name(scene: &Scene<'_>) -> Result<(), String> {
+            unbroken(scene, $breach)
+        }
+    )+};
+}
+
+invariants! {
+    an_accepted_job_is_never_lost = LOST;
+    a_told_outcome_never_changes = TOLD_ANEW;
+    nothing_is_told_before_two_disks_have_it = TOLD_EARLY;
+    one_committed_outcome_over_all_epochs = COMMITTED_TWICE;
+    a_returning_owner_commits_nothing_of_its_old_epoch = OLD_EPOCH;
+    a_member_never_cuts_what_is_committed = CUT;
+    an_epoch_has_one_leader = COLLISION;
+    a_promised_epoch_is_kept = PROMISE;
+    a_promise_is_on_the_disk_before_it_is_answered = SEALED_EARLY;
+    an_acknowledged_record_is_on_the_disk = ACKED_EARLY;
+    a_cancel_is_final_over_all_epochs = CANCELLED;
+}
+
+fn unbroken(scene: &Scene<'_>, name: &str) -> Result<(), String> {
+    let breach = scene.reference.mesh.breach().filter(|(broken, _)| *broken == name);
+    ensure(breach.is_none(), || breach.map(|(_, text)| text.clone()).unwrap_or_default())
+}
