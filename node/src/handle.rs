@@ -179,6 +179,8 @@ pub struct NodeHandle {
     info: Arc<NodeInfo>,
     /// Where jobs at level `disk` are.
     kept: Option<Kept>,
+    /// Why that could not be opened, if it could not.
+    unopened: Option<Arc<str>>,
     /// What asks other nodes; none before the mesh is joined.
     asker: Option<Asker>,
     /// Jobs that are being changed: one change a job at a time.
@@ -203,6 +205,7 @@ impl NodeHandle {
             jobs,
             info,
             kept: None,
+            unopened: None,
             asker: None,
             changing: Arc::default(),
             stop: CancellationToken::new(),
@@ -214,6 +217,18 @@ impl NodeHandle {
     #[must_use]
     pub(crate) fn with_kept(self, kept: Kept) -> Self {
         Self { kept: Some(kept), ..self }
+    }
+
+    /// Without them: the journal can't be opened.
+    #[must_use]
+    pub(crate) fn without_journal(self, why: &str) -> Self {
+        Self { unopened: Some(why.into()), ..self }
+    }
+
+    /// Why the journal could not be opened at the start, if it could not: what is in it is not known.
+    #[must_use]
+    pub fn unopened_journal(&self) -> Option<&str> {
+        self.unopened.as_deref()
     }
 
     /// With a way to ask other nodes.

@@ -30,17 +30,17 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weft_core::{Event, JobId, Payload};
+use weft_core::{Event, JobId, Payload, Refusal};
 
 pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
 pub use kept::NotEnded;
 use table::Table;
-pub(crate) use view::InputName;
 pub use view::{
     Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Shown, Taken,
     TaskEnd, Title,
 };
+pub(crate) use view::{InputName, not_taken};
 
 /// Detached jobs remembered after their end.
 pub const DETACHED_JOBS_MAX: usize = 1000;
@@ -90,6 +90,20 @@ pub enum NotAccepted {
     /// It ended before all of its tasks were there, and takes none of those that came later.
     #[error("it ended before all of its inputs came")]
     Over,
+    /// What of it did not succeed is not tried again, for this reason.
+    #[error("{0}")]
+    NotRetried(Refusal),
+    /// The journal failed before the disk was known to have all of it.
+    #[error(
+        "the journal failed before the disk was known to have all of job {job}: {why}; `weft jobs` shows after the next \
+         start whether it is there"
+    )]
+    JournalFailed {
+        /// The job.
+        job: JobId,
+        /// Why the journal failed.
+        why: String,
+    },
 }
 
 /// All jobs of this node.
@@ -230,15 +244,36 @@ impl JobTable {
     /// Ready with [`NotAccepted`] when it was refused, or is unknown.
     pub fn poll_accepted(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), NotAccepted>> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
+        let Table { jobs, journal_failure, .. } = &mut *table;
+        let Some(entry) = jobs.get_mut(&job) else { return Poll::Ready(Err(NoSuchJob.into())) };
         entry.here(job)?;
-        entry.accepted_or_wait(cx)
+        let accepted = entry.accepted_or_wait(cx);
+        match journal_failure {
+            Some(why) if accepted.is_pending() => {
+                Poll::Ready(Err(NotAccepted::JournalFailed { job, why: why.clone() }))
+            }
+            Some(_) | None => accepted,
+        }
+    }
+
+    /// Notes that the disk takes nothing more: whoever waits for it is answered.
+    pub fn note_journal_failed(&self, why: &str) {
+        let mut table = self.lock();
+        table.journal_failure.get_or_insert_with(|| why.to_owned());
+        table.jobs.values_mut().for_each(Entry::wake);
     }
 
     /// Waits until a job is unknown.
-    pub fn poll_forgotten(&self, cx: &Context<'_>, job: JobId) -> Poll<()> {
+    ///
+    /// # Errors
+    /// Ready with the reason if the disk takes nothing more: it would not know of that.
+    pub fn poll_forgotten(&self, cx: &Context<'_>, job: JobId) -> Poll<Result<(), String>> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(()) };
+        let Table { jobs, journal_failure, .. } = &mut *table;
+        let Some(entry) = jobs.get_mut(&job) else { return Poll::Ready(Ok(())) };
+        if let Some(why) = journal_failure {
+            return Poll::Ready(Err(why.clone()));
+        }
         entry.wait(cx);
         Poll::Pending
     }

@@ -23,6 +23,7 @@ mod news;
 mod opening;
 mod orders;
 mod reading;
+mod remembering;
 mod shelf;
 mod shown;
 mod tally;
@@ -119,6 +120,7 @@ impl Kept {
             ended: tally.ended.0,
             accepted: false,
             restarted: None,
+            refused_more: summary.refused_more.clone(),
             custody: summary.custody.clone(),
         };
         Ok((restored, reopened))

@@ -117,7 +117,7 @@ impl Node {
         let store = weft_blobs::Store::open_whole(&settings.data_dir, quota)?;
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
-        // Before the mesh: a node that can't be trusted with its jobs does not join it.
+        // Before the mesh: its workers hear of its jobs first.
         let (kept, keeper) = kept::Keeping::open(&settings, me, &store, &jobs)?;
         // What its jobs rest on is pinned now.
         store.shrink()?;
@@ -137,10 +137,14 @@ impl Node {
         let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
         let info = info_of(&settings, me, store_fault);
-        let handle =
-            NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
-        let handle = handle.with_asker(asker);
-        ports.keep_with(keeper);
+        let mut handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_asker(asker);
+        match (keeper, kept.unopened()) {
+            (Some(keeper), _) => {
+                handle = handle.with_kept(keeper.kept().clone());
+                ports.keep_with(keeper);
+            }
+            (None, why) => handle = handle.without_journal(why.unwrap_or_default()),
+        }
         let (api, published) = start_api(&settings, handle.clone(), asked).await?;
         let node = NodeConfig {
             name: settings.name,

@@ -141,6 +141,7 @@ impl Ports {
             Effect::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
             Effect::ReadLog { job, from, bytes_max } => self.ask(Question::Page { job, from, bytes_max }),
             Effect::Recall { job } => self.ask(Question::Whole { job }),
+            Effect::Remember { known, gone } => self.remember(known, gone),
         }
     }
 

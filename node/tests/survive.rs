@@ -269,17 +269,31 @@ fn results_that_are_not_read_are_forgotten_and_that_is_said() {
 }
 
 #[test]
-fn a_journal_that_is_not_this_nodes_own_is_refused_with_a_code_of_its_own() {
+fn without_its_own_journal_a_node_serves_what_needs_none_and_ends_with_a_code_of_its_own() {
     let _turn = turn();
     let (first, second) = (Host::keyless(), Host::keyless());
     terminate(first.loopback_node(&[]));
     terminate(second.loopback_node(&[]));
     let from = first.path("journal").join("journal.db");
     fs::copy(from, second.path("journal").join("journal.db")).unwrap();
-    let ended = second.cli(&["node", "--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"]);
+    let before = fs::read(second.path("journal").join("journal.db")).unwrap();
+    let node = second.loopback_node(&["--slots", "1"]);
+    let said = "is the journal of node";
+    node.process.wait_for(said, JOB);
+    let status = second.json(&["status", "--json"]);
+    assert!(status["journal"]["failure"].as_str().unwrap().contains(said), "{status}");
+    let ended = second.cli_with(&["run", &module("echo"), "--fn", "echo"], b"weft");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "weft"), "{}", ended.stderr);
+    let refused = second.cli_with(&["submit", &module("echo"), "--fn", "echo"], b"weft");
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.stderr.contains("can't keep jobs on its disk"), "{}", refused.stderr);
+    let unknown = second.cli(&["results", "a7c372edeab46585"]);
+    assert!(unknown.stderr.contains(said), "{}", unknown.stderr);
+    node.process.terminate();
+    let ended = node.process.finish(JOB);
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    assert!(ended.stderr.contains("is the journal of node"), "{}", ended.stderr);
-    assert_eq!(ended.stderr.lines().count(), 1, "one sentence: {}", ended.stderr);
+    assert!(ended.stderr.lines().last().unwrap().contains(said), "{}", ended.stderr);
+    assert_eq!(fs::read(second.path("journal").join("journal.db")).unwrap(), before, "it is left as it was");
 }
 
 /// A small disk of its own below a directory, that can be filled.

@@ -152,6 +152,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::DependenciesSatisfied { .. }
                     | Event::Accepted { .. }
                     | Event::ExtensionRefused { .. }
+                    | Event::RetryRefused { .. }
                     | Event::Confirmed { .. }
                     | Event::Forgotten { .. }
                     | Event::Leads { .. }
@@ -171,7 +172,8 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 | Effect::Cut { .. }
                 | Effect::Promise { .. }
                 | Effect::ReadLog { .. }
-                | Effect::Recall { .. } => {}
+                | Effect::Recall { .. }
+                | Effect::Remember { .. } => {}
             }
         }
         assert!(engine.next_wakeup().is_none_or(|(at, _)| at.0 > 0), "a driver asks after every input");

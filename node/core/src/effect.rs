@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::durable::LogRecord;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
+use crate::memo::shelf::Remembered;
 use crate::message::{Gossip, Message};
 use crate::outcome::Verified;
 use crate::receipt::Proof;
@@ -118,6 +119,13 @@ pub enum Effect {
         /// every node which keeps it is to forget. Not one that this node alone keeps no longer.
         remembered: bool,
     },
+    /// Keep these results for a later life ([`crate::Input::Remembered`]), and forget those of these tasks. Nothing waits for it: what is lost is computed again. A driver without a disk does nothing.
+    Remember {
+        /// Results, each in place of another one of its task.
+        known: Vec<Remembered>,
+        /// Tasks without a result from now on.
+        gone: Vec<TaskId>,
+    },
 }
 
 /// One task to run.
@@ -205,6 +213,13 @@ pub enum Event {
     },
     /// A submission was refused.
     Refused {
+        /// The job.
+        job: JobId,
+        /// The reason.
+        reason: Refusal,
+    },
+    /// The tasks of a kept job that ended otherwise than done are not tried again: it has ended as it had before.
+    RetryRefused {
         /// The job.
         job: JobId,
         /// The reason.

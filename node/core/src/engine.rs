@@ -108,6 +108,7 @@ impl Engine {
         self.seal();
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
+        memo::shelf::flush(&mut self.parts().0);
         self.announce_soon |= !time_alone || self.out.has_effects();
         self.announce();
         self.out.drain()
@@ -169,11 +170,12 @@ impl Engine {
                 self.with_custody(|custody, ctx, _| custody.on_persisted(ctx, upto));
             }
             Input::JournalFailed => {
-                owner.on_journal_failed(&mut ctx);
+                owner.on_journal_failed(&mut ctx, members);
                 self.with_custody(|custody, ctx, _| custody.on_journal_failed(ctx));
             }
             Input::DiskLow(low) => owner.on_disk_low(low),
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
+            Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
             Input::RestoreKept { promised, job } => {
                 self.with_custody(|custody, ctx, _| custody.on_restore(ctx, promised, &job));
             }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::durable::{LogRecord, Restored};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
+use crate::memo::shelf::Remembered;
 use crate::message::{Gossip, Message};
 pub use crate::submission::{Join, Submission};
 use crate::task::{Payload, Report, Stream};
@@ -121,6 +122,8 @@ pub enum Input {
     },
     /// A job that every node which keeps it was to forget is not here any more, from an earlier life; before any other input.
     RestoreForgotten(Vec<JobId>),
+    /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
+    Remembered(Vec<Remembered>),
     /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
     /// none, or could not be read.
     LogRead {
@@ -186,8 +189,8 @@ pub enum Command {
     /// go on in a later life.
     Stop,
     /// Try the tasks of a kept job again that ended otherwise than done. The driver made it from the job's log. Of the jobs
-    /// that it comes after it waits for those that still run. Ignored unless it has ended and all of its records are on the
-    /// disk; where no job can be kept now, it is refused like a submission.
+    /// that it comes after it waits for those that still run. Where it has not ended, went on since its log was read, or can't
+    /// be kept now, that is said ([`crate::Event::RetryRefused`]).
     Retry(Box<Restored>),
     /// Forget a kept job that has ended, and its log. Ignored if it has not.
     ForgetJob {

@@ -10,8 +10,11 @@
 //! A known result names the node that claims it. Gossiped results are used only for jobs that ask for them, and are
 //! accepted only from members that this node was connected to, whose tasks it takes, and that were not caught lying.
 //! All results of a liar (contradicted by a majority, or by a result computed here) are forgotten.
+//!
+//! Results that were computed here or came home outlive a restart (`memo/shelf.rs`), within the same bounds.
 
 pub(crate) mod gossip;
+pub(crate) mod shelf;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,6 +57,8 @@ pub(crate) struct Memo {
     liars: BTreeSet<PeerId>,
     liars_in_order: VecDeque<PeerId>,
     fresh: Vec<Known>,
+    /// Tasks whose results are other ones than those on the disk, of results that outlive this life.
+    changed: BTreeSet<TaskId>,
     told_since: Time,
     told: u32,
     told_bytes: usize,
@@ -198,6 +203,9 @@ impl Memo {
         let entry = Entry { report: Box::new(report.clone()), worker, seen, used: self.uses };
         self.order.insert(entry.place(task));
         self.known.insert(task, entry);
+        if seen != Seen::Told {
+            self.changed.insert(task);
+        }
         while self.known.len() > KNOWN_MAX || self.inline_bytes > INLINE_MAX {
             let Some((_, _, least)) = self.order.first().copied() else { break };
             self.forget(least);
@@ -214,6 +222,9 @@ impl Memo {
         let entry = self.known.remove(&task)?;
         self.order.remove(&entry.place(task));
         self.inline_bytes -= inline_len(&entry.report);
+        if entry.seen != Seen::Told {
+            self.changed.insert(task);
+        }
         Some(entry)
     }
 

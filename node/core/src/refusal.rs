@@ -63,6 +63,10 @@ pub enum Refusal {
     DiskLow,
     /// The job gets no more tasks: it was closed, cancelled or given up, or has ended.
     JobOver,
+    /// The job is not to be tried again: it has not ended.
+    JobGoesOn,
+    /// The job is not to be tried again as it was read: it went on since, or was forgotten.
+    LogOutdated,
     /// Fewer than three nodes can keep a job at level `mesh` now.
     TooFewKeepers {
         /// Nodes that can.
@@ -132,6 +136,12 @@ impl fmt::Display for Refusal {
             Self::JobOver => {
                 f.write_str("the job gets no more tasks: it was closed, cancelled or given up, or has ended")
             }
+            Self::JobGoesOn => {
+                f.write_str("the job has not ended, so nothing of it is tried again: wait for its end, or cancel it first")
+            }
+            Self::LogOutdated => f.write_str(
+                "the job was tried again or forgotten meanwhile: look at it, and ask again if it is still there",
+            ),
             Self::TooFewKeepers { found } => write!(
                 f,
                 "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \

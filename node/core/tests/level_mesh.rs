@@ -45,6 +45,7 @@ fn words(mesh: &Mesh, node: usize, of: JobId) -> Vec<String> {
             Event::JobEnded { job } => (*job, "ended".into()),
             Event::Confirmed { job } => (*job, "confirmed".into()),
             Event::Forgotten { job } => (*job, "forgotten".into()),
+            Event::RetryRefused { job, reason } => (*job, format!("not again: {reason:?}")),
             Event::Refused { job, reason } => (*job, format!("{reason:?}")),
             Event::Leads { job } => (*job, "leads".into()),
             Event::Follows { job, leader } => {
@@ -111,6 +112,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),
         LogRecord::Extended { inputs } => format!("extended {}", inputs.len()),
         LogRecord::Closed => "closed".into(),
+        LogRecord::NotTaken(_) => "not taken".into(),
         LogRecord::GivenUp { failed } => format!("given up {failed}"),
         LogRecord::Restarted { epoch, .. } => format!("restarted {epoch}"),
     };

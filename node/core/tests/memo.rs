@@ -90,6 +90,49 @@ fn a_node_that_was_told_rests_on_that_only_where_its_job_asks_for_it() {
 }
 
 #[test]
+fn what_was_computed_or_came_home_is_known_in_the_next_life() {
+    let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
+    mesh.restart(0, 0);
+    mesh.submit_with(0, 1, again);
+    assert_eq!(means(&mesh, 0), (Some(Recalled::Home), Some(id(1)), 0));
+    mesh.restart(1, 1);
+    // Another owner asks the worker, which answers from memory.
+    mesh.submit_with(2, 1, |what| {
+        again(what);
+        what.job = JobId(3);
+    });
+    assert_eq!(means(&mesh, 2), (Some(Recalled::Worker), Some(id(1)), 1));
+    assert_eq!(mesh.running(), [0, 0, 0]);
+    assert_eq!(mesh.engines[1].snapshot().counters.answered, 1);
+}
+
+#[test]
+fn what_was_told_does_not_outlive_its_node() {
+    let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
+    assert_eq!(mesh.engines[2].snapshot().known, 1);
+    assert_eq!([0, 1, 2].map(|node| mesh.disks[node].remembered.len()), [1, 1, 0]);
+    mesh.restart(2, 0);
+    assert_eq!(mesh.engines[2].snapshot().known, 0);
+}
+
+#[test]
+fn what_a_disk_brings_back_is_remembered_only_if_it_is_worth_it_and_within_the_bound() {
+    let mut mesh = Mesh::of(&[0]);
+    let kept = |number: u32, report: Report| Remembered {
+        task: TaskId(BlobId::of(&number.to_le_bytes()).0),
+        report,
+        worker: id(1),
+    };
+    let report = result(&mesh, b"answer");
+    let quick = Report { usage: Usage::default(), ..report.clone() };
+    let all = (0..20_000).map(|number| kept(number, report.clone())).chain([kept(20_000, quick)]);
+    mesh.input(0, Input::Remembered(all.collect()));
+    let snapshot = mesh.engines[0].snapshot();
+    assert_eq!((snapshot.known, snapshot.counters.dropped), (16_384, 1));
+    assert_eq!(mesh.disks[0].forgotten, 20_000 - 16_384, "what has no room goes from the disk, too");
+}
+
+#[test]
 fn nobodys_word_gets_better_by_being_taken() {
     let mut mesh = computed(&[0, 1, 0], |mesh| result(mesh, b"answer"));
     mesh.submit_with(2, 1, again_from_the_mesh);

@@ -37,7 +37,7 @@ impl Fold for Count {
         self.records += 1;
         self.bytes += bytes.len() as u64;
     }
-    fn complete(&mut self, _: JobId) {}
+    fn complete(&mut self, _: JobId, _: u64) {}
     fn quarantined(&mut self, _: JobId, _: &Damage) {}
     fn shelved(&mut self, _: Shelf, _: &[u8], _: &[u8]) {}
 }

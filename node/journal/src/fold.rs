@@ -12,6 +12,8 @@ use crate::check::{Checker, RecordRow};
 use crate::error::{Damage, Error};
 use crate::head::Head;
 use crate::kind::Kind;
+use crate::listing::Listing;
+use crate::reader;
 use crate::schema::{self, parts_of, row_id};
 use crate::shelf::{Shelf, TABLES};
 use crate::shelves::Shelves;
@@ -19,15 +21,22 @@ use crate::shelves::Shelves;
 /// Numbers of jobs that later ones are counted on from; half of what there are.
 const NUMBERS_TRUSTED: u32 = 1 << 31;
 
-/// Who gets what was read back. Jobs come one after another: a member's own word, its records in order, and then either
-/// `complete` or `quarantined`.
+/// Who gets what was read back. The lines of the list come first. Then jobs come one after another: a member's own word, its
+/// records in order, and then either `complete` or `quarantined`.
 pub trait Fold {
+    /// How a job is shown in lists.
+    fn listed(&mut self, _job: JobId, _line: Listing) {}
+    /// Whether it wants the records of that kind of that job. Those that it does not want are not read, so that a flipped bit
+    /// in them is not found now.
+    fn wants(&self, _job: JobId, _kind: Kind) -> bool {
+        true
+    }
     /// What this member promised about a job.
     fn own(&mut self, job: JobId, bytes: &[u8]);
     /// The next record of a job.
     fn record(&mut self, job: JobId, seq: u32, kind: Kind, bytes: &[u8]);
-    /// That was all of this job.
-    fn complete(&mut self, job: JobId);
+    /// That was all of this job: so many ends of tasks its log has told.
+    fn complete(&mut self, job: JobId, ends: u64);
     /// What was told of this job is not to be used. It stays in the file until it is forgotten.
     fn quarantined(&mut self, job: JobId, why: &Damage);
     /// A thing on a shelf; of two with one key the later one counts.
@@ -67,6 +76,8 @@ pub(crate) fn read_back(
 ) -> Result<ReadBack, Error> {
     let mut back = ReadBack { next_no, ..ReadBack::default() };
     let heads = read_heads(db, checker).map_err(Error::database("read the list of logs"))?;
+    let lines = reader::read_lines(db, checker, |listed| fold.listed(listed.job, listed.listing));
+    lines.map_err(Error::database("read the list of jobs"))?;
     read_records(db, checker, heads, &mut back, fold).map_err(Error::database("read records"))?;
     for table in TABLES {
         read_things(db, checker, table, &mut back, fold).map_err(Error::database("read the shelves"))?;
@@ -154,6 +165,8 @@ struct Log {
     is_gone: bool,
     /// The record that comes next.
     expected: u32,
+    /// Ends of tasks that its records have told so far.
+    ends: u64,
     /// Whether the member's own word was read.
     has_own: bool,
     has_garbage: bool,
@@ -163,7 +176,8 @@ struct Log {
 impl Log {
     fn of(found: Found) -> Self {
         let Found { job, head, is_gone, damage } = found;
-        Self { job, head, is_gone, expected: head.first, has_own: false, has_garbage: false, damage }
+        let expected = head.first;
+        Self { job, head, is_gone, expected, ends: 0, has_own: false, has_garbage: false, damage }
     }
 
     fn read(&mut self, row: &Row<'_>, seq: u32, checker: &Checker, back: &mut ReadBack, fold: &mut dyn Fold) {
@@ -174,6 +188,13 @@ impl Log {
             self.has_garbage = true;
         }
         if self.is_gone || self.damage.is_some() || (seq > 0 && seq < self.head.first) {
+            return;
+        }
+        if seq > 0
+            && let Some(kind) = self.unwanted(row, fold)
+        {
+            self.damage = self.take(seq, Some(kind));
+            self.note_ends(row);
             return;
         }
         let Some(RecordRow { kind, bytes, .. }) =
@@ -190,10 +211,21 @@ impl Log {
             return;
         }
         self.damage = self.take(seq, Kind::of(kind));
+        self.note_ends(row);
         if let (None, Some(kind)) = (&self.damage, Kind::of(kind)) {
             back.records += 1;
             fold.record(self.job, seq, kind, bytes);
         }
+    }
+
+    /// The kind of a record of this job that the fold does not want.
+    fn unwanted(&self, row: &Row<'_>, fold: &dyn Fold) -> Option<Kind> {
+        let is_of_job = integer(row, 1) == Some(self.job.0.cast_signed());
+        integer(row, 2).and_then(Kind::of).filter(|kind| is_of_job && !fold.wants(self.job, *kind))
+    }
+
+    fn note_ends(&mut self, row: &Row<'_>) {
+        self.ends = integer(row, 3).map_or(self.ends, i64::cast_unsigned);
     }
 
     /// A head that is not what was written may have another job's name: a record that is right knows whose it is.
@@ -258,7 +290,7 @@ impl Log {
         if self.has_garbage {
             back.garbage.push(Garbage::before(self.head.no, self.head.first));
         }
-        fold.complete(self.job);
+        fold.complete(self.job, self.ends);
     }
 }
 

@@ -37,10 +37,16 @@ pub enum Kind {
     Retried = 13,
     /// Its owner restarted.
     Restarted = 14,
+    /// As [`Kind::Outcomes`], and some of the outcomes name bytes that are kept elsewhere.
+    NamingOutcomes = 15,
+    /// As [`Kind::Extended`], and some of the inputs name bytes that are kept elsewhere.
+    NamingExtended = 16,
+    /// Tasks ended with their job.
+    Rest = 17,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Extended,
         Self::Closed,
@@ -55,6 +61,9 @@ impl Kind {
         Self::Noted,
         Self::Retried,
         Self::Restarted,
+        Self::NamingOutcomes,
+        Self::NamingExtended,
+        Self::Rest,
     ];
 
     /// The kind of a number in the file.
@@ -70,7 +79,7 @@ impl Kind {
     /// True for records that begin new work: on a disk that is nearly full they are refused first.
     #[must_use]
     pub fn begins_work(self) -> bool {
-        matches!(self, Self::Accepted | Self::Extended | Self::Fired)
+        matches!(self, Self::Accepted | Self::Extended | Self::NamingExtended | Self::Fired)
     }
 
     pub(crate) fn bytes_max(self) -> usize {

@@ -275,6 +275,20 @@ pub(crate) fn listed_of(row: &Row<'_>, checker: &Checker) -> Option<(Listed, Pla
     Some((Listed { job: JobId(line.job.cast_unsigned()), listing }, place))
 }
 
+/// Hands over all lines that are what was written.
+pub(crate) fn read_lines(
+    db: &Connection,
+    checker: &Checker,
+    mut act: impl FnMut(Listed),
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM listing"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        listed_of(row, checker).into_iter().for_each(|(listed, _)| act(listed));
+    }
+    Ok(())
+}
+
 /// Removes lines that are not what was written. Returns how many.
 pub(crate) fn remove_wrong_lines(db: &Connection, checker: &Checker) -> rusqlite::Result<u64> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM listing"))?;

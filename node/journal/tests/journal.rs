@@ -228,6 +228,34 @@ fn jobs_are_paged_counted_and_filtered() {
 }
 
 #[test]
+fn what_a_fold_does_not_want_is_not_read_and_counted_all_the_same() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put((1..=9).map(|seq| record(1, seq)).collect());
+    journal.put((1..=9).map(|seq| record(2, seq)).collect());
+    journal.put(vec![Entry::List { job: JobId(1), listing: listing(1, State::Done) }]);
+    drop(journal);
+    // In a record that is not wanted: nobody looks at it now.
+    let db = dir.path().join("journal.db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let content = content(1, 5);
+    let at = bytes.windows(content.len()).position(|window| window == content).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&db, bytes).unwrap();
+    let story = support::Story { unwanted: vec![(1, Kind::Outcomes)], ..Default::default() };
+    let open = support::try_open_for(&settings(dir.path()), story).unwrap();
+    assert_eq!(open.story.lines.keys().collect::<Vec<_>>(), [&1], "lines come before logs");
+    assert_eq!((open.story.logs[&1].len(), open.story.logs[&2].len(), open.opened.records), (1, 9, 10));
+    assert_eq!((open.story.ends[&1], open.story.ends[&2]), (8, 8));
+    assert!(open.story.quarantined.is_empty(), "{:?}", open.story.quarantined);
+    let reader = open.journal.reader().unwrap();
+    let error = reader.records(JobId(1), 0, 10, usize::MAX).unwrap_err();
+    assert!(error.to_string().contains("record 5"), "who reads it is told: {error}");
+    drop(open);
+    assert!(support::open(dir.path()).story.quarantined.contains_key(&1), "and who wants all of it");
+}
+
+#[test]
 fn records_are_read_in_parts() {
     let dir = quick_dir();
     let journal = open(dir.path());

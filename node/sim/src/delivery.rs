@@ -61,7 +61,8 @@ impl World {
             | Input::RestoreKept { .. }
             | Input::RestoreForgotten(_)
             | Input::LogRead { .. }
-            | Input::Recalled { .. } => {}
+            | Input::Recalled { .. }
+            | Input::Remembered(_) => {}
         }
     }
 

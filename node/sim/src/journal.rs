@@ -196,6 +196,7 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::Restarted { .. }
         | LogRecord::Retried { .. }
         | LogRecord::Led { .. }
-        | LogRecord::Replaced { .. } => Vec::new(),
+        | LogRecord::Replaced { .. }
+        | LogRecord::NotTaken(_) => Vec::new(),
     }
 }

@@ -72,7 +72,7 @@ impl Said {
                     twice.extend(self.ends.insert(task.index, end).map(|_| task.index));
                 }
             }
-            LogRecord::ParentEnded(_) | LogRecord::Replaced { .. } => {}
+            LogRecord::ParentEnded(_) | LogRecord::Replaced { .. } | LogRecord::NotTaken(_) => {}
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,
@@ -209,6 +209,7 @@ impl Kept {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }

@@ -54,6 +54,8 @@ impl World {
                     pins.remove(&blob);
                 }
             }
+            // The hosts of the simulator remember nothing over their restarts.
+            Effect::Remember { .. } => {}
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
             Effect::Forget { ticket, job, remembered } => {
                 self.safe_later(id, ticket);

@@ -267,6 +267,7 @@ impl Reference {
             Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
             Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
+            | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }

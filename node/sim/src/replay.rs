@@ -172,6 +172,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::RestoreForgotten(_) => "forgotten jobs are named",
         Input::LogRead { .. } => "records are read",
         Input::Recalled { .. } => "a log is recalled",
+        Input::Remembered(_) => "known results are read back",
     }
 }
 

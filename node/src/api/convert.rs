@@ -260,9 +260,10 @@ pub(super) fn payload_out(payload: Payload) -> WirePayload {
 
 /// An ended task, for the wire.
 pub(super) fn result(end: TaskEnd) -> ResultItem {
-    let TaskEnd { index, report, worker, attempts, memo, receipt, verified } = end;
+    let TaskEnd { number, index, report, worker, attempts, memo, receipt, verified } = end;
     let Report { outcome, output, errors, files, usage } = report;
     ResultItem {
+        number,
         index,
         outcome: self::outcome(outcome),
         output: payload_out(output),

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weft_client::api::ErrorBody;
+use weft_core::Refusal;
 
 use super::json;
 use crate::handle::{NoResults, NodeStopped, NotChanged};
@@ -127,7 +128,21 @@ impl From<NotAccepted> for ApiError {
             NotAccepted::Moved(moved) => moved.into(),
             NotAccepted::Over => Self::new(StatusCode::CONFLICT, error.to_string()),
             NotAccepted::Refused(reason) => Self::new(StatusCode::SERVICE_UNAVAILABLE, reason),
+            NotAccepted::NotRetried(reason) => Self::new(status_of(&reason), reason.to_string()),
+            NotAccepted::JournalFailed { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .help("hand it in at another node if it must not wait for that")
+            }
         }
+    }
+}
+
+/// The status of a refused retry.
+fn status_of(reason: &Refusal) -> StatusCode {
+    match reason {
+        Refusal::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::JobGoesOn | Refusal::LogOutdated => StatusCode::CONFLICT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

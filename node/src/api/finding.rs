@@ -14,7 +14,13 @@ const SEVERAL_SHOWN: usize = 4;
 /// The job of that id, of the only id that begins so, or of that name.
 pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let jobs = api.handle.jobs();
-    let missing = || ApiError::not_found("job", name).expected("a job's id, its first digits, or its name");
+    let missing = || {
+        let missing = ApiError::not_found("job", name).expected("a job's id, its first digits, or its name");
+        match api.handle.unopened_journal() {
+            Some(why) => missing.help(format!("jobs on the disk of this node are not known now: {why}")),
+            None => missing,
+        }
+    };
     match fitting(api, name).as_slice() {
         [] => Err(missing()),
         [job] => jobs.summary(*job).ok_or_else(|| hurt(api, *job).unwrap_or_else(missing)),

@@ -222,6 +222,7 @@ fn decode(text: &str) -> Result<Vec<u8>, ApiError> {
 /// An ended task as a line.
 pub(super) fn result(item: ResultItem) -> ResultLine {
     let ResultItem {
+        number,
         index,
         outcome,
         output,
@@ -235,6 +236,7 @@ pub(super) fn result(item: ResultItem) -> ResultLine {
         verified,
     } = item;
     ResultLine {
+        number,
         index,
         reason: outcome.reason().map(String::from),
         outcome: outcome.word().to_owned(),

@@ -173,6 +173,7 @@ mod tests {
             submitted_ms: 0,
             streamed: false,
             signed: None,
+            after: Arc::default(),
         };
         jobs.create(JobId(0xa7c3_72ed_eab4_6585), meta).unwrap();
         let handle = NodeHandle::new(mpsc::channel(REQUESTS_MAX).0, store, jobs, Arc::new(info));

@@ -9,7 +9,7 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Router, middleware};
 use serde::Deserialize;
 use weft_client::api as wire;
-use weft_core::{Command, PeerId};
+use weft_core::{Command, JobId, PeerId};
 
 use super::caller::{Caller, Names};
 use super::elsewhere;
@@ -115,7 +115,23 @@ async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let why = api.handle.why(job, index).await?;
     let why = why.ok_or_else(|| no_task(&summary, index))?;
     let snapshot = api.handle.snapshot().await?;
-    Ok(json::answer(&views::why(job, index, why, &Names::of(&api, &snapshot))))
+    let mut said = views::why(job, index, why, &Names::of(&api, &snapshot));
+    said.notes.extend(lost_parents(&api, &summary));
+    Ok(json::answer(&said))
+}
+
+/// The jobs that one comes after and whose records can't be used, in sentences.
+fn lost_parents(api: &Api, summary: &JobSummary) -> Vec<String> {
+    let quarantined = api.handle.journal().unwrap_or_default().quarantined;
+    let is_lost = |parent: &&JobId| quarantined.iter().any(|(hurt, _)| hurt == *parent);
+    let note = |parent: &JobId| {
+        format!(
+            "job {parent}, which it comes after, is in quarantine and counts as one that did not succeed; `weft retry {}` \
+             runs what was skipped for that",
+            summary.job
+        )
+    };
+    summary.meta.after.iter().filter(is_lost).map(note).collect()
 }
 
 /// Why nothing is known of a task of a known job.

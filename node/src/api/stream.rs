@@ -307,6 +307,10 @@ impl JobStream {
         if summary.refused_more.is_some() || accepted == Err(NotAccepted::Over) {
             return Err(cut_off(&summary));
         }
+        if let Err(NotAccepted::JournalFailed { .. }) = accepted {
+            // Its records may be on the disk: it is as it is, and not cancelled.
+            self.open.release();
+        }
         accepted?;
         self.over = true;
         self.open.release();

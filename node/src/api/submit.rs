@@ -140,6 +140,7 @@ async fn open(
         submitted_ms,
         streamed: terms.stream,
         signed,
+        after: submission.after.clone().into(),
     };
     jobs.create(job, meta)?;
     jobs.submitted(job, &submission.inputs);

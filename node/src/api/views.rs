@@ -95,6 +95,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
 
 fn journal(handle: &NodeHandle) -> api::Journal {
     let JournalState { failure, is_disk_low, quarantined } = handle.journal().unwrap_or_default();
+    let failure = failure.or_else(|| handle.unopened_journal().map(String::from));
     api::Journal {
         waiting_bytes: u64::try_from(handle.journal_waiting_bytes()).unwrap_or(u64::MAX),
         low: is_disk_low,

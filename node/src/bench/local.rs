@@ -2,7 +2,7 @@
 //! They are this executable's own `weft node`. Dropping the mesh kills them: they have nothing to lose.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct LocalMesh {
     // Dropped before their directories.
     nodes: Vec<LocalNode>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// One process.
@@ -38,9 +38,7 @@ pub(super) struct LocalNode {
 
 impl Drop for LocalNode {
     fn drop(&mut self) {
-        // One that has ended already needs neither.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 
@@ -49,11 +47,11 @@ impl LocalMesh {
     /// node where there are more nodes than cores.
     pub(super) async fn start(nodes: usize, cores: usize) -> Result<Self, BenchError> {
         let dir = tempfile::Builder::new().prefix("weft-bench-").tempdir()?;
-        let mut mesh = Self { nodes: Vec::new(), _dir: dir };
+        let mut mesh = Self { nodes: Vec::new(), dir };
         let mut key = None;
         let mut peer = None;
         for (index, slots) in slots_of(nodes, cores).into_iter().enumerate() {
-            let data_dir = mesh._dir.path().join(format!("node-{index}"));
+            let data_dir = mesh.dir.path().join(format!("node-{index}"));
             key = Some(settings::write_mesh_key(&data_dir, key)?);
             let mut node = LocalNode::spawn(data_dir.clone(), index, slots, peer.as_deref())?;
             let address = node.come_up(&data_dir).await?;
@@ -76,6 +74,23 @@ impl LocalMesh {
         self.nodes.first().and_then(|node| node.client.clone())
     }
 
+    /// Kills the first node and starts it again; how long that took until it answered.
+    pub(super) async fn restart(&mut self) -> Result<Duration, BenchError> {
+        let data_dir = self.dir.path().join("node-0");
+        let Some(first) = self.nodes.first_mut() else { return Ok(Duration::ZERO) };
+        let slots = first.slots;
+        first.kill();
+        let started = Instant::now();
+        *first = LocalNode::spawn(data_dir.clone(), 0, slots, None)?;
+        first.come_up(&data_dir).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Where the nodes' directories are.
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The first node's id.
     pub(super) fn near(&self) -> Option<&str> {
         self.nodes.first().map(|node| node.id.as_str())
@@ -94,6 +109,12 @@ fn slots_of(nodes: usize, cores: usize) -> Vec<u32> {
 }
 
 impl LocalNode {
+    fn kill(&mut self) {
+        // One that has ended already needs neither.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     fn spawn(data_dir: PathBuf, index: usize, slots: u32, peer: Option<&str>) -> Result<Self, BenchError> {
         let name = format!("node-{index}");
         let log = data_dir.join("stderr");
@@ -114,7 +135,7 @@ impl LocalNode {
     }
 
     /// Waits until it answers and says where it listens.
-    async fn come_up(&mut self, data_dir: &std::path::Path) -> Result<String, BenchError> {
+    async fn come_up(&mut self, data_dir: &Path) -> Result<String, BenchError> {
         let until = Instant::now() + START_MAX;
         loop {
             if let Ok(client) = Mesh::connect_in(data_dir).await {

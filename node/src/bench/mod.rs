@@ -9,9 +9,11 @@
 //!   client (here) --HTTP--> node-0 --mesh--> node-1 ..      the rows
 //!   direct (here): the sandbox on bare threads              floor of tasks, latency, efficiency
 //!   link (here): two mesh adapters and nothing else         floor of remote latency and of bytes
+//!   a write and an fsync (here)                             floor of a kept job's acceptance
 //! ```
 
 mod direct;
+mod durable;
 mod link;
 mod local;
 mod report;
@@ -82,7 +84,8 @@ pub async fn run(args: &BenchArgs, tell: &dyn Fn(&str)) -> Result<Report, BenchE
         tell("this is a debug build: its figures are worth nothing; build with --release");
     }
     let mut bench = Bench::new(&mesh, args.quick, cores, tell)?;
-    let rows = bench.run().await?;
+    let mut rows = bench.run().await?;
+    rows.extend(bench.durable(&mesh).await?);
     Ok(Report { setup, rows })
 }
 

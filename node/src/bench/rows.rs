@@ -12,7 +12,7 @@ use super::local::LocalMesh;
 use super::report::{Better, Rounds, Row, cores_used, percentile};
 use super::{BenchError, blocking, link};
 
-const NOOP_WASM: &[u8] = include_bytes!("../../../wasm-tasks/noop.wasm");
+pub(super) const NOOP_WASM: &[u8] = include_bytes!("../../../wasm-tasks/noop.wasm");
 const SPIN_WASM: &[u8] = include_bytes!("../../../wasm-tasks/spin.wasm");
 const BULK_WASM: &[u8] = include_bytes!("../../../wasm-tasks/bulk.wasm");
 
@@ -27,12 +27,14 @@ const WARM_UP: usize = 50;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
-    rounds: usize,
+pub(super) struct Sizes {
+    pub(super) rounds: usize,
     /// Rounds of what takes seconds each.
-    long_rounds: usize,
-    noops: usize,
+    pub(super) long_rounds: usize,
+    pub(super) noops: usize,
     calls: usize,
+    /// Jobs of one task, one after another.
+    pub(super) jobs: usize,
     short_spins: usize,
     long_spins: usize,
     blobs: usize,
@@ -43,6 +45,7 @@ const FULL: Sizes = Sizes {
     long_rounds: 3,
     noops: 50_000,
     calls: 1000,
+    jobs: 300,
     short_spins: 2000,
     long_spins: 100,
     blobs: 64,
@@ -52,6 +55,7 @@ const QUICK: Sizes = Sizes {
     long_rounds: 1,
     noops: 10_000,
     calls: 300,
+    jobs: 100,
     short_spins: 1000,
     long_spins: 20,
     blobs: 16,
@@ -59,19 +63,19 @@ const QUICK: Sizes = Sizes {
 
 /// A bench under way.
 pub(super) struct Bench<'a> {
-    client: Mesh,
-    near: String,
+    pub(super) client: Mesh,
+    pub(super) near: String,
     far: Option<String>,
     /// Slots of the first node, and cores that all slots can keep busy.
     near_slots: usize,
     cores: usize,
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
     noop: Direct,
     spin: Direct,
     bulk: Direct,
     /// Counts up, so that no input of a round comes again in another.
     fresh: u64,
-    tell: &'a dyn Fn(&str),
+    pub(super) tell: &'a dyn Fn(&str),
 }
 
 impl<'a> Bench<'a> {
@@ -155,15 +159,21 @@ impl<'a> Bench<'a> {
         let id = self.client.put_blob(NOOP_WASM).await?.id;
         let mut rounds = Rounds::default();
         for _ in 0..self.sizes.rounds {
-            let mut took = Vec::with_capacity(self.sizes.calls);
-            for _ in 0..self.sizes.calls {
-                let started = Instant::now();
-                self.client.has_blob(&id).await?;
-                took.push(micros(started));
-            }
+            let took = self.round_trips(&id, self.sizes.calls).await?;
             rounds.add(percentile(&took, 50), None);
         }
         Ok(rounds.row(WHAT, "us", Better::Lower, ""))
+    }
+
+    /// Microseconds of each question to the API that needs no other node.
+    pub(super) async fn round_trips(&self, blob: &str, count: usize) -> Result<Vec<f64>, BenchError> {
+        let mut took = Vec::with_capacity(count);
+        for _ in 0..count {
+            let started = Instant::now();
+            self.client.has_blob(blob).await?;
+            took.push(micros(started));
+        }
+        Ok(took)
     }
 
     async fn local_latency(&mut self, task: &Task) -> Result<[Row; 2], BenchError> {
@@ -299,7 +309,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs a task on all of these inputs and says how long that took, from the call to the last result.
-    async fn map<I>(&self, task: &Task, inputs: I) -> Result<Duration, BenchError>
+    pub(super) async fn map<I>(&self, task: &Task, inputs: I) -> Result<Duration, BenchError>
     where
         I: IntoIterator<Item = Bytes>,
         I::IntoIter: ExactSizeIterator + Send + 'static,
@@ -322,7 +332,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Inputs of sixteen bytes.
-    fn sixteens(&mut self, count: usize) -> Vec<Bytes> {
+    pub(super) fn sixteens(&mut self, count: usize) -> Vec<Bytes> {
         let mut sixteen = || Bytes::from([self.next().to_le_bytes(), [0; 8]].concat());
         (0..count).map(|_| sixteen()).collect()
     }
@@ -355,15 +365,15 @@ fn note(told: &mut [Option<TaskResult>], result: TaskResult) -> Result<(), Bench
     }
 }
 
-fn missing() -> BenchError {
+pub(super) fn missing() -> BenchError {
     BenchError::Wrong(String::from("a result is missing, came twice, or is not what a direct call gives"))
 }
 
-fn micros(since: Instant) -> f64 {
+pub(super) fn micros(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e6
 }
 
-fn per_second(count: usize, took: Duration) -> f64 {
+pub(super) fn per_second(count: usize, took: Duration) -> f64 {
     number(count) / took.as_secs_f64()
 }
 

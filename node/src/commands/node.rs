@@ -11,7 +11,7 @@ use weft_node::handle::NodeHandle;
 use weft_node::node::{Node, Notice, StartError};
 use weft_node::settings::{self, Settings, SettingsError};
 
-use super::{EXIT_JOURNAL_FAILED, Problem};
+use super::{EXIT_JOURNAL, EXIT_JOURNAL_FAILED, Problem};
 use crate::cli::NodeArgs;
 use crate::render::{bytes, say};
 
@@ -55,9 +55,13 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         ));
     }
     say("stopped");
-    let Some(failure) = ending.journal_failure else { return Ok(0) };
+    let (code, failure) = match (ending.journal_failure, ending.journal_unopened) {
+        (Some(failure), _) => (EXIT_JOURNAL_FAILED, failure),
+        (None, Some(unopened)) => (EXIT_JOURNAL, unopened),
+        (None, None) => return Ok(0),
+    };
     say(&failure);
-    Ok(EXIT_JOURNAL_FAILED)
+    Ok(code)
 }
 
 /// A journal that can't be opened has an exit code of its own.

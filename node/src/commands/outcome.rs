@@ -48,6 +48,7 @@ impl<'a> ResultLine<'a> {
     /// The line of this result.
     pub(crate) fn of(result: &'a TaskResult) -> Self {
         let TaskResult {
+            number: _,
             index,
             outcome,
             output,
@@ -175,6 +176,7 @@ mod tests {
 
     fn result(outcome: Outcome, output: &[u8], errors: &[u8]) -> TaskResult {
         TaskResult {
+            number: None,
             index: 7,
             outcome,
             output: Output::Inline(output.to_vec().into()),

@@ -191,6 +191,7 @@ mod tests {
         let id = |digit: &str| digit.repeat(64);
         let empty = || Output::Inline(Vec::new().into());
         let result = |differed: &[&str]| TaskResult {
+            number: None,
             index: 0,
             outcome: Outcome::Done,
             output: empty(),

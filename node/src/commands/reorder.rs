@@ -22,7 +22,7 @@ pub(crate) struct Reorder {
 
 #[derive(Debug)]
 struct Early {
-    /// How many came before it.
+    /// Its number: it can be read again from there on.
     at: u64,
     result: TaskResult,
 }
@@ -30,7 +30,7 @@ struct Early {
 /// Results that were left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LeftOut {
-    /// Where the first of them came.
+    /// The least number of them.
     at: u64,
     /// The least index of them.
     least: u32,
@@ -47,7 +47,7 @@ impl Reorder {
         self.next
     }
 
-    /// Takes a result that came behind `at` others. Of two of one task the later one counts, as long as none was given
+    /// Takes a result of the number `at`. Of two of one task the later one counts, as long as none was given
     /// out.
     pub(crate) fn put(&mut self, at: u64, result: TaskResult) {
         if result.index < self.next {
@@ -96,6 +96,7 @@ mod tests {
     fn result(index: u32) -> TaskResult {
         let nothing = || Output::Inline(Vec::new().into());
         TaskResult {
+            number: None,
             index,
             outcome: Outcome::Done,
             output: Output::Inline(vec![0; 100].into()),

@@ -118,15 +118,14 @@ impl Shown {
         let mut from = Some(0);
         while let Some(at) = from {
             let results = self.job.read(Reading { from: at, follow: way.follow }).await?;
-            from = self.pass(results, at, way).await?;
+            from = self.pass(results, way).await?;
         }
         self.sink.flush().await
     }
 
     /// Gives out what a stream brings; says from where to read again, if that is needed.
-    async fn pass(&mut self, mut results: Map, from: u64, way: Way) -> Result<Option<u64>, Problem> {
+    async fn pass(&mut self, mut results: Map, way: Way) -> Result<Option<u64>, Problem> {
         let mut clock = tokio::time::interval(TICK);
-        let mut at = from;
         loop {
             tokio::select! {
                 biased;
@@ -135,8 +134,7 @@ impl Shown {
                         self.has_all = results.has_ended();
                         return Ok(self.order.as_mut().and_then(Reorder::again));
                     };
-                    let again = self.take(at, item?).await?;
-                    at += 1;
+                    let again = self.take(item?).await?;
                     if again.is_some() {
                         return Ok(again);
                     }
@@ -152,15 +150,15 @@ impl Shown {
         }
     }
 
-    /// Takes the result that came as the `at`-th.
-    async fn take(&mut self, at: u64, result: TaskResult) -> Result<Option<u64>, Problem> {
+    async fn take(&mut self, result: TaskResult) -> Result<Option<u64>, Problem> {
         let Some(order) = &mut self.order else {
             if result.index >= self.from {
                 self.give(result).await?;
             }
             return Ok(None);
         };
-        order.put(at, result);
+        // From the beginning again, if a node says no numbers.
+        order.put(result.number.unwrap_or(0), result);
         while let Some(result) = self.order.as_mut().and_then(Reorder::pop) {
             self.give(result).await?;
         }

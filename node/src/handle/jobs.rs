@@ -214,7 +214,8 @@ impl NodeHandle {
         self.kept.as_ref().map_or(Ok(()), check_journal)?;
         self.command(Command::ForgetJob { job }).await?;
         let gone = poll_fn(|cx| self.jobs.poll_forgotten(cx, job));
-        timeout(CHANGE_MAX, gone).await.map_err(|_late| NotChanged::Late(job))
+        let gone = timeout(CHANGE_MAX, gone).await.map_err(|_late| NotChanged::Late(job))?;
+        gone.map_err(NotChanged::JournalFailed)
     }
 
     /// Notes that a job is of use, now and then in the journal, too.

@@ -12,8 +12,8 @@ use weft_core::{JobId, Level, Payload, Proof};
 use super::table::Kept;
 use super::view::InputName;
 use super::{
-    Counts, Custody, JobMeta, JobSummary, NoSuchJob, PRINTED_BYTES_MAX, Portion, Print, Restarted, Results,
-    Taken, TaskEnd,
+    Counts, Custody, JobMeta, JobSummary, NoSuchJob, NotAccepted, PRINTED_BYTES_MAX, Portion, Print,
+    Restarted, Results, Taken, TaskEnd,
 };
 
 const WORD_BITS: u32 = u64::BITS;
@@ -33,8 +33,8 @@ pub(super) struct Entry {
     accepted_tasks: u32,
     /// How it had ended, while the disk does not know that it is tried again.
     before: Option<Before>,
-    /// Why it was not accepted.
-    refused: Option<String>,
+    /// Why it was not accepted, or not tried again when that was last asked for.
+    refused: Option<NotAccepted>,
     /// Why tasks that came later were not taken.
     refused_more: Option<String>,
     /// How many.
@@ -234,7 +234,8 @@ impl Entry {
         if self.taken > 0 || self.abandoned || self.journal.is_some() {
             return None;
         }
-        let ends = self.read(usize::try_from(cursor).ok()?, portion).unwrap_or_default();
+        let mut ends = self.read(usize::try_from(cursor).ok()?, portion).unwrap_or_default();
+        ends.iter_mut().zip(cursor..).for_each(|(end, number)| end.number = Some(number));
         let next = cursor + ends.len() as u64;
         let end = (self.is_ended() && next >= self.results.len() as u64).then(|| self.summary(job));
         Some(Results { ends, next, end })

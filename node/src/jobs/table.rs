@@ -21,6 +21,8 @@ pub(super) struct Table {
     pub(super) ended_attached: VecDeque<JobId>,
     /// What detached jobs keep.
     pub(super) kept: Kept,
+    /// Why the disk takes nothing more, if that is so.
+    pub(super) journal_failure: Option<String>,
 }
 
 /// Results kept for detached jobs.
@@ -76,7 +78,8 @@ impl Table {
         match event {
             Event::TaskEnded { job, index, report, worker, attempts, memo, proof, verified } => {
                 let verified = verified.map(Box::new);
-                let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
+                let end =
+                    TaskEnd { number: None, index, report, worker, attempts, memo, receipt: None, verified };
                 self.task_ended(job, end, proof);
             }
             Event::Printed { job, index, attempt, stream, offset, bytes } => {
@@ -103,6 +106,7 @@ impl Table {
             Event::Confirmed { job } => self.change(job, Entry::confirm),
             Event::Forgotten { job } => self.forget(job),
             Event::Refused { job, reason } => self.refuse(job, &reason),
+            Event::RetryRefused { job, reason } => self.retry_refused(job, reason),
             Event::Lost { job, index: _, worker: _ } => {
                 self.change(job, |entry| entry.lost = entry.lost.saturating_add(1));
             }
@@ -131,16 +135,12 @@ impl Table {
     /// Nothing of it will ever run, and each of its tasks says why.
     pub(super) fn refuse(&mut self, job: JobId, reason: &Refusal) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
-        if entry.is_retried() {
-            self.unfinished -= usize::from(entry.is_unfinished());
-            entry.refuse_again(reason);
-            return;
-        }
         self.journalled -= usize::from(entry.is_kept_here());
         entry.refuse(reason.to_string());
         for index in 0..entry.counts.tasks {
             let report = Report::bare(Outcome::Invalid(reason.to_string()));
             let end = TaskEnd {
+                number: None,
                 index,
                 report,
                 worker: None,
@@ -152,6 +152,13 @@ impl Table {
             self.task_ended(job, end, None);
         }
         self.job_ended(job);
+    }
+
+    /// It has ended as it had before it was to be tried again.
+    fn retry_refused(&mut self, job: JobId, reason: Refusal) {
+        let Some(entry) = self.jobs.get_mut(&job).filter(|entry| entry.is_retried()) else { return };
+        self.unfinished -= usize::from(entry.is_unfinished());
+        entry.refuse_again(reason);
     }
 
     fn job_ended(&mut self, job: JobId) {

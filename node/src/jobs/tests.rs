@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use weft_core::message::Class;
@@ -23,6 +24,7 @@ fn meta(detached: bool) -> JobMeta {
         submitted_ms: 0,
         streamed: !detached,
         signed: None,
+        after: Arc::default(),
     }
 }
 
@@ -201,6 +203,7 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
         ended: vec![1],
         accepted: false,
         restarted: None,
+        refused_more: None,
         custody: None,
     };
     assert!(!table.reopen(JOB, reopened()), "it has not ended");
@@ -214,10 +217,64 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
     let before = table.summary(JOB).unwrap();
     assert!(table.reopen(JOB, reopened()));
     assert!(!table.summary(JOB).unwrap().ended);
-    table.record(Event::Refused { job: JOB, reason: Refusal::DiskLow });
+    table.record(Event::RetryRefused { job: JOB, reason: Refusal::JobGoesOn });
     let after = table.summary(JOB).unwrap();
     assert_eq!((after.done, after.cancelled, after.ended, after.journalled), (1, 1, true, true));
     assert_eq!((after.tasks, after.ended_ms), (before.tasks, before.ended_ms));
+    assert_eq!(
+        accepted(&table),
+        Some(Err(NotAccepted::NotRetried(Refusal::JobGoesOn))),
+        "who waits is answered"
+    );
+    // A word that comes late changes nothing.
+    table.record(Event::RetryRefused { job: JOB, reason: Refusal::DiskLow });
+    assert_eq!(table.summary(JOB).unwrap().ended_ms, before.ended_ms);
+    assert!(table.reopen(JOB, reopened()), "it can be asked for again");
+    assert_eq!(accepted(&table), None);
+    table.record(Event::Confirmed { job: JOB });
+    assert_eq!(accepted(&table), Some(Ok(())));
+}
+
+#[test]
+fn who_waits_for_the_disk_is_answered_when_the_journal_fails() {
+    let table = JobTable::new();
+    let other = JobId(2);
+    for job in [JOB, other] {
+        table.create(job, JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+        table.submitted(job, &[Payload::empty()]);
+    }
+    table.record(Event::Accepted { job: other, tasks: 1 });
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let waits = Context::from_waker(&waker);
+    assert!(table.poll_accepted(&waits, JOB).is_pending());
+    assert!(table.poll_forgotten(&waits, other).is_pending());
+    table.note_journal_failed("its disk is gone");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2, "both are woken");
+    let why = String::from("its disk is gone");
+    assert_eq!(accepted(&table), Some(Err(NotAccepted::JournalFailed { job: JOB, why: why.clone() })));
+    let Poll::Ready(Err(said)) = table.poll_forgotten(&waits, other) else { panic!("it is answered") };
+    assert_eq!(said, why);
+    assert!(
+        matches!(table.poll_accepted(&waits, other), Poll::Ready(Ok(()))),
+        "what was kept before stays so"
+    );
+    // One that comes now waits no more than they.
+    table.create(JobId(3), JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    assert!(matches!(
+        table.poll_accepted(&waits, JobId(3)),
+        Poll::Ready(Err(NotAccepted::JournalFailed { .. }))
+    ));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicU32);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]

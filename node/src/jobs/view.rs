@@ -35,6 +35,8 @@ pub struct JobMeta {
     pub streamed: bool,
     /// What its tasks run, where their results have receipts.
     pub signed: Option<Arc<Program>>,
+    /// The jobs that it comes after.
+    pub after: Arc<[JobId]>,
 }
 
 /// What a job is called, for people and filters.
@@ -138,6 +140,8 @@ pub struct RestoredJob {
     pub accepted: bool,
     /// If it goes on now.
     pub restarted: Option<Restarted>,
+    /// Why tasks that came later were not taken, if some were not.
+    pub refused_more: Option<String>,
     /// Who keeps and who leads it, of a job at level `mesh`.
     pub custody: Option<Custody>,
 }
@@ -157,9 +161,17 @@ pub struct Shown {
     pub has_ended: bool,
 }
 
+/// That tasks of a job were not taken, for people.
+pub(crate) fn not_taken(tasks: u32, why: &str) -> String {
+    format!("{tasks} tasks were not taken: {why}")
+}
+
 /// One ended task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskEnd {
+    /// Its place among all ends that were told of a job whose results are kept, from 0: results can be read from there on.
+    /// `None` where they flow to their submitter.
+    pub number: Option<u64>,
     /// Its place in the job.
     pub index: u32,
     /// How it ended, and its outputs.

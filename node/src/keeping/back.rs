@@ -1,15 +1,20 @@
 //! What the journal tells while it is read back at a node's start, job by job.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 
-use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
-use weft_core::{BlobId, JobId, Level, PeerId, Time};
-use weft_journal::{Damage, Kind, Shelf as Thing};
+use weft_core::durable::{Figures, Fold, LogRecord, Restored, Unsound};
+use weft_core::{BlobId, JobId, Level, PeerId, Remembered, Time};
+use weft_journal::{Damage, Kind, Listing, Shelf as Thing, State};
 
 use super::disk;
+use super::shelf::Shelf;
 use super::tally::Tally;
 use super::worker::{job_of, promised, read_at_ms};
+use crate::jobs::Counts;
 
+/// Known results that the engine is told of: more than it takes.
+const REMEMBERED_MAX: usize = 20_000;
 /// Ended jobs that the engine is told of: as many as it remembers.
 const ENDED_MAX: usize = 1000;
 
@@ -17,6 +22,8 @@ const ENDED_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Back {
     me: PeerId,
+    /// The lines of the list.
+    pub(super) lines: BTreeMap<JobId, Listing>,
     current: Option<Current>,
     pub(super) jobs: Vec<Found>,
     /// Places of ended jobs in it, of which the engine is told; the oldest first.
@@ -28,6 +35,10 @@ pub(super) struct Back {
     reads: BTreeMap<JobId, u64>,
     /// Jobs that every node which kept them was to forget.
     pub(super) forgotten: Vec<JobId>,
+    /// Jobs that are listed as ended, and are not by their logs.
+    unended: Vec<JobId>,
+    /// Known results, in the order in which they were kept.
+    pub(super) remembered: VecDeque<Remembered>,
     /// The number of this node's disk.
     pub(super) disk: disk::Found,
 }
@@ -75,6 +86,8 @@ pub(super) enum Unusable {
 /// The job whose records come.
 #[derive(Debug, Default)]
 struct Current {
+    /// How it is listed, if that is as a job that has ended: then only what outlives its tasks is read.
+    ended: Option<Counts>,
     fold: Fold,
     tally: Tally,
     /// What its first record says; none before that.
@@ -91,6 +104,7 @@ impl Back {
     pub(super) fn new(me: PeerId) -> Self {
         Self {
             me,
+            lines: BTreeMap::new(),
             current: None,
             jobs: Vec::new(),
             ended: VecDeque::new(),
@@ -98,6 +112,8 @@ impl Back {
             latest: Time::default(),
             reads: BTreeMap::new(),
             forgotten: Vec::new(),
+            unended: Vec::new(),
+            remembered: VecDeque::new(),
             disk: disk::Found::default(),
         }
     }
@@ -127,13 +143,54 @@ impl Back {
     }
 }
 
+impl Back {
+    /// Takes a known result; of too many the newest.
+    fn remember(&mut self, bytes: &[u8]) {
+        self.remembered.extend(Remembered::decode(bytes));
+        if self.remembered.len() > REMEMBERED_MAX {
+            self.remembered.pop_front();
+        }
+    }
+
+    /// Reads the whole logs of jobs of which not all was read because of their lines.
+    pub(super) fn read_again(&mut self, shelf: &Shelf) {
+        let me = self.me;
+        for job in std::mem::take(&mut self.unended) {
+            let mut current = Current::default();
+            let read = shelf.walk(job, 0, |seq, record| {
+                current.unsound = current.take(me, seq, record).err();
+                if current.unsound.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match read {
+                Ok(()) => {
+                    self.current = Some(current);
+                    weft_journal::Fold::complete(self, job, 0);
+                }
+                Err(why) => {
+                    self.unusable.push((job, Unusable::Damaged { why: why.to_string(), is_mesh: false }));
+                }
+            }
+        }
+    }
+}
+
 impl weft_journal::Fold for Back {
+    fn listed(&mut self, job: JobId, line: Listing) {
+        self.lines.insert(job, line);
+    }
+
+    /// What tasks of an ended job brought is of use to those who read it; what it names in the store is pinned.
+    fn wants(&self, _job: JobId, kind: Kind) -> bool {
+        let is_over = self.current.as_ref().is_some_and(|current| current.ended.is_some());
+        !is_over || !matches!(kind, Kind::Outcomes | Kind::Extended)
+    }
+
     fn own(&mut self, _job: JobId, bytes: &[u8]) {
         self.current.get_or_insert_default().promised = promised(bytes);
     }
 
-    fn record(&mut self, _job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
-        let me = self.me;
+    fn record(&mut self, job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
+        let (me, line) = (self.me, self.lines.get(&job));
         let current = self.current.get_or_insert_default();
         if current.unsound.is_some() {
             return;
@@ -142,14 +199,21 @@ impl weft_journal::Fold for Back {
             current.read_ms = read_at_ms(bytes).max(current.read_ms);
             return;
         }
-        let taken = LogRecord::decode(bytes).and_then(|record| current.take(me, seq, record));
+        let taken = LogRecord::decode(bytes).and_then(|record| {
+            current.look_at(&record, line);
+            current.take(me, seq, record)
+        });
         current.unsound = taken.err();
     }
 
-    fn complete(&mut self, job: JobId) {
+    fn complete(&mut self, job: JobId, ends: u64) {
         let current = self.current.take().unwrap_or_default();
         let is_mesh = current.is_mesh();
-        let Current { fold, tally, level: _, records, promised, read_ms, blobs, latest, unsound } = current;
+        let Current { ended, fold, mut tally, level: _, records, promised, read_ms, blobs, latest, unsound } =
+            current;
+        if let Some(counts) = ended {
+            tally.set_ended(counts, ends);
+        }
         if records == 0 && unsound.is_none() {
             return self.unusable.push((job, Unusable::NeverAccepted));
         }
@@ -164,6 +228,7 @@ impl weft_journal::Fold for Back {
                 let why = format!("its records are those of job {}", other.job());
                 self.unusable.push((job, Unusable::Damaged { why, is_mesh }));
             }
+            Err(Unsound::NotEnded) => self.unended.push(job),
             Err(Unsound::Incomplete { .. }) => self.unusable.push((job, Unusable::NeverAccepted)),
             Err(why) => self.unusable.push((job, Unusable::Unsound { why, is_mesh })),
         }
@@ -180,13 +245,36 @@ impl weft_journal::Fold for Back {
             Thing::Reads => self.reads.extend(job_of(key).zip(read_at_ms(bytes))),
             Thing::Forgotten => self.forgotten.extend(job_of(key)),
             Thing::Disk => self.disk.note(key, bytes),
+            Thing::Remembered => self.remember(bytes),
             // Nothing of this node's is on the others yet.
-            Thing::Undelivered | Thing::Remembered | Thing::Schedules | Thing::Functions | Thing::Bans => {}
+            Thing::Undelivered | Thing::Schedules | Thing::Functions | Thing::Bans => {}
         }
     }
 }
 
+/// How a job ended, if it is listed as one that has.
+fn ended(line: &Listing) -> Option<Counts> {
+    let count = |number: u64| u32::try_from(number).ok();
+    let is_over = matches!(line.state, State::Done | State::Failed | State::Cancelled);
+    let (tasks, done, failed) = (count(line.tasks)?, count(line.done)?, count(line.failed)?);
+    let cancelled = tasks.checked_sub(done)?.checked_sub(failed)?;
+    is_over.then_some(Counts { tasks, done, failed, skipped: 0, cancelled })
+}
+
 impl Current {
+    /// Looks at the first record, before it is taken: of an ended job less is read. Of one that other nodes keep, too, all is:
+    /// they may have led it since it was listed here.
+    fn look_at(&mut self, record: &LogRecord, line: Option<&Listing>) {
+        if let LogRecord::Accepted(accepted) = record
+            && accepted.spec.level == Level::Disk
+            && let Some(counts) = line.and_then(ended)
+        {
+            let Counts { tasks, done, failed, skipped: _, cancelled } = counts;
+            self.ended = Some(counts);
+            self.fold = Fold::of_ended(Figures { tasks, done, failed, cancelled });
+        }
+    }
+
     /// Whether other nodes keep the job, too; also if nothing says that they don't.
     fn is_mesh(&self) -> bool {
         self.promised.is_some() || self.level.is_none_or(|level| level == Level::Mesh)
@@ -213,7 +301,8 @@ impl Current {
             | LogRecord::Cancelled
             | LogRecord::GivenUp { .. }
             | LogRecord::Ended
-            | LogRecord::Replaced { .. } => {}
+            | LogRecord::Replaced { .. }
+            | LogRecord::NotTaken(_) => {}
         }
         self.fold.apply(record)
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use weft_blobs::Store;
 use weft_core::durable::Restored;
-use weft_core::{BlobId, JobId, PeerId, Time};
-use weft_journal::{Error, Filter, Journal, Listing, Reader, Settings};
+use weft_core::{BlobId, JobId, Join, PeerId, Remembered, Time};
+use weft_journal::{Error, Journal, Listing, Reader, Settings};
 
 use super::back::{Back, Found, Unusable};
 use super::keeper::Keeper;
@@ -19,9 +19,6 @@ use super::shelf::{READERS_MAX, READERS_MORE, Shelf};
 use super::worker::Parts;
 use super::{Kept, disk, shown};
 use crate::jobs::{JobTable, RestoredJob};
-
-/// Lines of the list that are read at once.
-const LINES: usize = weft_journal::PAGE_MAX;
 
 /// Where the journal is, and whose.
 #[derive(Clone, Debug)]
@@ -41,6 +38,8 @@ pub(crate) struct Opened {
     pub(crate) keeper: Keeper,
     /// For the engine, in the order in which they were accepted.
     pub(crate) restored: Vec<Restored>,
+    /// Known results for the engine, before the jobs.
+    pub(crate) remembered: Vec<Remembered>,
     /// The same of jobs that other nodes keep, too, each with the greatest epoch that this node promised.
     pub(crate) mesh: Vec<(u32, Restored)>,
     /// Jobs that every node which kept them was to forget.
@@ -72,7 +71,6 @@ pub(crate) fn open(
     let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
     let readers: Vec<Reader> =
         (0..READERS_MAX + READERS_MORE).map(|_| journal.reader()).collect::<Result<_, _>>()?;
-    let lines = readers.first().map(lines_of).transpose()?.unwrap_or_default();
     let mut troubles = Vec::new();
     if !opened.continuity.is_whole() {
         troubles.push(opened.continuity.to_string());
@@ -82,6 +80,7 @@ pub(crate) fn open(
         troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
     }
     let shelf = Arc::new(Shelf::new(readers));
+    back.read_again(&shelf);
     let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
     for (job, why) in std::mem::take(&mut back.unusable) {
         let (why, is_mesh) = match why {
@@ -114,6 +113,7 @@ pub(crate) fn open(
     let mut opened = Opened {
         keeper,
         restored: Vec::new(),
+        remembered: std::mem::take(&mut back.remembered).into(),
         mesh: Vec::new(),
         forgotten: std::mem::take(&mut back.forgotten),
         disk,
@@ -122,6 +122,7 @@ pub(crate) fn open(
         latest: back.latest,
         troubles,
     };
+    let lines = std::mem::take(&mut back.lines);
     for found in std::mem::take(&mut back.jobs) {
         let read_ms = back.read_ms(&found);
         opened.add(store, &lines, found, read_ms);
@@ -142,6 +143,7 @@ impl Opened {
         }
         if !restored.has_ended() {
             self.troubles.extend(missing(store, job, &blobs));
+            self.troubles.extend(lost_parent(self.keeper.kept(), &restored));
         }
         let line = lines.get(&job);
         let shown = RestoredJob { read_ms, ..shown::of(self.keeper.me(), &restored, &tally, line) };
@@ -155,6 +157,19 @@ impl Opened {
             self.restored.push(restored);
         }
     }
+}
+
+/// What becomes of an unfinished job that waits for one whose records can't be used, if it does.
+fn lost_parent(kept: &Kept, restored: &Restored) -> Option<String> {
+    let waits = |parent: &&JobId| restored.waits_for(**parent) && kept.is_quarantined(**parent);
+    let (job, parent) = (restored.job(), restored.spec().after.iter().find(waits)?);
+    let fate = match restored.spec().join {
+        Join::AllSucceeded => {
+            format!("its tasks end as skipped, and `weft retry {job}` runs them without that one")
+        }
+        Join::AllEnded => String::from("it goes on without that one"),
+    };
+    Some(format!("job {job} comes after job {parent}, which can't be restored: {fate}"))
 }
 
 /// What an unfinished job rests on and is not in the store, if that is so.
@@ -172,18 +187,4 @@ fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) 
         "job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it"
     ));
     news.quarantine(job, why);
-}
-
-/// All lines of the list, by job.
-fn lines_of(reader: &Reader) -> Result<BTreeMap<JobId, Listing>, Error> {
-    let mut lines = BTreeMap::new();
-    let mut after = None;
-    loop {
-        let page = reader.jobs(&Filter::default(), after, LINES)?;
-        lines.extend(page.jobs.into_iter().map(|listed| (listed.job, listed.listing)));
-        after = page.next;
-        if after.is_none() {
-            return Ok(lines);
-        }
-    }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use weft_core::JobId;
 use weft_core::durable::{Ends, LogRecord, RestTask};
+use weft_core::{JobId, Remembered, TaskId};
 use weft_journal::Listing;
 
 use super::reading::Question;
@@ -46,6 +47,13 @@ pub(crate) enum Order {
         job: JobId,
         /// When, in milliseconds since 1970.
         at_ms: u64,
+    },
+    /// These results outlive this life, in place of what was known of their tasks, and of those tasks nothing is known.
+    Remember {
+        /// The results.
+        known: Vec<Remembered>,
+        /// The tasks.
+        gone: Vec<TaskId>,
     },
     /// The records behind one go, and what only they name in the store is no longer wanted.
     Cut {
@@ -96,6 +104,13 @@ impl Order {
         ORDER_BYTES
             + match self {
                 Self::Keep { record, .. } => cost_of(record),
+                Self::Remember { known, gone } => {
+                    let carried = |known: &Remembered| {
+                        usize::try_from(known.report.carried_len()).unwrap_or(usize::MAX)
+                    };
+                    known.iter().map(|known| ORDER_BYTES.saturating_add(carried(known))).sum::<usize>()
+                        + gone.len() * size_of::<TaskId>()
+                }
                 Self::List { .. }
                 | Self::Read { .. }
                 | Self::Cut { .. }
@@ -156,14 +171,19 @@ impl Orders {
         self.lock().bytes
     }
 
-    /// Takes all there is; waits while there is nothing, and ends when nothing more comes. True if the loop waits for room.
-    pub(super) fn take(&self) -> Option<(VecDeque<Order>, bool)> {
+    /// Takes all there is; waits while there is nothing, at most until then, and ends when nothing more comes. True if the loop
+    /// waits for room.
+    pub(super) fn take(&self, until: Option<Instant>) -> Option<(VecDeque<Order>, bool)> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
             if state.closing {
                 return None;
             }
-            state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Some((VecDeque::new(), false)),
+                Some(left) => self.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
         }
         state.bytes = 0;
         Some((std::mem::take(&mut state.waiting), std::mem::take(&mut state.is_awaited)))
@@ -199,13 +219,13 @@ mod tests {
         let orders = Orders::default();
         orders.add(record(1));
         assert!(!orders.is_full());
-        let (taken, is_awaited) = orders.take().unwrap();
+        let (taken, is_awaited) = orders.take(None).unwrap();
         assert_eq!((taken.len(), is_awaited, orders.bytes()), (1, false, 0));
         while !orders.is_full() {
             orders.add(record(1 << 20));
         }
         assert!(orders.bytes() < WAITING_BYTES_MAX + (2 << 20), "one order too many at most");
-        let (_, is_awaited) = orders.take().unwrap();
+        let (_, is_awaited) = orders.take(None).unwrap();
         assert!(is_awaited);
         assert!(!orders.is_full());
     }
@@ -215,7 +235,7 @@ mod tests {
         let orders = Arc::new(Orders::default());
         orders.add(record(1));
         orders.close();
-        assert_eq!(orders.take().map(|(orders, _)| orders.len()), Some(1));
-        assert!(orders.take().is_none());
+        assert_eq!(orders.take(None).map(|(orders, _)| orders.len()), Some(1));
+        assert!(orders.take(None).is_none());
     }
 }

@@ -194,7 +194,7 @@ impl Shelf {
     }
 
     /// Reads a log's records behind one, except those that are the driver's own.
-    fn walk(
+    pub(super) fn walk(
         &self,
         job: JobId,
         after: u32,
@@ -263,13 +263,14 @@ struct Page {
 
 impl Page {
     fn add(&mut self, kept: Kept, is_retried: bool) {
+        let number = Some(self.part.next);
         self.part.next += 1;
         if is_retried {
             return;
         }
         let Kept { index, report, worker, attempts, memo, proof, verified } = kept;
         let verified = verified.map(Box::new);
-        let end = TaskEnd { index, report, worker, attempts, memo, receipt: None, verified };
+        let end = TaskEnd { number, index, report, worker, attempts, memo, receipt: None, verified };
         self.bytes += end.carried();
         self.part.ends.push(end);
         self.proofs.push(proof);

@@ -7,7 +7,7 @@ use weft_core::{Level, PeerId, Submission};
 use weft_journal::{Listing, State};
 
 use super::tally::Tally;
-use crate::jobs::{Counts, Custody, JobMeta, Led, Restarted, RestoredJob, Title, now_ms};
+use crate::jobs::{self, Counts, Custody, JobMeta, Led, Restarted, RestoredJob, Title, now_ms};
 
 /// A job as its log says that it is, with its line in the list if it has one. One at level `mesh` is shown as one that is led
 /// elsewhere: who leads it is for the engine to find out. The owner of one at level `disk` is this node.
@@ -32,6 +32,7 @@ pub(super) fn of(me: PeerId, restored: &Restored, tally: &Tally, line: Option<&L
         ended: if has_ended { Vec::new() } else { tally.ended.0.clone() },
         accepted: true,
         restarted: (!has_ended).then_some(restarted),
+        refused_more: restored.not_taken().map(|not_taken| jobs::not_taken(not_taken.tasks, &not_taken.why)),
         custody,
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn kept_for_another(accepted: &Accepted) -> Option<RestoredJob> {
         ended: Vec::new(),
         accepted: true,
         restarted: None,
+        refused_more: None,
         custody: Some(custody),
     })
 }
@@ -71,6 +73,7 @@ fn meta(spec: &Submission, owner: PeerId, title: Title, submitted_ms: u64) -> Jo
         submitted_ms,
         streamed: false,
         signed: spec.terms.receipts.then(|| Arc::clone(&spec.program)),
+        after: spec.after.clone().into(),
     }
 }
 

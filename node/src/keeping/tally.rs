@@ -64,7 +64,8 @@ impl Tally {
             | LogRecord::Rest(_)
             | LogRecord::ParentEnded(_)
             | LogRecord::Restarted { .. }
-            | LogRecord::Led { .. } => {}
+            | LogRecord::Led { .. }
+            | LogRecord::NotTaken(_) => {}
         }
     }
 
@@ -90,6 +91,11 @@ impl Tally {
     pub(super) fn open(&self) -> u32 {
         let Counts { tasks, done, failed, skipped: _, cancelled } = self.counts;
         tasks.saturating_sub(done).saturating_sub(failed).saturating_sub(cancelled)
+    }
+
+    /// The job has ended like this, and its log has told so many ends of tasks; not all of them were read.
+    pub(super) fn set_ended(&mut self, counts: Counts, told: u64) {
+        (self.counts, self.told) = (Counts { skipped: self.counts.skipped, ..counts }, told);
     }
 
     fn add(&mut self, inputs: usize) {

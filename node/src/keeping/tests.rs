@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use weft_blobs::Quota;
-use weft_core::durable::{Accepted, Kept as KeptEnd, LogRecord};
+use weft_core::durable::{Accepted, Kept as KeptEnd, LogRecord, NotTaken};
 use weft_core::input::Submission;
-use weft_core::{BlobId, Failure, Input, Level, Outcome, Payload, PeerId, Program, Report, Time};
+use weft_core::{
+    BlobId, Failure, Input, Level, Outcome, Payload, PeerId, Program, Remembered, Report, TaskId, Time, Usage,
+};
 
 use weft_journal::Listing;
 
@@ -190,11 +192,32 @@ fn what_was_tried_again_is_told_as_it_ended_last() {
     ];
     keep(&place, &keeper, records);
     assert_eq!(page(&keeper, 0, ALL), (vec![1, 2], 4));
+    // Pages that go on behind the last number tell each result once, also where some were replaced.
+    let one = Portion { results_max: 1, ..ALL };
+    let read = |from| keeper.kept().shelf.results(JOB, from, one, None).unwrap().ends;
+    let numbers = |from| read(from).first().map(|end| (end.index, end.number));
+    assert_eq!([0, 2, 4].map(numbers), [Some((1, Some(1))), Some((2, Some(3))), None]);
     keeper.close().unwrap();
     let Opened { keeper, jobs, .. } = place.open();
     let shown = &jobs.first().unwrap().1;
     assert_eq!((shown.counts.done, shown.counts.failed, shown.told, shown.ended_ms), (2, 0, 4, None));
     assert_eq!(page(&keeper, 0, ALL), (vec![1, 2], 4), "also after a restart");
+}
+
+#[test]
+fn what_was_not_taken_of_a_job_is_known_after_a_restart_and_after_its_end() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let not_taken = NotTaken { tasks: 7, why: String::from("no room") };
+    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::NotTaken(not_taken), LogRecord::Closed]);
+    keeper.close().unwrap();
+    let said = |opened: &Opened| opened.jobs.first().unwrap().1.refused_more.clone();
+    let opened = place.open();
+    assert_eq!(said(&opened).as_deref(), Some("7 tasks were not taken: no room"));
+    keep(&place, &opened.keeper, vec![LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    opened.keeper.close().unwrap();
+    assert_eq!(said(&place.open()).as_deref(), Some("7 tasks were not taken: no room"));
 }
 
 #[test]
@@ -228,6 +251,43 @@ fn when_a_job_was_read_is_remembered_and_is_no_result() {
     let Opened { keeper, jobs, .. } = place.open();
     assert_eq!(jobs.first().unwrap().1.read_ms, Some(77_000));
     assert_eq!(page(&keeper, 0, ALL), (vec![0], 1));
+}
+
+fn remembered(number: u8, output: &[u8]) -> Remembered {
+    let usage = Usage { wall_us: 5000, ..Usage::default() };
+    let report = Report { output: Payload::inline(output), usage, ..Report::bare(Outcome::Done) };
+    Remembered { task: TaskId([number; 32]), report, worker: ME }
+}
+
+#[test]
+fn known_results_outlive_their_node_until_they_are_forgotten() {
+    let place = Disk::new();
+    let Opened { keeper, remembered: none, .. } = place.open();
+    assert_eq!(none, []);
+    let known = vec![remembered(1, b"one"), remembered(2, b"old"), remembered(3, b"three")];
+    keeper.add(Order::Remember { known, gone: Vec::new() });
+    keeper.add(Order::Remember { known: vec![remembered(2, b"two")], gone: vec![TaskId([3; 32])] });
+    keeper.close().unwrap();
+    let Opened { keeper, remembered: found, .. } = place.open();
+    assert_eq!(found, [remembered(1, b"one"), remembered(2, b"two")]);
+    keeper.add(Order::Remember { known: Vec::new(), gone: vec![TaskId([1; 32])] });
+    keeper.close().unwrap();
+    assert_eq!(place.open().remembered, [remembered(2, b"two")]);
+}
+
+#[test]
+fn known_results_are_written_soon_without_anything_else() {
+    let place = Disk::new();
+    let Opened { keeper, .. } = place.open();
+    keeper.add(Order::Remember { known: vec![remembered(1, b"one")], gone: Vec::new() });
+    let log = file(&place, "journal.db-wal");
+    let before = fs::metadata(&log).unwrap().len();
+    let until = std::time::Instant::now() + PATIENCE;
+    while fs::metadata(&log).unwrap().len() == before {
+        assert!(std::time::Instant::now() < until, "nothing was written");
+        std::thread::yield_now();
+    }
+    drop(keeper);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::keeper::line_of;
 use super::news::{STUCK, Word};
 use super::orders::Order;
 use super::reading::Readings;
+use super::remembering::Remembering;
 use super::tally::Tally;
 use super::{Kept, blobs, disk};
 use crate::jobs::JobTable;
@@ -46,21 +47,26 @@ pub(super) struct Worker {
     readings: Readings,
     /// The last append.
     last: u64,
+    remembering: Remembering,
 }
 
 impl Worker {
     pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
         let readings = Readings::start(parts.me, &kept.shelf, &kept.news)?;
-        Ok(Self { journal, kept, parts, readings, last: 0 })
+        Ok(Self { journal, kept, parts, readings, last: 0, remembering: Remembering::default() })
     }
 
     pub(super) fn run(mut self) -> Result<(), Error> {
-        while let Some((orders, is_awaited)) = self.kept.orders.take() {
+        while let Some((orders, is_awaited)) = self.kept.orders.take(self.remembering.due()) {
             if is_awaited {
                 self.kept.news.wake();
             }
             self.perform_all(orders);
+            if self.remembering.due().is_some_and(|due| due <= Instant::now()) {
+                self.remember();
+            }
         }
+        self.remember();
         drop(self.readings);
         // The loop has dropped its own before it closed the queue.
         Arc::into_inner(self.journal).map_or(Ok(()), Journal::close)
@@ -94,8 +100,17 @@ impl Worker {
             Order::Read { job, at_ms } => self.note_read(job, at_ms),
             Order::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Order::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
+            Order::Remember { known, gone } => self.remembering.note(known, gone),
             Order::Ask(question) => self.readings.ask(question, self.last),
             Order::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
+        }
+    }
+
+    /// Writes the results that wait for others.
+    fn remember(&mut self) {
+        let entries = self.remembering.take();
+        if !entries.is_empty() && !self.kept.news.has_failed() {
+            self.append(entries);
         }
     }
 
@@ -276,17 +291,21 @@ impl Worker {
 
 /// The journal's word for a record.
 fn kind_of(record: &LogRecord) -> Kind {
+    let names_blobs = record.blobs().next().is_some();
     match record {
         LogRecord::Accepted(_) => Kind::Accepted,
+        LogRecord::Extended { .. } if names_blobs => Kind::NamingExtended,
         LogRecord::Extended { .. } => Kind::Extended,
         LogRecord::Closed => Kind::Closed,
-        LogRecord::Outcomes(_) | LogRecord::Rest(_) => Kind::Outcomes,
+        LogRecord::Outcomes(_) if names_blobs => Kind::NamingOutcomes,
+        LogRecord::Outcomes(_) => Kind::Outcomes,
+        LogRecord::Rest(_) => Kind::Rest,
         LogRecord::Cancelled => Kind::Cancelled,
         LogRecord::Restarted { .. } => Kind::Restarted,
         LogRecord::Ended => Kind::Ended,
         LogRecord::Retried { .. } => Kind::Retried,
         LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
-        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } => Kind::Noted,
+        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } | LogRecord::NotTaken(_) => Kind::Noted,
     }
 }
 

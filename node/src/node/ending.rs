@@ -25,6 +25,8 @@ pub struct Ending {
     pub kept_jobs: u64,
     /// Why the journal keeps nothing any more, if it failed, or could not be closed.
     pub journal_failure: Option<String>,
+    /// Why it had no journal at all, if that could not be opened.
+    pub journal_unopened: Option<String>,
 }
 
 impl Ending {
@@ -56,6 +58,7 @@ impl Node {
         let here = snapshot.peers.iter().filter(|peer| peer.connected).map(|peer| peer.peer);
         let mut ending = Ending::of(&snapshot, is_kept);
         ending.journal_failure = self.kept.failure().map(String::from);
+        ending.journal_unopened = self.kept.unopened().map(String::from);
         let (now, input) = (self.now(), Input::Command(Command::Stop));
         let draft = self.recorder.draft(now, &input);
         let effects: Vec<Effect> = self.engine.handle(now, input).collect();
@@ -104,7 +107,7 @@ async fn closed(closing: JoinHandle<Result<(), String>>) -> Result<(), String> {
 /// For people; of no use when nothing ends.
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { jobs, tasks, kept_jobs: _, journal_failure: _ } = self;
+        let Self { jobs, tasks, kept_jobs: _, journal_failure: _, journal_unopened: _ } = self;
         let (job, ends) = if *jobs == 1 { ("job", "ends") } else { ("jobs", "end") };
         let task = if *tasks == 1 { "task" } else { "tasks" };
         write!(f, "{jobs} {job} with {tasks} unfinished {task} {ends} with this node")

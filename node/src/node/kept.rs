@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use weft_core::durable::Restored;
 use weft_core::input::Submission;
-use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Time};
+use weft_core::{
+    BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Time,
+};
 
 use super::start::StartError;
 use super::{Node, Notice};
@@ -46,23 +48,34 @@ pub(super) struct Keeping {
     latest: Time,
     troubles: Vec<String>,
     failure: Option<String>,
+    /// Why there is no journal, if it could not be opened.
+    unopened: Option<String>,
+    /// Known results for the engine.
+    remembered: Vec<Remembered>,
 }
 
 impl Keeping {
-    /// Opens the journal, and enters into the table what it brought back. Blocks meanwhile.
+    /// Opens the journal, and enters into the table what it brought back. Blocks meanwhile. Without one the node serves what
+    /// needs none: what is on the disk is left as it is.
     pub(super) fn open(
         settings: &Settings,
         me: PeerId,
         store: &weft_blobs::Store,
         jobs: &Arc<JobTable>,
-    ) -> Result<(Self, Keeper), StartError> {
+    ) -> Result<(Self, Option<Keeper>), StartError> {
         let news = Arc::new(Notify::new());
         let dir = settings.data_dir.join(DIR);
         let place = Place { dir, me, reserve_bytes: settings.reserve_bytes };
-        let opened = keeping::open(&place, store, jobs, Arc::clone(&news))?;
+        let opened = match keeping::open(&place, store, jobs, Arc::clone(&news)) {
+            Ok(opened) => opened,
+            // Another process that has it goes on with its jobs.
+            Err(error @ weft_journal::Error::InUse { .. }) => return Err(error.into()),
+            Err(error) => return Ok((Self::without(settings, news, &StartError::from(error)), None)),
+        };
         let keeping::Opened {
             keeper,
             restored,
+            remembered,
             mesh,
             forgotten,
             disk,
@@ -85,8 +98,38 @@ impl Keeping {
             latest,
             troubles,
             failure: None,
+            unopened: None,
+            remembered,
         };
-        Ok((kept, keeper))
+        Ok((kept, Some(keeper)))
+    }
+
+    /// For a node whose journal can't be opened.
+    fn without(settings: &Settings, news: Arc<Notify>, why: &StartError) -> Self {
+        let text = format!(
+            "{why}. This node refuses jobs at level disk, does not go on with those that it has there, and serves all else"
+        );
+        Self {
+            news,
+            since_ms: now_ms(),
+            look_at: Instant::now() + look_every(settings.keep_results),
+            keep_results: settings.keep_results,
+            disk: 0,
+            forgotten: Vec::new(),
+            mesh: Vec::new(),
+            restored: Vec::new(),
+            unlisted: Vec::new(),
+            latest: Time::ZERO,
+            troubles: vec![text],
+            failure: None,
+            unopened: Some(why.to_string()),
+            remembered: Vec::new(),
+        }
+    }
+
+    /// Why there is no journal, if it could not be opened.
+    pub(super) fn unopened(&self) -> Option<&str> {
+        self.unopened.as_deref()
     }
 
     /// The engine's time at this start: never before what an earlier life noted, even if the clock was set back.
@@ -159,6 +202,13 @@ impl Node {
 
     /// Tells the engine of the jobs of earlier lives, before anything else.
     pub(super) fn restore(&mut self) {
+        if self.kept.unopened.is_some() {
+            self.apply(Input::JournalFailed);
+        }
+        let remembered = std::mem::take(&mut self.kept.remembered);
+        if !remembered.is_empty() {
+            self.apply(Input::Remembered(remembered));
+        }
         for job in std::mem::take(&mut self.kept.unlisted) {
             self.ports.list(job);
         }
@@ -268,6 +318,7 @@ impl Node {
         tracing::error!("{text}");
         self.handle.info().set_trouble(String::from(ABOUT), Some(text.clone()));
         self.notice(Notice::Trouble(text));
+        self.handle.jobs().note_journal_failed(&why);
         self.kept.failure = Some(why);
         self.kept.look_at = Instant::now() + END_LOOK_EVERY;
     }

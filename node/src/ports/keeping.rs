@@ -1,7 +1,7 @@
 //! The engine's effects that are about the journal.
 
 use weft_core::durable::{Accepted, LogRecord};
-use weft_core::{BlobId, Command, Event, Input, JobId};
+use weft_core::{BlobId, Command, Event, Input, JobId, Remembered, TaskId};
 
 use super::Ports;
 use crate::jobs::{Led, now_ms};
@@ -69,12 +69,13 @@ impl Ports {
             return;
         }
         record.blobs().for_each(|blob| self.store.pin(blob));
-        let is_first = matches!(record, LogRecord::Accepted(_));
+        // Never listed as ended while its log says otherwise: of those less is read at the next start.
+        let goes_on = matches!(record, LogRecord::Accepted(_) | LogRecord::Retried { .. });
         if let LogRecord::Accepted(accepted) = &record {
             self.enter(job, accepted);
         }
         if let Some(keeper) = &self.keeper {
-            let summary = self.jobs.summary(job).filter(|_| is_first);
+            let summary = self.jobs.summary(job).filter(|_| goes_on);
             let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
             keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
         }
@@ -93,6 +94,13 @@ impl Ports {
         }
         self.jobs.set_keepers(job, trio.0.map(|seat| seat.peer).to_vec());
         self.jobs.set_shared(job, accepted.spec.about.shared);
+    }
+
+    /// Has known results kept for a later life.
+    pub(super) fn remember(&self, known: Vec<Remembered>, gone: Vec<TaskId>) {
+        if let Some(keeper) = &self.keeper {
+            keeper.add(Order::Remember { known, gone });
+        }
     }
 
     /// Has the records behind one removed.

@@ -40,6 +40,7 @@ async fn results_are_read_from_any_place_and_as_far_as_they_are() {
         matches!(lines.as_slice(), [first, last] if first.contains(":10,") && last.contains(":11,")),
         "{answer}"
     );
+    assert!(lines.iter().zip([10, 11]).all(|(line, number)| line.contains(&format!("\"number\":{number},"))));
     let answer = bench.raw_get(&format!("/v1/jobs/{}/results?from=x", job.id())).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 
@@ -64,6 +65,20 @@ async fn a_job_that_cant_be_kept_is_refused_and_leaves_nothing() {
     let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("too little room"), "{refused}");
     assert!(matches!(bench.mesh.job("kept").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_submission_that_waits_when_the_journal_fails_is_answered_at_once() {
+    let bench = Bench::holding().await;
+    let failing = async {
+        bench.wait_for(|seen| !seen.submitted.is_empty()).await;
+        bench.handle.jobs().note_journal_failed("the disk is gone");
+    };
+    let task = task().level(Level::Disk).name("kept");
+    let (refused, ()) = tokio::join!(timeout(DEADLINE, bench.mesh.submit(&task, ["a"])), failing);
+    let refused = refused.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("the disk is gone") && refused.contains("after the next start"), "{refused}");
+    assert!(bench.seen.borrow().cancelled.is_empty(), "its records may be on the disk");
 }
 
 /// Inputs that come when they are sent.

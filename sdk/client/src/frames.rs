@@ -198,6 +198,9 @@ impl Payload {
 /// One ended task.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct ResultItem {
+    /// Its place among all ends that were told of a job whose results are kept, from 0: results can be read from there on.
+    /// `None` where they flow to their submitter.
+    pub number: Option<u64>,
     /// Its input's place in the job, from 0.
     pub index: u32,
     /// How it ended.

@@ -21,7 +21,7 @@ pub struct Job {
 /// Which results of a job are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// How many are left out, in the order in which they came.
+    /// The number of the first one ([`crate::TaskResult::number`]), in the order in which they came; 0 for all.
     pub from: u64,
     /// Whether those that are not there yet are waited for. Without it the stream ends behind the last one that is.
     pub follow: bool,

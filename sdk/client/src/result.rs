@@ -56,6 +56,9 @@ impl Output {
 /// One ended task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskResult {
+    /// Its place among all ends that were told of a job whose results are kept, from 0: [`crate::Reading::from`] takes it.
+    /// `None` where they flow to their submitter.
+    pub number: Option<u64>,
     /// Its input's place in the job, from 0.
     pub index: u32,
     /// How it ended.
@@ -134,6 +137,7 @@ impl TaskResult {
     pub(crate) fn of_no_input(index: u32, reason: String) -> Self {
         let nothing = || Output::Inline(Bytes::new());
         Self {
+            number: None,
             index,
             outcome: Outcome::Invalid { reason },
             output: nothing(),
@@ -151,6 +155,7 @@ impl TaskResult {
 
     pub(crate) fn of(item: ResultItem) -> Self {
         let ResultItem {
+            number,
             index,
             outcome,
             output,
@@ -164,6 +169,7 @@ impl TaskResult {
             verified,
         } = item;
         Self {
+            number,
             index,
             outcome,
             output: Output::of(output),
@@ -221,6 +227,7 @@ mod tests {
     #[test]
     fn a_function_error_counts_as_exit_code_1() {
         let item = ResultItem {
+            number: None,
             index: 0,
             outcome: Outcome::Failed(Failure::Error { error: String::from("no") }),
             output: Payload::Inline([].into()),

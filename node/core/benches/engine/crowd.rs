@@ -186,6 +186,7 @@ impl Crowd {
                 | Event::DependenciesSatisfied { .. }
                 | Event::Accepted { .. }
                 | Event::ExtensionRefused { .. }
+                | Event::RetryRefused { .. }
                 | Event::Confirmed { .. }
                 | Event::Forgotten { .. }
                 | Event::Leads { .. }
@@ -205,7 +206,8 @@ impl Crowd {
             | Effect::Cut { .. }
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
-            | Effect::Recall { .. } => {}
+            | Effect::Recall { .. }
+            | Effect::Remember { .. } => {}
         }
     }
 

@@ -69,7 +69,8 @@ impl Record for LogRecord {
             | Self::Rest(_)
             | Self::ParentEnded(_)
             | Self::Cancelled
-            | Self::GivenUp { .. } => Mark::Other,
+            | Self::GivenUp { .. }
+            | Self::NotTaken(_) => Mark::Other,
         }
     }
 

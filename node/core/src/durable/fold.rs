@@ -4,8 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::record::{Accepted, Kept, LogRecord, ParentEnd, Rest};
-use super::restored::{Fate, KeptEnd, KeptTask, Restored};
+use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
+use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::custody::{self, Outline};
 use crate::submission::Level;
@@ -16,6 +16,8 @@ use crate::time::Time;
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     job: Option<Box<Restored>>,
+    /// How its tasks ended, if they are not to be read one by one.
+    figures: Option<Figures>,
 }
 
 impl Fold {
@@ -23,6 +25,13 @@ impl Fold {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Before the first record of a job that is known to have ended like this. Records of inputs and of outcomes may be left
+    /// out; what they say of single tasks is not remembered.
+    #[must_use]
+    pub fn of_ended(figures: Figures) -> Self {
+        Self { figures: Some(figures), ..Self::default() }
     }
 
     /// The next record.
@@ -33,9 +42,18 @@ impl Fold {
         let Some(job) = self.job.as_deref_mut() else {
             let mesh = Outline::new(&record);
             let LogRecord::Accepted(accepted) = record else { return Err(Unsound::NotAccepted) };
-            self.job = Some(Box::new(accept(*accepted, mesh)?));
+            let mut job = accept(*accepted, mesh)?;
+            if self.figures.is_some() {
+                (job.figures, job.tasks, job.submitted) = (self.figures, Vec::new(), 0);
+            }
+            self.job = Some(Box::new(job));
             return Ok(());
         };
+        let is_of_tasks =
+            matches!(record, LogRecord::Extended { .. } | LogRecord::Outcomes(_) | LogRecord::Rest(_));
+        if self.figures.is_some() && is_of_tasks {
+            return Ok(());
+        }
         // Who leads a job at level mesh and who keeps it changes whatever there is of it.
         if !matches!(record, LogRecord::Led { .. } | LogRecord::Replaced { .. }) {
             check_place(job, &record)?;
@@ -64,6 +82,7 @@ impl Fold {
             LogRecord::Retried { epoch, at } => retry(job, epoch, at),
             LogRecord::Led { epoch, at: _ } if job.mesh.is_some() => enter(job, epoch),
             LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
+            LogRecord::NotTaken(not_taken) => note_not_taken(job, not_taken),
             LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
                 Err(Unsound::OtherLevel)
             }
@@ -81,11 +100,14 @@ impl Fold {
     /// have sent all of them, and others keep what there is.
     ///
     /// # Errors
-    /// When there was no record, or inputs of a job at level disk are missing.
+    /// When there was no record, or inputs of a job at level disk are missing, or a job that was known to have ended has not.
     pub fn into_restored(self) -> Result<Box<Restored>, Unsound> {
         let job = self.job.ok_or(Unsound::NotAccepted)?;
         if job.mesh.is_none() {
             check_whole(&job)?;
+        }
+        if self.figures.is_some() && !job.ended {
+            return Err(Unsound::NotEnded);
         }
         Ok(job)
     }
@@ -113,6 +135,8 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
         ended: false,
         retried: false,
         parents: Vec::new(),
+        not_taken: None,
+        figures: None,
         tasks: Vec::new(),
         mesh,
     };
@@ -205,6 +229,14 @@ fn on_parent_ended(job: &mut Restored, end: ParentEnd) -> Result<(), Unsound> {
     if !job.parents.iter().any(|known| known.parent == end.parent) {
         job.parents.push(end);
     }
+    Ok(())
+}
+
+fn note_not_taken(job: &mut Restored, not_taken: NotTaken) -> Result<(), Unsound> {
+    if not_taken.why.len() > REASON_BYTES_MAX {
+        return Err(Unsound::Malformed);
+    }
+    job.not_taken = Some(not_taken);
     Ok(())
 }
 
@@ -335,6 +367,33 @@ mod tests {
         assert!(!job.has_ended() && !job.is_cancelled() && job.retried);
         let input = job.tasks.first().and_then(|task| task.input.clone());
         assert_eq!(input, inputs_from(0..1).pop(), "what failed can be tried again");
+    }
+
+    #[test]
+    fn of_a_job_that_is_known_to_have_ended_records_of_tasks_may_be_left_out() {
+        let figures = Figures { tasks: 3, done: 1, failed: 1, cancelled: 1 };
+        let log = [
+            accepted(1, 3),
+            LogRecord::Restarted { epoch: 2, at: Time(9) },
+            LogRecord::Cancelled,
+            rest(&[1]),
+            LogRecord::Ended,
+            LogRecord::Retried { epoch: 3, at: Time(20) },
+            LogRecord::Cancelled,
+            LogRecord::Ended,
+        ];
+        let fold = |records: usize| {
+            let mut fold = Fold::of_ended(figures);
+            log.iter().take(records).cloned().try_for_each(|record| fold.apply(record))?;
+            fold.into_restored()
+        };
+        let job = fold(8).expect("an owner may write it");
+        assert_eq!((job.figures(), job.epoch, job.tasks.len()), (figures, 3, 0));
+        assert!(job.has_ended() && job.is_cancelled());
+        assert!(fold(5).is_ok());
+        for (records, why) in [(0, Unsound::NotAccepted), (4, Unsound::NotEnded), (7, Unsound::NotEnded)] {
+            assert_eq!(fold(records).err(), Some(why), "{records} records");
+        }
     }
 
     #[test]

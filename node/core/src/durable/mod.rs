@@ -22,7 +22,8 @@ mod unsound;
 pub use crate::submission::Level;
 pub use fold::Fold;
 pub use record::{
-    Accepted, Ends, Kept, LogRecord, ParentEnd, RECORD_BYTES_MAX, RECORD_TASKS_MAX, Rest, RestTask,
+    Accepted, Ends, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_TASKS_MAX, Rest, RestTask,
 };
 pub use restored::{Figures, Restored};
 pub use unsound::{LOG_VERSION, Unsound};

@@ -2,6 +2,7 @@
 //! and never guessed at.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
@@ -19,6 +20,8 @@ use crate::time::Time;
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Most tasks that one record names.
 pub const RECORD_TASKS_MAX: usize = 65_536;
+/// Longest reason in a record, in bytes; a longer one makes the record malformed.
+pub const REASON_BYTES_MAX: usize = 1024;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
 /// What one outcome counts besides the bytes that it carries itself.
@@ -84,6 +87,8 @@ pub enum LogRecord {
         /// Who sits there from here on.
         by: Seat,
     },
+    /// Tasks that came later were not taken, and the job goes on without them; before the record that closes it.
+    NotTaken(NotTaken),
 }
 
 /// A job as it was accepted.
@@ -108,6 +113,15 @@ pub struct ParentEnd {
     pub parent: JobId,
     /// Whether all of its tasks were done.
     pub succeeded: bool,
+}
+
+/// That a job has fewer tasks than it was to have.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct NotTaken {
+    /// Tasks that were not taken.
+    pub tasks: u32,
+    /// Why, for people; at most [`REASON_BYTES_MAX`] long.
+    pub why: String,
 }
 
 /// A task that ended, with all that [`Event::TaskEnded`](crate::Event::TaskEnded) says of it.
@@ -200,7 +214,8 @@ impl LogRecord {
             | Self::Ended
             | Self::Retried { .. }
             | Self::Led { .. }
-            | Self::Replaced { .. } => &[],
+            | Self::Replaced { .. }
+            | Self::NotTaken(_) => &[],
         }
     }
 
@@ -220,7 +235,8 @@ impl LogRecord {
             | Self::Ended
             | Self::Retried { .. }
             | Self::Led { .. }
-            | Self::Replaced { .. } => Ends::None,
+            | Self::Replaced { .. }
+            | Self::NotTaken(_) => Ends::None,
         }
     }
 }

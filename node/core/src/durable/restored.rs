@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::record::{Kept, ParentEnd, Rest};
+use super::record::{Kept, NotTaken, ParentEnd, Rest};
 use crate::custody::{Outline, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
@@ -29,6 +29,10 @@ pub struct Restored {
     pub(crate) retried: bool,
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
+    /// Tasks that it was to have and does not.
+    pub(crate) not_taken: Option<NotTaken>,
+    /// How its tasks ended, where they are not known one by one: of a job that has ended.
+    pub(crate) figures: Option<Figures>,
     pub(crate) tasks: Vec<KeptTask>,
     /// The log of a job at level mesh, in outline.
     pub(crate) mesh: Option<Outline>,
@@ -96,7 +100,7 @@ impl Rest {
 }
 
 /// How many tasks of a kept job are where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Figures {
     /// Tasks in all.
     pub tasks: u32,
@@ -159,6 +163,19 @@ impl Restored {
         self.given_up
     }
 
+    /// Tasks that it was to have and does not, if some were not taken.
+    #[must_use]
+    pub fn not_taken(&self) -> Option<&NotTaken> {
+        self.not_taken.as_ref()
+    }
+
+    /// Whether it is to begin after that job, whose end its log does not know.
+    #[must_use]
+    pub fn waits_for(&self, parent: JobId) -> bool {
+        let is_told = self.parents.iter().any(|end| end.parent == parent);
+        !self.retried && !is_told && self.spec.after.contains(&parent)
+    }
+
     /// Whether all inputs of the submission are there. If not, no client was told that the job is accepted.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -190,6 +207,9 @@ impl Restored {
     /// How many of its tasks are where.
     #[must_use]
     pub fn figures(&self) -> Figures {
+        if let Some(figures) = self.figures {
+            return figures;
+        }
         let mut figures = Figures::default();
         for task in &self.tasks {
             figures.tasks = figures.tasks.saturating_add(1);

@@ -73,6 +73,8 @@ pub enum Unsound {
     AfterEnd,
     /// It was tried again before it had ended.
     RetriedEarly,
+    /// It is listed as one that has ended, and has not.
+    NotEnded,
     /// A job at level mesh is kept by three nodes, and a record names no such three.
     NoTrio,
     /// A record has no place in the log of a job at level mesh: it names no seat, or there are too many of its kind.
@@ -111,6 +113,9 @@ impl fmt::Display for Unsound {
             Self::EpochBack { before, epoch } => write!(f, "epoch {epoch} follows epoch {before}"),
             Self::EndedEarly { open } => write!(f, "the job ended with {open} tasks that had not"),
             Self::AfterEnd => f.write_str("a record follows the job's end"),
+            Self::NotEnded => {
+                f.write_str("the job is listed as one that has ended, its records say that it has not")
+            }
             Self::RetriedEarly => f.write_str("the job was tried again before it had ended"),
             Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
             Self::Misplaced => f.write_str("a record has no place in the log of a job that three nodes keep"),

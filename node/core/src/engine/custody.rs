@@ -72,16 +72,20 @@ impl Engine {
     pub(super) fn retry_kept(&mut self, job: &Restored) {
         let name = job.job();
         if let Some(reason) = self.owner.refuses_to_keep() {
-            return self.out.emit(crate::effect::Effect::Notify(Event::Refused { job: name, reason }));
+            return self.out.emit(crate::effect::Effect::Notify(Event::RetryRefused { job: name, reason }));
         }
         self.wish(name, Wish::Retry);
     }
 
     /// An ended job at level mesh is to be forgotten everywhere, or tried again.
     pub(super) fn wish(&mut self, job: JobId, wish: Wish) {
+        let is_retry = matches!(wish, Wish::Retry);
         self.with_custody(|custody, ctx, members| {
             let granted = custody.wish(ctx, members, job, wish);
             ctx.counters.dropped += u64::from(!granted);
+            if is_retry && !granted {
+                ctx.notify(Event::RetryRefused { job, reason: Refusal::LogOutdated });
+            }
         });
     }
 }

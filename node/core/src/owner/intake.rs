@@ -24,6 +24,8 @@ pub(super) fn extend_kept(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs
     let refusal = job.refused.clone().or(over).or_else(|| keeping.refusal());
     if let Some(reason) = refusal.or_else(|| Submission::check_inputs(&inputs).err()) {
         job.refused = Some(reason.clone());
+        let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+        job.refused_tasks = job.refused_tasks.saturating_add(tasks);
         return refuse(cx, record.name(), &inputs, reason);
     }
     keeping.extend(job.spec.job, &inputs, job.total());

@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) trio: Option<Trio>,
     /// Why tasks of a kept job were refused, and all further ones are.
     pub(super) refused: Option<Refusal>,
+    /// How many, for its log.
+    pub(super) refused_tasks: u32,
     /// No task of it is placed before this record is on the disk.
     pub(super) begins_with: u64,
     pub(super) ended: bool,
@@ -72,6 +74,7 @@ impl Job {
             trio: None,
             begins_with: 0,
             refused: None,
+            refused_tasks: 0,
             submitted_at: now,
             starts_at: times::starts_at(&spec.policy, now),
             last_award_at: now,

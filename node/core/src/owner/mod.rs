@@ -208,7 +208,7 @@ impl Owner {
         let Self { records, books, .. } = self;
         if let Some(record) = records.get_mut(&name).filter(|record| !books.keeping.stops(&record.job)) {
             if record.job.is_kept() && record.job.open {
-                books.keeping.record(name, LogRecord::Closed);
+                books.keeping.close(&record.job);
             }
             record.job.open = false;
             end_if_over(&mut OwnerCtx { ctx, members, books }, record);

@@ -8,14 +8,17 @@ use alloc::vec::Vec;
 use super::Owner;
 use super::books::{OwnerCtx, cancel_at};
 use super::dependencies;
+use super::end_job;
 use super::ending::{end_if_failed, end_if_over, end_rest};
-use super::gate::Dependencies;
+use super::gate::{Dependencies, Gate};
 use super::record::{Record, known};
 use crate::ctx::Ctx;
-use crate::durable::{KeptTask, Level, LogRecord, ParentEnd, Restored};
+use crate::durable::{Figures, KeptTask, Level, LogRecord, ParentEnd, Restored};
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId};
 use crate::membership::Membership;
+use crate::refusal::Refusal;
+use crate::snapshot::JobView;
 use crate::task::Outcome;
 
 impl Owner {
@@ -56,12 +59,32 @@ impl Owner {
 
     /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them. Their tasks that run here
     /// are stopped, for this node's slots are for what can still end; other workers keep their outcomes for a later life.
-    pub(crate) fn on_journal_failed(&mut self, ctx: &mut Ctx<'_>) {
+    pub(crate) fn on_journal_failed(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         let Self { records, books, .. } = self;
         books.keeping.on_failed();
         let kept = |job| records.get(&job).is_some_and(|record| record.job.is_kept());
         let here: Vec<LeaseId> = books.leases.of(ctx.me).filter(|lease| kept(lease.job)).collect();
         cancel_at(ctx, ctx.me, &here);
+        self.end_what_waits_for_kept(ctx, members);
+    }
+
+    /// Jobs in memory that come after kept ones, which stand still: this life never learns how those end, and a job in memory
+    /// has no other. They end as skipped, whatever ends of theirs they would have taken.
+    fn end_what_waits_for_kept(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
+        let Self { records, books, .. } = self;
+        let stands = |parent: &&JobId| {
+            records.get(parent).is_some_and(|parent| parent.job.is_kept() && !parent.job.ended)
+        };
+        let in_memory = records.values().filter(|record| !record.job.is_kept());
+        let waiting = in_memory.filter_map(|record| {
+            let Gate::Waiting(left) = &record.dependencies.gate else { return None };
+            left.iter().find(stands).map(|parent| (record.name(), *parent))
+        });
+        let waiting: Vec<(JobId, JobId)> = waiting.collect();
+        let mut cx = OwnerCtx { ctx, members, books };
+        for (name, parent) in waiting {
+            end_job(&mut cx, records, name, &Outcome::ParentFailed { job: parent });
+        }
     }
 
     // ---- earlier lives
@@ -72,8 +95,12 @@ impl Owner {
         if self.is_known(name) || job.spec.level != Level::Disk {
             ctx.counters.dropped += 1;
         } else if job.ended {
+            let figures = job.figures();
             let record = self.remake(ctx, job);
-            self.history.add(record.job.number, record.has_succeeded(), record.view());
+            let Figures { tasks, done, failed, cancelled } = figures;
+            let succeeded = done == tasks && record.has_succeeded();
+            let view = JobView { tasks, done, failed, cancelled, ..record.view() };
+            self.history.add(record.job.number, succeeded, view);
         } else {
             let epoch = job.epoch.saturating_add(1);
             self.books.keeping.record(name, LogRecord::Restarted { epoch, at: ctx.now });
@@ -84,15 +111,9 @@ impl Owner {
     /// Tasks of a job that ended otherwise than done are open again.
     pub(crate) fn on_retry(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut job: Restored) {
         let name = job.job();
-        // The log may have gone on since it was read, or be gone.
-        let is_past = self.history.epoch_of(name).is_some_and(|epoch| epoch > job.epoch)
-            || self.books.keeping.has_forgotten(name);
-        if self.records.contains_key(&name) || is_past || !job.ended || job.spec.level != Level::Disk {
+        if let Some(reason) = self.retry_refusal(&job) {
             ctx.counters.dropped += 1;
-            return;
-        }
-        if let Some(reason) = self.books.keeping.refusal() {
-            ctx.notify(Event::Refused { job: name, reason });
+            ctx.notify(Event::RetryRefused { job: name, reason });
             return;
         }
         self.history.forget(name);
@@ -100,6 +121,22 @@ impl Owner {
         job.try_again(ctx.now);
         self.books.keeping.record(name, LogRecord::Retried { epoch: job.epoch, at: ctx.now });
         self.resume(ctx, members, job);
+    }
+
+    /// Why a job is not tried again by a log that was read, if it is not.
+    fn retry_refusal(&self, job: &Restored) -> Option<Refusal> {
+        let Self { records, books, history, .. } = self;
+        let name = job.job();
+        // The log may have gone on since it was read, or be gone.
+        let is_past = history.epoch_of(name).is_some_and(|epoch| epoch > job.epoch)
+            || books.keeping.has_forgotten(name);
+        if records.contains_key(&name) || !job.ended {
+            Some(Refusal::JobGoesOn)
+        } else if is_past || job.figures.is_some() || job.spec.level != Level::Disk {
+            Some(Refusal::LogOutdated)
+        } else {
+            books.keeping.refusal()
+        }
     }
 
     pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId) {

@@ -241,6 +241,7 @@ fn failed_tasks_are_tried_again_and_others_are_not() {
     // The log went on since this was read.
     mesh.input(0, Input::Command(Command::Retry(stale)));
     assert_eq!(mesh.running(), [0]);
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not again: LogOutdated"));
     // Of one that runs the log does not say that it ended.
     mesh.submit_with(0, 1, |what| {
         kept(what);
@@ -249,6 +250,7 @@ fn failed_tasks_are_tried_again_and_others_are_not() {
     let child = mesh.disks[0].fold(CHILD);
     mesh.input(0, Input::Command(Command::Retry(child)));
     assert_eq!(mesh.running(), [1]);
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not again: JobGoesOn"));
     assert!(mesh.pins.values().all(|pins| *pins >= 0));
 }
 
@@ -265,8 +267,15 @@ fn a_job_is_forgotten_when_it_has_ended_and_not_before() {
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"), "told when the log is gone");
     mesh.input(0, Input::Command(Command::Retry(log.clone())));
     mesh.sync(0);
-    mesh.input(0, Input::Command(Command::Retry(log)));
+    mesh.input(0, Input::Command(Command::Retry(log.clone())));
     assert_eq!((mesh.running(), kinds(&mesh, 0).last().map(String::as_str)), (vec![0], Some("ended")));
-    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("forgotten"));
+    let told = words(&mesh, 0);
+    assert_eq!(
+        told.get(told.len() - 3..).unwrap(),
+        ["not again: LogOutdated", "forgotten", "not again: LogOutdated"]
+    );
+    mesh.input(0, Input::JournalFailed);
+    mesh.input(0, Input::Command(Command::Retry(log)));
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("not again: JournalFailed"));
     assert!(mesh.disks[0].logs.is_empty() && mesh.engines[0].snapshot().jobs.is_empty());
 }

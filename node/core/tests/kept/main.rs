@@ -8,7 +8,7 @@ mod waiting;
 mod wire;
 mod written;
 
-use weft_core::durable::LogRecord;
+use weft_core::durable::{LogRecord, NotTaken};
 use weft_core::message::Message;
 use weft_core::*;
 use wire::{JOB, Mesh};
@@ -37,6 +37,7 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::Forgotten { .. } => "forgotten".into(),
         Event::ExtensionRefused { tasks, .. } => format!("not extended by {tasks}"),
         Event::Refused { reason, .. } => format!("{reason:?}"),
+        Event::RetryRefused { reason, .. } => format!("not again: {reason:?}"),
         Event::Leads { .. } => "leads".into(),
         Event::Follows { .. } => "follows".into(),
         Event::Keepers { keepers, .. } => format!("kept by {}", keepers.len()),
@@ -63,6 +64,7 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::Retried { epoch, .. } => format!("retried {epoch}"),
         LogRecord::Led { epoch, .. } => format!("led {epoch}"),
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),
+        LogRecord::NotTaken(NotTaken { tasks, .. }) => format!("not taken {tasks}"),
     };
     mesh.records(node).into_iter().map(kind).collect()
 }

@@ -54,6 +54,12 @@ fn the_first_refused_extension_is_the_last_one() {
     mesh.sync(0);
     assert_eq!(words(&mesh, 0), ["accepted 1", "not extended by 2", "not extended by 2"]);
     assert_eq!(mesh.disks[0].fold(JOB).figures().tasks, 1);
+    mesh.input(0, Input::Command(Command::Close { job: JOB }));
+    mesh.sync(0);
+    assert_eq!(kinds(&mesh, 0), ["accepted 1", "not taken 4", "closed"]);
+    let log = mesh.disks[0].fold(JOB);
+    let not_taken = log.not_taken().expect("a later life knows, too");
+    assert_eq!((not_taken.tasks, not_taken.why.as_str()), (4, Refusal::DiskLow.to_string().as_str()));
 }
 
 #[test]
@@ -101,6 +107,26 @@ fn after_a_failed_write_kept_jobs_stand_still_and_others_go_on() {
     mesh.run_all();
     assert_eq!(words(&mesh, 0)[2..], ["0 done", "ended"]);
     assert_eq!(mesh.records(0).len(), 1);
+}
+
+/// It would wait for as long as its node runs, which waits for it.
+#[test]
+fn after_a_failed_write_no_job_in_memory_waits_for_a_kept_one() {
+    const GRANDCHILD: JobId = JobId(0xc2d);
+    let mut mesh = lazy(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    for (job, parent, join) in [(CHILD, JOB, Join::AllSucceeded), (GRANDCHILD, CHILD, Join::AllEnded)] {
+        mesh.submit_with(0, 1, |what| {
+            (what.job, what.join) = (job, join);
+            what.after = vec![parent];
+        });
+    }
+    mesh.sync(0);
+    mesh.events[0].clear();
+    mesh.input(0, Input::JournalFailed);
+    assert_eq!(words(&mesh, 0), ["0 skipped", "ended", "satisfied"]);
+    mesh.run_all();
+    assert_eq!(words(&mesh, 0)[3..], ["0 done", "ended"], "what comes after it in any way goes on");
 }
 
 #[test]

@@ -63,6 +63,10 @@ pub(crate) struct Mesh {
 /// A node's disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
+    /// Results that outlive their life.
+    pub(crate) remembered: Vec<Remembered>,
+    /// Results that were not to outlive it any more.
+    pub(crate) forgotten: usize,
     /// What was written in this life, with its tickets.
     pub(crate) written: Vec<(u64, JobId, Written)>,
     /// The last ticket of this life that is on the disk.
@@ -136,6 +140,14 @@ impl Disk {
     }
 
     /// A job as its log says, which has all inputs of the submission.
+    /// Results that are kept, the last one last.
+    fn remember(&mut self, known: Vec<Remembered>, gone: &[TaskId]) {
+        let is_new = |task: &TaskId| known.iter().any(|new| new.task == *task);
+        self.remembered.retain(|old| !gone.contains(&old.task) && !is_new(&old.task));
+        self.remembered.extend(known);
+        self.forgotten += gone.len();
+    }
+
     pub(crate) fn fold(&self, job: JobId) -> Box<Restored> {
         self.try_fold(job).expect("the submission was whole")
     }
@@ -308,6 +320,7 @@ impl Mesh {
                 Effect::Unpin(blob) => *self.pins.entry((node, blob)).or_default() -= 1,
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
+                Effect::Remember { known, gone } => self.disks[node].remember(known, &gone),
                 Effect::Persist { ticket, job, record } => {
                     self.write(node, ticket, job, Written::Record(record.encode()));
                 }
@@ -388,7 +401,11 @@ impl Mesh {
         self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config, [7; 32]);
         let disk = &mut self.disks[node];
         (disk.written, disk.synced, disk.lives) = (Vec::new(), 0, disk.lives + 1);
-        let gone = disk.tombstones.clone();
+        let remembered = self.disks[node].remembered.clone();
+        if !remembered.is_empty() {
+            self.input(node, Input::Remembered(remembered));
+        }
+        let gone = self.disks[node].tombstones.clone();
         self.input(node, Input::RestoreForgotten(gone));
         for job in self.disks[node].logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
             // What was never told to be accepted is of no use.
@@ -622,6 +639,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
+        | Event::RetryRefused { .. }
         | Event::Confirmed { .. }
         | Event::Forgotten { .. }
         | Event::Leads { .. }

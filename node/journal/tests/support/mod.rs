@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weft_core::{JobId, PeerId};
-use weft_journal::{Damage, Entry, Error, Event, Fold, Journal, Kind, Opened, Settings, Shelf};
+use weft_journal::{Damage, Entry, Error, Event, Fold, Journal, Kind, Listing, Opened, Settings, Shelf};
 
 /// The node of the tests.
 pub(crate) const ME: PeerId = PeerId([7; 32]);
@@ -28,6 +28,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Story {
     pub(crate) logs: BTreeMap<u64, Vec<(u32, Kind, Vec<u8>)>>,
     pub(crate) own: BTreeMap<u64, Vec<u8>>,
+    pub(crate) lines: BTreeMap<u64, Listing>,
+    /// Kinds of records of jobs that it does not want.
+    pub(crate) unwanted: Vec<(u64, Kind)>,
+    /// Ends of tasks that each sound log has told.
+    pub(crate) ends: BTreeMap<u64, u64>,
     pub(crate) complete: Vec<u64>,
     pub(crate) quarantined: BTreeMap<u64, Damage>,
     pub(crate) shelved: BTreeMap<(Shelf, Vec<u8>), Vec<u8>>,
@@ -42,7 +47,16 @@ impl Fold for Story {
         self.logs.entry(job.0).or_default().push((seq, kind, bytes.to_vec()));
     }
 
-    fn complete(&mut self, job: JobId) {
+    fn listed(&mut self, job: JobId, line: Listing) {
+        self.lines.insert(job.0, line);
+    }
+
+    fn wants(&self, job: JobId, kind: Kind) -> bool {
+        !self.unwanted.contains(&(job.0, kind))
+    }
+
+    fn complete(&mut self, job: JobId, ends: u64) {
+        self.ends.insert(job.0, ends);
         self.complete.push(job.0);
     }
 
@@ -99,8 +113,12 @@ pub(crate) fn try_open(dir: &Path) -> Result<Open, Error> {
 }
 
 pub(crate) fn try_open_with(settings: &Settings) -> Result<Open, Error> {
+    try_open_for(settings, Story::default())
+}
+
+/// The same for a fold that may not want all.
+pub(crate) fn try_open_for(settings: &Settings, mut story: Story) -> Result<Open, Error> {
     let (told, events) = channel();
-    let mut story = Story::default();
     let (journal, opened) = Journal::open(settings, &mut story, move |event| {
         // A test that has ended listens no longer.
         let _ended = told.send(event);

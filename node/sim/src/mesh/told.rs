@@ -64,6 +64,7 @@ impl Mesh {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Keepers { .. } => Told::default(),
@@ -219,6 +220,7 @@ fn job_in(event: &Event) -> Option<JobId> {
         | Event::DependenciesSatisfied { job }
         | Event::Accepted { job, .. }
         | Event::ExtensionRefused { job, .. }
+        | Event::RetryRefused { job, .. }
         | Event::Confirmed { job }
         | Event::Forgotten { job }
         | Event::Leads { job }

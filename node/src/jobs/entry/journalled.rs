@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use weft_core::Refusal;
 
-use super::super::{NotAccepted, RestoredJob, now_ms};
+use super::super::{NotAccepted, RestoredJob, not_taken, now_ms};
 use super::{Before, Entry, Journalled};
 
 impl Entry {
@@ -24,6 +24,7 @@ impl Entry {
             ended,
             accepted,
             restarted,
+            refused_more,
             custody,
         } = job;
         let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
@@ -36,6 +37,7 @@ impl Entry {
         entry.accepted = accepted;
         entry.accepted_tasks = counts.tasks;
         entry.restarted = restarted;
+        entry.refused_more = refused_more;
         entry.custody = custody;
         entry.closed = closed;
         entry.cancelled_by_user = cancelled;
@@ -86,15 +88,14 @@ impl Entry {
 
     /// Notes why it never began. What its tasks end with is kept here.
     pub(in crate::jobs) fn refuse(&mut self, reason: String) {
-        self.refused = Some(reason);
+        self.refused = Some(NotAccepted::Refused(reason));
         self.journal = None;
         self.wake();
     }
 
     /// Notes that what did not succeed is not tried again after all: it has ended as it had before.
-    pub(in crate::jobs) fn refuse_again(&mut self, reason: &Refusal) {
-        self.refused = Some(reason.to_string());
-        self.refused_more = Some(format!("it was not tried again: {reason}"));
+    pub(in crate::jobs) fn refuse_again(&mut self, reason: Refusal) {
+        self.refused = Some(NotAccepted::NotRetried(reason));
         self.end();
         if let Some(before) = self.before.take() {
             let Before { counts, ended_at, cancelled_by_user, given_up } = before;
@@ -108,7 +109,7 @@ impl Entry {
     pub(in crate::jobs) fn refuse_more(&mut self, tasks: u32, reason: &Refusal) {
         self.counts.tasks = self.counts.tasks.saturating_sub(tasks);
         self.refused_tasks = self.refused_tasks.saturating_add(tasks);
-        self.refused_more = Some(format!("{} tasks were not taken: {reason}", self.refused_tasks));
+        self.refused_more = Some(not_taken(self.refused_tasks, &reason.to_string()));
         self.wake();
     }
 
@@ -158,7 +159,7 @@ impl Entry {
     /// Whether it was accepted with the tasks that it has now, once that is known; if not, `cx` is woken by the next change.
     pub(in crate::jobs) fn accepted_or_wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), NotAccepted>> {
         if let Some(reason) = &self.refused {
-            return Poll::Ready(Err(NotAccepted::Refused(reason.clone())));
+            return Poll::Ready(Err(reason.clone()));
         }
         // Of a job that is over, the record that closes it is never written.
         let is_over = self.is_ended() || self.given_up || self.cancelled_by_user;

@@ -17,6 +17,7 @@ fn restored(led: Led) -> RestoredJob {
         ended: vec![0b1],
         accepted: true,
         restarted: None,
+        refused_more: None,
         custody: Some(Custody { keepers: vec![OTHER], led, shared: false }),
     }
 }

@@ -62,6 +62,7 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
         submitted_ms: now_ms(),
         streamed: false,
         signed: None,
+        after: Arc::default(),
     }
 }
 

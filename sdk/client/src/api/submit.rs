@@ -185,6 +185,10 @@ pub enum Value {
 pub struct ResultLine {
     /// The input's place in the submission, from 0.
     pub index: u32,
+    /// Its place among all ends that were told of a job whose results are kept, from 0; absent where they flow to their
+    /// submitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// `done`, `failed`, `trapped`, `limit`, `invalid`, `cancelled`, `lost`, `expired` or `skipped`.
     pub outcome: String,
     /// Why it is not `done`, where there is more to say than the outcome and the exit code do.

@@ -2,13 +2,16 @@
 //! `owner/keeping.rs`, in a file of its own for its length.
 
 use alloc::boxed::Box;
+use alloc::string::ToString as _;
 
 use super::{GATHERED_MAX, Gathered, Keeping, WORD_BYTES, What};
 use crate::durable::{
-    Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
+    Accepted, Kept, LogRecord, NotTaken, ParentEnd, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask,
+    input_cost,
 };
 use crate::effect::Event;
 use crate::id::JobId;
+use crate::owner::job::Job;
 use crate::owner::leading::keepers;
 use crate::task::{Outcome, Payload};
 
@@ -56,6 +59,16 @@ impl Keeping {
             self.add_inputs(job, inputs);
             self.event(job, Event::Accepted { job, tasks: before.saturating_add(count(inputs)) });
         }
+    }
+
+    /// A job gets no more tasks. What was not taken of it is said for good.
+    pub(in crate::owner) fn close(&mut self, job: &Job) {
+        let name = job.spec.job;
+        if let Some(reason) = job.refused.as_ref().filter(|_| job.refused_tasks > 0) {
+            let not_taken = NotTaken { tasks: job.refused_tasks, why: reason.to_string() };
+            self.record(name, LogRecord::NotTaken(not_taken));
+        }
+        self.record(name, LogRecord::Closed);
     }
 
     fn add_inputs(&mut self, job: JobId, inputs: &[Payload]) {

@@ -339,7 +339,7 @@ impl Lean {
                 self.soon.push_back((host, Input::Fetched { blob, fetched: Fetched::Here }));
             }
             Effect::Notify(event) => self.on_event(event),
-            Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) => {}
+            Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) | Effect::Remember { .. } => {}
             Effect::Pause(_)
             | Effect::Resume(_)
             | Effect::Sign { .. }
@@ -374,6 +374,7 @@ impl Lean {
             | Event::DependenciesSatisfied { .. }
             | Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
+            | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
             | Event::Leads { .. }

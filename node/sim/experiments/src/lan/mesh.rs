@@ -307,6 +307,7 @@ impl LeanMesh {
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
             | Effect::Recall { .. }
+            | Effect::Remember { .. }
             | Effect::Notify(
                 Told::Printed { .. }
                 | Told::JobEnded { .. }
@@ -322,6 +323,7 @@ impl LeanMesh {
                 | Told::Keepers { .. }
                 | Told::Confirmed { .. }
                 | Told::ExtensionRefused { .. }
+                | Told::RetryRefused { .. }
                 | Told::Forgotten { .. },
             ) => {}
         }

@@ -1,0 +1,206 @@
+//! The bytes of a kept job's records as they are on disks: a change of them is a new version, never a surprise.
+#![expect(clippy::panic, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use weft_core::custody::{Seat, Trio};
+use weft_core::durable::{
+    Accepted, Fold, Kept, LOG_VERSION, LogRecord, NotTaken, ParentEnd, Rest, RestTask, Unsound,
+};
+use weft_core::message::{Class, Needs};
+use weft_core::*;
+
+const NODE: PeerId = PeerId([0xab; 32]);
+
+/// One record of each kind, with something in each of its fields, and its bytes as digits. A kind that is missing does not
+/// compile.
+fn name(record: &LogRecord) -> &'static str {
+    match record {
+        LogRecord::Accepted(_) => "accepted",
+        LogRecord::Extended { .. } => "extended",
+        LogRecord::Closed => "closed",
+        LogRecord::Outcomes(_) => "outcomes",
+        LogRecord::Rest(_) => "rest",
+        LogRecord::ParentEnded(_) => "parent ended",
+        LogRecord::Cancelled => "cancelled",
+        LogRecord::GivenUp { .. } => "given up",
+        LogRecord::Restarted { .. } => "restarted",
+        LogRecord::Ended => "ended",
+        LogRecord::Retried { .. } => "retried",
+        LogRecord::Led { .. } => "led",
+        LogRecord::Replaced { .. } => "replaced",
+        LogRecord::NotTaken(_) => "not taken",
+    }
+}
+
+fn blob(name: &[u8], bytes: u64) -> Payload {
+    Payload::Blob { id: BlobId::of(name), bytes }
+}
+
+/// A job with something in each field of its submission.
+fn accepted() -> Accepted {
+    let program = Program {
+        module: BlobId::of(b"module"),
+        module_bytes: 1000,
+        entry: Entry::Function(String::from("score")),
+        args: vec![String::from("-v")],
+        env: vec![(String::from("LANG"), String::from("C"))],
+        files: blob(b"files", 2048),
+        profile: Profile::Portable,
+        limits: Limits { fuel: Some(5), ..Limits::DEFAULT },
+    };
+    let policy = Policy {
+        not_before_ms: 1,
+        deadline_ms: Some(2),
+        expires_ms: Some(3),
+        retries: 4,
+        backoff: Backoff { first_ms: 5, most_ms: 6, jitter_percent: 7 },
+        give_up_ms: Some(8),
+        failures_max: Some(9),
+        verify: 3,
+        backups: false,
+    };
+    let spec = Submission {
+        needs: Needs { labels: vec![(String::from("gpu"), String::from("yes"))], slots: 2 },
+        class: Class::Interactive,
+        terms: Terms { memo: Recall::Mesh, receipts: true, stream: true },
+        policy,
+        closed: false,
+        after: vec![JobId(6)],
+        join: Join::AllEnded,
+        level: Level::Mesh,
+        about: About {
+            name: String::from("friday"),
+            labels: vec![(String::from("team"), String::from("fonts"))],
+            shared: true,
+            submitted_ms: 1_700_000_000_000,
+        },
+        ..Submission::new(JobId(7), Arc::new(program), vec![Payload::inline(b"first"), blob(b"long", 70_000)])
+    };
+    let seat = |number: u8| Seat { peer: PeerId([number; 32]), disk: u64::from(number) };
+    Accepted {
+        spec,
+        tasks: 3,
+        at: Time(1_700_000_000_000_000),
+        parents: vec![ParentEnd { parent: JobId(6), succeeded: true }],
+        trio: Some(Trio([1, 2, 3].map(seat))),
+    }
+}
+
+fn outcomes() -> Vec<Kept> {
+    let usage = Usage {
+        wall_us: 1,
+        cpu_us: 2,
+        compile_us: 3,
+        queue_us: 4,
+        memory_bytes: 5,
+        fuel: Some(6),
+        in_bytes: 7,
+        out_bytes: 8,
+    };
+    let done = Report {
+        outcome: Outcome::Done,
+        output: Payload::inline(b"out"),
+        errors: blob(b"errors", 20_000),
+        files: Payload::empty(),
+        usage,
+    };
+    let failed = Report::bare(Outcome::Failed(Failure::Error(String::from("no"))));
+    let proof = Proof { index: 1, count: 2, path: vec![[9; 32]], signature: [8; 64] };
+    let verified = Verified { agreed: vec![NODE], differed: vec![PeerId([1; 32])] };
+    vec![
+        Kept {
+            index: 0,
+            report: done,
+            worker: Some(NODE),
+            attempts: 2,
+            memo: Some(Recalled::Worker),
+            proof: Some(proof),
+            verified: Some(verified),
+        },
+        Kept { index: 2, report: failed, worker: None, attempts: 1, memo: None, proof: None, verified: None },
+    ]
+}
+
+fn records() -> Vec<LogRecord> {
+    let at = Time(1_700_000_000_000_001);
+    let rest = Rest { outcome: Outcome::Cancelled, tasks: vec![RestTask { index: 1, attempts: 300 }] };
+    vec![
+        LogRecord::Accepted(Box::new(accepted())),
+        LogRecord::Extended { inputs: vec![Payload::inline(b"third")] },
+        LogRecord::NotTaken(NotTaken { tasks: 7, why: String::from("no room") }),
+        LogRecord::Closed,
+        LogRecord::ParentEnded(ParentEnd { parent: JobId(6), succeeded: false }),
+        LogRecord::Outcomes(outcomes()),
+        LogRecord::Restarted { epoch: 4, at },
+        LogRecord::Led { epoch: 6, at },
+        LogRecord::Replaced { seat: 2, by: Seat { peer: NODE, disk: 77 } },
+        LogRecord::GivenUp { failed: 1 },
+        LogRecord::Cancelled,
+        LogRecord::Rest(rest),
+        LogRecord::Ended,
+        LogRecord::Retried { epoch: 9, at },
+    ]
+}
+
+/// The bytes as they were recorded, each line a record: its name and its bytes as digits.
+const RECORDED: &str = include_str!("golden/records.txt");
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(|pair| byte(pair).unwrap_or_else(|| panic!("no digits: {digits}"))).collect()
+}
+
+#[test]
+fn the_bytes_of_each_kind_of_record_are_those_that_were_recorded() {
+    let written: Vec<String> =
+        records().iter().map(|record| format!("{}: {}", name(record), digits(&record.encode()))).collect();
+    let recorded: Vec<&str> = RECORDED.lines().collect();
+    assert_eq!(
+        recorded,
+        written,
+        "records of version {LOG_VERSION} have other bytes: disks that have the old ones would be misread. Give them a new \
+         version, or record them again if none was released. They are now:\n{}\n",
+        written.join("\n")
+    );
+}
+
+#[test]
+fn recorded_bytes_are_read_as_what_they_were() {
+    let read: Vec<LogRecord> = RECORDED
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(_, digits)| LogRecord::decode(&bytes(digits)).unwrap_or_else(|error| panic!("{error}")))
+        .collect();
+    assert_eq!(read, records());
+    let mut fold = Fold::new();
+    // The one that has no place in the log of a job at level mesh.
+    for record in read.into_iter().filter(|record| !matches!(record, LogRecord::Restarted { .. })) {
+        fold.apply(record).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let job = fold.into_restored().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((job.job(), job.figures().tasks, job.figures().done), (JobId(7), 3, 1));
+}
+
+#[test]
+fn a_record_of_the_version_before_is_refused_with_what_to_do() {
+    for record in records() {
+        let mut bytes = record.encode();
+        if let Some(version) = bytes.first_mut() {
+            *version = LOG_VERSION - 1;
+        }
+        let error = LogRecord::decode(&bytes).err();
+        assert_eq!(error, Some(Unsound::Version { found: 1 }));
+        assert_eq!(
+            error.map(|error| error.to_string()).as_deref(),
+            Some(
+                "a record is of version 1, this program reads version 2: start the version of weft that wrote it"
+            )
+        );
+    }
+}
