@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weft_core::snapshot::{Snapshot, Why};
 use weft_core::{Command, JobId, PeerId, Recall};
 use weft_exec::PoolStatus;
+use weft_net::Asker;
 
 use crate::jobs::JobTable;
 use crate::keeping::{JournalState, Kept};
@@ -30,6 +31,7 @@ pub const LISTEN_MAX: usize = 256;
 pub const TROUBLES_MAX: usize = 64;
 
 /// What the loop can be asked.
+#[expect(clippy::large_enum_variant, reason = "a request is handed over once, and lives no longer")]
 #[derive(Debug)]
 pub enum Request {
     /// Give the engine a command.
@@ -177,6 +179,8 @@ pub struct NodeHandle {
     info: Arc<NodeInfo>,
     /// Where jobs at level `disk` are.
     kept: Option<Kept>,
+    /// What asks other nodes; none before the mesh is joined.
+    asker: Option<Asker>,
     /// Jobs that are being changed: one change a job at a time.
     changing: Arc<Mutex<BTreeSet<JobId>>>,
     stop: CancellationToken,
@@ -199,6 +203,7 @@ impl NodeHandle {
             jobs,
             info,
             kept: None,
+            asker: None,
             changing: Arc::default(),
             stop: CancellationToken::new(),
             stop_at_once: CancellationToken::new(),
@@ -209,6 +214,18 @@ impl NodeHandle {
     #[must_use]
     pub(crate) fn with_kept(self, kept: Kept) -> Self {
         Self { kept: Some(kept), ..self }
+    }
+
+    /// With a way to ask other nodes.
+    #[must_use]
+    pub(crate) fn with_asker(self, asker: Asker) -> Self {
+        Self { asker: Some(asker), ..self }
+    }
+
+    /// What asks other nodes; `None` where there is no mesh.
+    #[must_use]
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_ref()
     }
 
     /// Bytes of records that wait for the disk, about.

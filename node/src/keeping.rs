@@ -1,9 +1,12 @@
-//! Jobs at level `disk`: what the engine wants kept goes into the journal, and what the journal says goes to the engine.
+//! Jobs at levels `disk` and `mesh`: what the engine wants kept goes into the journal, and what the journal says goes to the
+//! engine.
 //!
 //! ```text
 //!   loop --Order--> orders --> keeper's thread: blobs onto the disk, then append --> journal's thread: group, fsync
-//!     ^            (bounded)                                                                      |
-//!     '---- news: Persisted { upto } | JournalFailed | DiskLow <----------------------------------'
+//!     ^            (bounded)             |                                                        |
+//!     |                                  '-- question --> threads that read a log                 |
+//!     |                                                              |                            |
+//!     '---- news: Persisted { upto } | JournalFailed | DiskLow | LogRead | Recalled <-------------'
 //!
 //!   API --> shelf: pages of results, a job's whole log (blocking threads, readers of their own)
 //! ```
@@ -12,12 +15,18 @@
 //! here decides about a job. While `orders` is full the loop takes in nothing more; nothing is dropped. A record that the
 //! journal does not take, for any reason but a queue that is full, is a failure of the journal, and final.
 
+mod back;
+mod blobs;
+mod disk;
 mod keeper;
 mod news;
 mod opening;
 mod orders;
+mod reading;
 mod shelf;
+mod shown;
 mod tally;
+mod worker;
 
 use std::sync::Arc;
 
@@ -27,12 +36,15 @@ use weft_core::durable::Restored;
 pub(crate) use keeper::Keeper;
 pub use news::JournalState;
 use news::News;
+pub(crate) use news::Word;
 pub(crate) use opening::{Opened, Place, open};
 pub(crate) use orders::Order;
 use orders::Orders;
+pub(crate) use reading::Question;
 pub(crate) use shelf::Part;
 use shelf::Shelf;
 pub use shelf::Unreadable;
+pub(crate) use shown::kept_for_another;
 
 use crate::jobs::{JobSummary, Portion, RestoredJob};
 
@@ -53,7 +65,7 @@ impl Kept {
 
     /// Whether a job's records can't be used.
     pub(crate) fn is_quarantined(&self, job: JobId) -> bool {
-        self.journal().quarantined.iter().any(|(other, _)| *other == job)
+        self.news.is_quarantined(job)
     }
 
     /// Bytes of records that wait for the keeper's thread.
@@ -69,7 +81,7 @@ impl Kept {
 
     /// Has a job's log removed that the engine does not know: it is in quarantine. Waits until the disk has forgotten it.
     pub(crate) async fn forget(&self, job: JobId) {
-        self.orders.add(Order::Forget { ticket: None, job });
+        self.orders.add(Order::Forget { ticket: None, job, remembered: false });
         self.news.forgotten(job).await;
     }
 
@@ -81,7 +93,9 @@ impl Kept {
         portion: Portion,
     ) -> Result<Part, Unreadable> {
         let (shelf, job, program) = (Arc::clone(&self.shelf), summary.job, summary.meta.signed.clone());
-        let read = move || shelf.results(job, cursor, portion, program.as_deref());
+        // What was not told is on this disk perhaps, and not on another one.
+        let ends = cursor..summary.told;
+        let read = move || shelf.results(job, ends, portion, program.as_deref());
         on_blocking_thread(job, read).await
     }
 

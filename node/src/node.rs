@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use weft_core::input::Submission;
 use weft_core::log::Header;
-use weft_core::{Command, Effect, Engine, Input, Level, MeshConfig, NodeConfig, Time};
+use weft_core::{Command, Effect, Engine, Input, MeshConfig, NodeConfig, Time};
 use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
@@ -122,7 +121,8 @@ impl Node {
         let (kept, keeper) = kept::Keeping::open(&settings, me, &store, &jobs)?;
         // What its jobs rest on is pinned now.
         store.shrink()?;
-        let (net, events) = start_net(&settings, boot, &store, &store_fault).await?;
+        let (mut net, events) = start_net(&settings, boot, &store, &store_fault).await?;
+        let (asker, asked) = (net.asker(), net.asked());
         let ran = Arc::new(Notify::new());
         let (fetched_tx, fetched) = mpsc::channel(FETCHED_MAX);
         let mut ports = Ports::new(
@@ -139,8 +139,9 @@ impl Node {
         let info = info_of(&settings, me, store_fault);
         let handle =
             NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_kept(keeper.kept().clone());
+        let handle = handle.with_asker(asker);
         ports.keep_with(keeper);
-        let (api, published) = start_api(&settings, handle.clone()).await?;
+        let (api, published) = start_api(&settings, handle.clone(), asked).await?;
         let node = NodeConfig {
             name: settings.name,
             slots: settings.slots,
@@ -149,7 +150,7 @@ impl Node {
             store_bytes: settings.store_bytes,
             labels: crate::cpu::with_own(settings.labels),
             class_min: settings.class_min,
-            disk: 0,
+            disk: kept.disk,
             boot,
             owners: settings.owners,
         };
@@ -316,8 +317,8 @@ impl Node {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);
                 }
-                if let Command::Submit(Submission { level: Level::Disk, .. }) = &command {
-                    self.look_at_room();
+                if self.is_about_kept(&command) {
+                    return self.hand_in(command);
                 }
                 self.apply(Input::Command(command));
             }

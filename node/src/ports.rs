@@ -3,7 +3,9 @@
 
 mod keeping;
 
-use std::collections::VecDeque;
+pub(crate) use keeping::News;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,13 +20,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_blobs::{Durability, Incoming, Store};
 use weft_core::receipt::signed_bytes;
-use weft_core::{BlobId, Effect, Event, Fetched, Input, PeerId, RunId, Work};
+use weft_core::{BlobId, Effect, Event, Fetched, Input, JobId, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
 use weft_net::{BlobSink, BlobStore, Net, Signer, caught, of_task};
 
 use crate::handle::StoreFault;
-use crate::jobs::JobTable;
-use crate::keeping::Keeper;
+use crate::jobs::{JobTable, RestoredJob};
+use crate::keeping::{Keeper, Question};
 
 /// Fetches and writes under way; a fetch beyond it waits.
 const TASKS_MAX: usize = 1024;
@@ -60,6 +62,10 @@ pub(crate) struct Ports {
     fault: StoreFault,
     /// Keeps jobs at level `disk`; none until the journal is open, and once it is closed.
     keeper: Option<Keeper>,
+    /// Jobs whose logs were read for the engine, which is to lead them, as the table shows them then.
+    recalled: BTreeMap<JobId, RestoredJob>,
+    /// Who leads jobs whose first record is on its way to this node.
+    leaders: BTreeMap<JobId, PeerId>,
 }
 
 impl fmt::Debug for Ports {
@@ -93,6 +99,8 @@ impl Ports {
             to_run: Vec::new(),
             fault,
             keeper: None,
+            recalled: BTreeMap::new(),
+            leaders: BTreeMap::new(),
         })
     }
 
@@ -125,15 +133,14 @@ impl Ports {
                 if let Event::TaskEnded { report, .. } = &event {
                     report.blobs().for_each(|blob| self.store.keep(blob));
                 }
-                let ended = if let Event::JobEnded { job } = &event { Some(*job) } else { None };
-                self.jobs.record(event);
-                ended.into_iter().for_each(|job| self.list(job));
+                self.note(event);
             }
             Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
-            Effect::Forget { ticket, job, remembered: _ } => self.forget(ticket, job),
-            Effect::Cut { .. } | Effect::Promise { .. } | Effect::ReadLog { .. } | Effect::Recall { .. } => {
-                debug_assert!(false, "no job is at level mesh yet");
-            }
+            Effect::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
+            Effect::Cut { ticket, job, after } => self.cut(ticket, job, after),
+            Effect::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
+            Effect::ReadLog { job, from, bytes_max } => self.ask(Question::Page { job, from, bytes_max }),
+            Effect::Recall { job } => self.ask(Question::Whole { job }),
         }
     }
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use support::work::{Work, assert_results};
 use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this.
@@ -28,43 +28,6 @@ const MEET: Duration = Duration::from_secs(20);
 const JOB: Duration = Duration::from_secs(120);
 /// Kills of the long test.
 const KILLS: usize = 10;
-
-/// What spin.wasm computes, computed here.
-fn spin(steps: u64) -> String {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..steps {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-    }
-    format!("{state:016x}")
-}
-
-/// One job's inputs, and the output that each must have; none for one that must fail.
-struct Work {
-    lines: String,
-    outputs: Vec<Option<String>>,
-}
-
-impl Work {
-    /// Tasks that take nothing, some milliseconds, a tenth of a second, and some that fail.
-    fn mixed(tasks: u64) -> Self {
-        let (mut lines, mut outputs) = (String::new(), Vec::new());
-        for index in 0..tasks {
-            let steps =
-                [index, 2_000_000 + index, 8_000_000 + index, 30_000_000 + index][(index % 4) as usize];
-            let (line, output) = if index % 17 == 3 {
-                (format!("no number {index}"), None)
-            } else {
-                (steps.to_string(), Some(spin(steps)))
-            };
-            lines.push_str(&line);
-            lines.push('\n');
-            outputs.push(output);
-        }
-        Self { lines, outputs }
-    }
-}
 
 /// An owner with one slot and a worker with one slot, and all jobs that were accepted.
 struct Mesh {
@@ -148,19 +111,7 @@ impl Mesh {
     fn assert_results(&self) {
         for (job, work) in &self.jobs {
             let ended = self.owner.cli(&["results", job, "--json"]);
-            let mut found: BTreeMap<u64, Value> = BTreeMap::new();
-            for line in ended.stdout.lines() {
-                let line: Value = serde_json::from_str(line).unwrap();
-                let index = line["index"].as_u64().unwrap();
-                assert!(found.insert(index, line).is_none(), "job {job}: task {index} has two results");
-            }
-            assert_eq!(found.len(), work.outputs.len(), "job {job}: {}", ended.stderr);
-            for ((index, line), output) in found.iter().zip(&work.outputs) {
-                match output {
-                    Some(output) => assert_eq!(&line["output"], output, "job {job}, task {index}: {line}"),
-                    None => assert_eq!(line["outcome"], "failed", "job {job}, task {index}: {line}"),
-                }
-            }
+            assert_results(job, work, &ended);
         }
     }
 }

@@ -16,7 +16,7 @@ use rand_core::SeedableRng;
 
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
-use crate::custody::Custody;
+use crate::custody::{Custody, Wish};
 use crate::effect::Effect;
 use crate::id::PeerId;
 use crate::input::{Command, Input};
@@ -192,8 +192,16 @@ impl Engine {
         match command {
             Command::Forget(peer) => self.members.forget(peer),
             Command::Retry(job) if keeps(job.job()) => self.retry_kept(&job),
-            Command::ForgetJob { job } if keeps(job) => self.forget_kept(job),
-            command => {
+            Command::ForgetJob { job } if keeps(job) => self.wish(job, Wish::Forget),
+            Command::Submit(_)
+            | Command::Extend { .. }
+            | Command::Close { .. }
+            | Command::Cancel { .. }
+            | Command::Drain(_)
+            | Command::Stop
+            | Command::Retry(_)
+            | Command::ForgetJob { .. }
+            | Command::GiveBack => {
                 let (mut ctx, owner, worker, members) = self.parts();
                 on_command(&mut ctx, owner, worker, members, command);
             }

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::id::JobId;
+use crate::id::{BlobId, JobId};
 use crate::message::Reason;
 use crate::policy::never;
 use crate::submission::Submission;
@@ -78,6 +78,11 @@ pub enum Refusal {
         /// The second of them.
         job: JobId,
     },
+    /// Bytes that a kept job names are not in the store of the node that it was submitted to.
+    BlobMissing {
+        /// The first that is missing.
+        blob: BlobId,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -131,6 +136,10 @@ impl fmt::Display for Refusal {
                 f,
                 "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \
                  or submit it at level disk"
+            ),
+            Self::BlobMissing { blob } => write!(
+                f,
+                "it names blob {blob}, which is not in the store of this node: upload it (`weft put FILE`), and submit it again"
             ),
             Self::ParentNotKept { job } => write!(
                 f,

@@ -237,6 +237,32 @@ fn an_owner_that_is_back_cuts_what_was_not_committed_and_leads_again() {
 }
 
 #[test]
+fn a_member_that_is_alone_promises_nothing_and_leaves_the_leader_in_peace() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(1);
+    mesh.pass(120_000);
+    assert_eq!((mesh.epoch(1), mesh.nodes[1].disk.promised), (3, 3));
+    assert_eq!(
+        mesh.nodes[1].member.as_ref().and_then(Member::next_wakeup),
+        None,
+        "it waits for a connection"
+    );
+    // Two who were both alone: the leader is gone, and it takes no second silence.
+    mesh.join(1, 2);
+    mesh.pass(250);
+    assert_eq!(mesh.role(1), Some(Role::Follower { leader: Some(peer(0)) }), "the leader may be there");
+    mesh.join(0, 1);
+    mesh.pass(20_000);
+    assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Leader), 3));
+    mesh.isolate(0);
+    mesh.isolate(2);
+    mesh.pass(30_000);
+    mesh.join(1, 2);
+    mesh.pass(3_000);
+    assert_eq!(mesh.role(1), Some(Role::Leader));
+}
+
+#[test]
 fn a_draining_owner_does_not_take_the_lead_back() {
     let mut mesh = Mesh::accepted();
     mesh.member(1, |member| member.take_over(&moment(0)));
@@ -480,8 +506,8 @@ fn a_forgotten_job_is_forgotten_by_all_also_by_one_that_was_away() {
     mesh.join(0, 1);
     mesh.pass(2_500);
     assert!(mesh.nodes[0].disk.forgotten && mesh.nodes[1].disk.forgotten);
-    mesh.rejoin(2);
     mesh.at(2, Node::crash);
+    mesh.rejoin(2);
     mesh.pass(20_000);
     assert!(mesh.nodes[2].disk.forgotten && mesh.nodes[2].member.is_none());
 }

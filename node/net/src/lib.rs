@@ -1,12 +1,13 @@
 //! The mesh adapter of a weft node: translates between libp2p and the core's messages.
 //!
 //! It finds nodes, admits those that prove the mesh key, keeps one framed stream to each, carries messages and gossip,
-//! and transfers blobs. It does not know what a message means, which node to trust with work, or what to do about a
+//! transfers blobs, and carries requests of members to each other. It does not know what a message means, which node to trust with work, or what to do about a
 //! lost peer: the core decides that. No other crate depends on libp2p.
 //!
 //! ```text
 //!   Net::send, publish --> outboxes, gossip --> swarm        NetEvent <-- links <-- swarm
 //!   Net::fetch --> a substream of its own --> BlobStore
+//!   Asker::ask --> a substream of its own --> Asked, to the node
 //! ```
 //!
 //! [`start`] is called inside a [`tokio::task::LocalSet`] on a current-thread runtime; whatever it starts there ends
@@ -14,6 +15,9 @@
 
 mod address;
 mod admission;
+mod answer;
+mod api;
+mod ask;
 mod behaviour;
 mod blob;
 mod book;
@@ -43,6 +47,8 @@ mod transport;
 mod twins;
 mod zone;
 
+pub use api::{ApiBody, ApiHead, ApiReply, ApiRequest, Asked, REQUEST_BODY_BYTES_MAX};
+pub use ask::{ApiAnswer, AskError, Asker};
 pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
 pub use caught::{Panicked, caught, caught_call, of_task};
 pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError, is_host_name};

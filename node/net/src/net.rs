@@ -14,6 +14,9 @@ use weft_core::{BlobId, Gossip, Message, PeerId};
 
 use crate::address;
 use crate::admission::Doorkeeper;
+use crate::answer::{ASKED_MAX, answer};
+use crate::api::{self, Asked};
+use crate::ask::Asker;
 use crate::behaviour::{self, Behaviour};
 use crate::blob::{self, BlobStore};
 use crate::caught::caught;
@@ -47,7 +50,9 @@ pub struct Net {
     gossip: mpsc::Sender<Vec<u8>>,
     forget: mpsc::Sender<PeerId>,
     fetcher: Fetcher,
-    /// The swarm, the server of blobs and multicast; aborted when dropped.
+    asker: Asker,
+    asked: Option<mpsc::Receiver<Asked>>,
+    /// The swarm, the servers of blobs and of requests, and multicast; aborted when dropped.
     _tasks: JoinSet<()>,
 }
 
@@ -96,12 +101,15 @@ async fn start_with(
     };
     let incoming = accept(&mut control, StreamProtocol::new(PROTOCOL))?;
     let transfers = accept(&mut control, blob::PROTOCOL)?;
+    let requests = accept(&mut control, api::PROTOCOL)?;
+    let (ask, asked) = mpsc::channel(ASKED_MAX);
     for address in listen {
         let failed = |error| config::cannot_listen(address, &std::io::Error::other(error));
         swarm.listen_on(address::multiaddr_of(address)).map_err(failed)?;
     }
 
     let fetcher = Fetcher::new(control.clone(), blobs, Arc::clone(&shared));
+    let asker = Asker::new(control.clone(), fetcher.clone());
     let setting = Setting {
         me,
         boot: config.boot,
@@ -124,7 +132,7 @@ async fn start_with(
     let end = EndOfAdapter { inbox, shared: Arc::clone(&shared) };
     tasks.spawn_local(async move {
         let _end = end;
-        let running = Box::pin(async { tokio::join!(driver.run(), serving, part) });
+        let running = Box::pin(async { tokio::join!(driver.run(), serving, answer(requests, ask), part) });
         drop(caught("the network adapter", running).await);
     });
     if config.mdns && config.admission != config::Admission::Loopback {
@@ -132,7 +140,7 @@ async fn start_with(
         let multicast = mdns::run(Mdns { me, shared: Arc::clone(&shared), heard: announced });
         tasks.spawn_local(async { drop(caught("multicast DNS", multicast).await) });
     }
-    Ok((Net { shared, gossip, forget, fetcher, _tasks: tasks }, events))
+    Ok((Net { shared, gossip, forget, fetcher, asker, asked: Some(asked), _tasks: tasks }, events))
 }
 
 fn swarm(
@@ -196,6 +204,17 @@ impl Net {
     /// When this node's store fails, or no peer delivers the blob.
     pub async fn fetch(&self, blob: BlobId, from: &[PeerId], known: Option<u64>) -> Result<u64, FetchError> {
         self.fetcher.fetch(blob, from, known).await
+    }
+
+    /// What asks other members.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
+    /// Requests of other members, to be answered; `None` the second time. Until they are taken, they wait.
+    pub fn asked(&mut self) -> Option<mpsc::Receiver<Asked>> {
+        self.asked.take()
     }
 
     /// Forgets the addresses of a peer, on disk as well, unless it is connected. Never blocks: beyond 64 waiting

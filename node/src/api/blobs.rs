@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use weft_blobs::Durability;
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
+use weft_net::FetchError;
 
 use super::error::ApiError;
 use super::json::{self, blob_id};
@@ -174,8 +175,10 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;
     let permit = permit(downloads, "downloads", bounds.downloads)?;
-    let store = api.handle.store().clone();
-    let opened = spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??;
+    let opened = match open(&api, id).await? {
+        None if fetched(&api, id).await? => open(&api, id).await?,
+        opened => opened,
+    };
     let (bytes, file) = opened.ok_or_else(missing)?;
     let store = api.handle.store().clone();
     let sent = move || {
@@ -183,6 +186,28 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         drop(permit);
     };
     Ok((headers(bytes), file_body(file, bytes, sent)).into_response())
+}
+
+async fn open(api: &Api, id: BlobId) -> Result<Option<(u64, File)>, ApiError> {
+    let store = api.handle.store().clone();
+    Ok(spawn_blocking(move || store.open_read(id)).await.map_err(thread_died)??)
+}
+
+/// Fetches a blob from the members, the output of a task in a job that another node leads: those that lead such jobs are
+/// asked first. Whether it is here now.
+async fn fetched(api: &Api, id: BlobId) -> Result<bool, ApiError> {
+    let Some(asker) = api.handle.asker() else { return Ok(false) };
+    let likely = api.leaders.all();
+    let mut from = asker.connected();
+    from.sort_by_key(|peer| !likely.contains(peer));
+    match asker.fetch(id, &from).await {
+        Ok(_bytes) => Ok(true),
+        Err(FetchError::Failed { .. }) => Ok(false),
+        Err(FetchError::Store(error)) => {
+            let text = format!("blob {id} can't be fetched into the store of this node: {error}");
+            Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, text))
+        }
+    }
 }
 
 fn headers(bytes: u64) -> [(axum::http::HeaderName, String); 2] {

@@ -37,6 +37,7 @@ pub(super) struct Job {
     pub(super) detached: bool,
     pub(super) level: Level,
     pub(super) title: Title,
+    pub(super) shared: bool,
     /// Parents by the names that the client gave them.
     pub(super) after: Vec<String>,
     pub(super) join: Join,
@@ -68,6 +69,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         level,
         name,
         labels,
+        shared,
     } = request;
     check_entry(function.as_ref(), args.len(), &env)?;
     let too_long = |text: &String| text.len() > LABEL_BYTES_MAX;
@@ -104,6 +106,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         detached,
         level: level_in(level),
         title,
+        shared,
         after,
         join: join_in(join),
     })

@@ -15,11 +15,27 @@ use crate::jobs::{Moved, NoSuchJob, NotAccepted, TableFull};
 pub(super) struct ApiError {
     status: StatusCode,
     body: ErrorBody,
+    /// Asking again soon may help.
+    is_passing: bool,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { error: error.into(), expected: None, help: None } }
+        Self {
+            status,
+            body: ErrorBody { error: error.into(), expected: None, help: None },
+            is_passing: false,
+        }
+    }
+
+    /// As another node told it.
+    pub(super) fn told(status: StatusCode, body: ErrorBody) -> Self {
+        Self { status, body, is_passing: false }
+    }
+
+    /// It passes by itself: clients ask again.
+    pub(super) fn soon(self) -> Self {
+        Self { is_passing: true, ..self }
     }
 
     pub(super) fn bad(error: impl Into<String>) -> Self {
@@ -38,6 +54,11 @@ impl ApiError {
 
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
+    }
+
+    /// Whether it passes by itself. It then breaks a stream off and is not told on it, where it would look like the end.
+    pub(super) fn is_passing(&self) -> bool {
+        self.is_passing
     }
 
     pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
@@ -61,6 +82,10 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = axum::http::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+        }
+        if self.is_passing {
+            let seconds = axum::http::HeaderValue::from_static("1");
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds);
         }
         response
     }
@@ -91,7 +116,7 @@ impl From<NoSuchJob> for ApiError {
 
 impl From<Moved> for ApiError {
     fn from(error: Moved) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).soon()
     }
 }
 

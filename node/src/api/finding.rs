@@ -15,23 +15,70 @@ const SEVERAL_SHOWN: usize = 4;
 pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let jobs = api.handle.jobs();
     let missing = || ApiError::not_found("job", name).expected("a job's id, its first digits, or its name");
-    let (fitting, what) = match name.to_ascii_lowercase().parse::<JobId>() {
-        Ok(job) => (vec![job], "have the id"),
-        Err(_) if name.is_empty() => return Err(missing()),
-        Err(_) if is_like_an_id(name) => {
-            (jobs.beginning(&name.to_ascii_lowercase(), SEVERAL_SHOWN), "begin with")
-        }
-        Err(_) => (jobs.named(name, SEVERAL_SHOWN), "have the name"),
-    };
-    match fitting.as_slice() {
+    match fitting(api, name).as_slice() {
         [] => Err(missing()),
         [job] => jobs.summary(*job).ok_or_else(|| hurt(api, *job).unwrap_or_else(missing)),
-        several => {
-            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(ApiError::new(StatusCode::CONFLICT, format!("several jobs {what} {name}"))
-                .expected(format!("one of {}", ids.join(", "))))
+        several => Err(ambiguous(name, several)),
+    }
+}
+
+/// The same, if this node leads it.
+pub(super) fn find_here(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
+    let summary = find(api, name)?;
+    summary.here()?;
+    Ok(summary)
+}
+
+/// The jobs that a client may mean: the one of that id, known or not; those whose ids begin so; or those of that name.
+pub(super) fn fitting(api: &Api, name: &str) -> Vec<JobId> {
+    let jobs = api.handle.jobs();
+    match Named::of(name) {
+        Named::Id(job) => vec![job],
+        Named::Beginning(digits) if digits.is_empty() => Vec::new(),
+        Named::Beginning(digits) => jobs.beginning(&digits, SEVERAL_SHOWN),
+        Named::Name => jobs.named(name, SEVERAL_SHOWN),
+    }
+}
+
+/// How a client calls a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Id(JobId),
+    /// The first digits of an id, in lower case.
+    Beginning(String),
+    Name,
+}
+
+impl Named {
+    pub(super) fn of(name: &str) -> Self {
+        let digits = name.to_ascii_lowercase();
+        match digits.parse() {
+            Ok(job) => Self::Id(job),
+            Err(_) if is_like_an_id(name) => Self::Beginning(digits),
+            Err(_) => Self::Name,
         }
     }
+
+    /// Whether that job may be meant.
+    pub(super) fn may_be(&self, job: JobId) -> bool {
+        match self {
+            Self::Id(named) => *named == job,
+            Self::Beginning(digits) => job.to_string().starts_with(digits),
+            Self::Name => true,
+        }
+    }
+}
+
+/// That more than one job is meant.
+pub(super) fn ambiguous(name: &str, jobs: &[JobId]) -> ApiError {
+    let what = match Named::of(name) {
+        Named::Id(_) => "have the id",
+        Named::Beginning(_) => "begin with",
+        Named::Name => "have the name",
+    };
+    let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    ApiError::new(StatusCode::CONFLICT, format!("several jobs {what} {name}"))
+        .expected(format!("one of {}", ids.join(", ")))
 }
 
 /// That a job is known, and its records can't be used, if that is so.

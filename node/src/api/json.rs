@@ -87,6 +87,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         level,
         name,
         labels,
+        shared,
     } = submission;
     if inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad(format!("{} inputs", inputs.len())).expected("at most 100000"));
@@ -116,6 +117,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         level: level.unwrap_or_else(|| Level::of_none(detached)),
         name,
         labels: labels.into_iter().collect(),
+        shared,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

@@ -1,33 +1,91 @@
-//! `GET /v1/jobs`: the jobs of this node, filtered and in pages.
+//! `GET /v1/jobs`: the jobs of this node, or of all that are connected, filtered and in pages.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::Extension;
 use axum::extract::{Query, State};
-use weft_client::api::{JobFilter, Phase, Position};
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
+use weft_client::api::{Job, JobFilter, Phase, Position};
+use weft_net::ApiRequest;
 
+use super::caller::{Caller, Names};
 use super::error::ApiError;
-use super::{Answered, Api, json, views};
+use super::{Answered, Api, json, relay, views};
 use crate::jobs::{JobMeta, JobSummary};
 
 /// Jobs in one answer at most.
 const PAGE_MAX: u32 = 1000;
+/// How long other nodes are asked for their jobs; who has not answered then is left out.
+const LIST_TIME: Duration = Duration::from_secs(3);
+/// Nodes that are asked at once.
+const AT_ONCE_MAX: usize = 16;
+/// Longest list of one node, in bytes; a longer one is left out.
+const LIST_BYTES_MAX: usize = 4 << 20;
 
-/// The newest jobs that pass, oldest first.
-pub(super) async fn jobs(State(api): State<Api>, Query(query): Query<Vec<(String, String)>>) -> Answered {
-    let filter = filter(query)?;
+/// The newest jobs that pass, oldest first; of this node, or of all that are connected.
+pub(super) async fn jobs(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answered {
+    let filter = filter(query.clone())?;
+    if filter.mesh && caller != Caller::Here {
+        return Err(ApiError::bad("a node that is asked asks no third one").expected("no mesh"));
+    }
     let snapshot = api.handle.snapshot().await?;
     let mut known = api.handle.jobs().summaries();
     // A view is made of few: there may be a hundred thousand jobs.
     known.retain(|summary| may_pass(&filter, summary));
-    let mut jobs = views::jobs(known, &snapshot);
+    if caller != Caller::Here {
+        // What it keeps for others, their leaders tell.
+        known.retain(|summary| summary.here().is_ok());
+    }
+    let mut jobs = views::jobs(known, &snapshot, &Names::of(&api, &snapshot));
     jobs.retain(|job| filter.passes(job));
-    jobs.sort_by_cached_key(Position::of);
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    jobs.drain(..jobs.len().saturating_sub(most));
+    newest(&mut jobs, most);
+    if filter.mesh {
+        add_those_of_others(&api, query, &mut jobs, most).await;
+    }
     Ok(json::answer(&jobs))
+}
+
+/// The newest of them, oldest first, each once.
+fn newest(jobs: &mut Vec<Job>, most: usize) {
+    jobs.sort_by_cached_key(Position::of);
+    jobs.dedup_by(|later, earlier| later.job == earlier.job);
+    jobs.drain(..jobs.len().saturating_sub(most));
+}
+
+/// Adds what the members lead that are connected and answer in time; no more than `most` are held.
+async fn add_those_of_others(api: &Api, query: Vec<(String, String)>, jobs: &mut Vec<Job>, most: usize) {
+    let Some(asker) = api.handle.asker() else { return };
+    let pairs = query.into_iter().filter(|(name, _)| name != "mesh");
+    let pairs: Vec<String> = pairs.map(|(name, value)| relay::target(&format!("{name}="), &value)).collect();
+    let target = format!("/v1/jobs?{}", pairs.join("&"));
+    let request = ApiRequest { method: String::from("GET"), target, ..ApiRequest::default() };
+    let ask = |peer| {
+        let request = &request;
+        async move { relay::list::<Job>(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await }
+    };
+    let me = api.handle.info().peer.to_string();
+    let mut answers = stream::iter(asker.connected()).map(ask).buffer_unordered(AT_ONCE_MAX);
+    let deadline = Instant::now() + LIST_TIME;
+    while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
+        let told = answer.unwrap_or_default();
+        let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
+        // Who leads a job knows it best.
+        jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
+        jobs.extend(told);
+        newest(jobs, most);
+    }
 }
 
 /// Whether a job may pass, by what never changes of it.
 fn may_pass(filter: &JobFilter, summary: &JobSummary) -> bool {
-    let JobFilter { phases: _, labels, name, since_ms, before, limit: _ } = filter;
+    let JobFilter { phases: _, labels, name, since_ms, before, limit: _, mesh: _ } = filter;
     let JobMeta { title, submitted_ms, .. } = &summary.meta;
     let comes_before = |before: &Position| {
         *submitted_ms < before.submitted_ms
@@ -72,9 +130,12 @@ fn filter(query: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
                 let expected = || wrong().expected(format!("a whole number from 1 to {PAGE_MAX}"));
                 filter.limit = Some(limit.ok_or_else(expected)?);
             }
+            "mesh" => filter.mesh = value.parse().map_err(|_cause| wrong().expected("true or false"))?,
             _ => {
                 let text = format!("{name} is no filter of jobs");
-                return Err(ApiError::bad(text).expected("state, label, name, since_ms, before or limit"));
+                return Err(
+                    ApiError::bad(text).expected("state, label, name, since_ms, before, limit or mesh")
+                );
             }
         }
     }
@@ -99,6 +160,7 @@ mod tests {
             ("since_ms", "5"),
             ("limit", "7"),
             ("before", "1-a7c372edeab46585"),
+            ("mesh", "true"),
         ];
         let expected = JobFilter {
             phases: vec![Phase::Failed, Phase::Cancelled],
@@ -107,6 +169,7 @@ mod tests {
             since_ms: Some(5),
             before: "1-a7c372edeab46585".parse().ok(),
             limit: Some(7),
+            mesh: true,
         };
         assert_eq!(parsed(&query), Ok(expected));
         assert_eq!(parsed(&[]).unwrap().limit, Some(PAGE_MAX));
@@ -123,6 +186,7 @@ mod tests {
             ("before", "a7c372edeab46585"),
             ("limit", "0"),
             ("limit", "1001"),
+            ("mesh", "yes"),
             ("owner", "anna"),
         ];
         for pair in wrong {

@@ -30,15 +30,19 @@
 
 mod auth;
 mod blobs;
+mod caller;
 mod convert;
+mod elsewhere;
 mod endpoint;
 mod error;
 mod finding;
 mod json;
 mod listing;
+mod members;
 mod metrics;
 mod places;
 mod policy;
+mod relay;
 mod results;
 mod routes;
 mod stream;
@@ -61,8 +65,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use weft_core::{Command, JobId};
+use weft_net::Asked;
 
 use crate::handle::NodeHandle;
+use elsewhere::Leaders;
 use places::{Bounds, Lasting, Place, Places};
 
 pub use endpoint::{Published, bind, load_or_make_token, publish};
@@ -84,6 +90,8 @@ struct Api {
     token: Arc<str>,
     port: u16,
     lasting: Lasting,
+    /// Who was found to lead a job that this node does not.
+    leaders: Arc<Leaders>,
     orphans: mpsc::Sender<Orphan>,
 }
 
@@ -96,15 +104,23 @@ struct Orphan {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Serves the API until dropped, or until the node's loop has ended.
-pub async fn serve(listener: TcpListener, handle: NodeHandle, token: String) {
+/// Serves the API until dropped, or until the node's loop has ended: to this machine, and some of it to the members of the
+/// mesh, whose requests come through `asked`.
+pub async fn serve(
+    listener: TcpListener,
+    handle: NodeHandle,
+    token: String,
+    asked: Option<mpsc::Receiver<Asked>>,
+) {
     let bounds = Bounds::of_system();
     let (orphans, orphaned) = mpsc::channel(bounds.streams);
     let port = listener.local_addr().map_or(0, |address| address.port());
+    let lasting = Lasting::new(bounds);
     let api =
-        Api { handle: handle.clone(), token: token.into(), port, lasting: Lasting::new(bounds), orphans };
+        Api { handle: handle.clone(), token: token.into(), port, lasting, leaders: Arc::default(), orphans };
+    let members = members::serve(api.clone(), asked);
     let router = routes::router(api);
-    tokio::join!(accept(listener, router, Places::new(bounds)), close_orphans(handle, orphaned));
+    tokio::join!(accept(listener, router, Places::new(bounds)), close_orphans(handle, orphaned), members);
 }
 
 /// Closes the jobs of submitters that went away, and cancels those that don't go on.

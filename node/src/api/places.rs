@@ -24,6 +24,9 @@ const KNOWN_MIN: usize = 64;
 /// Uploads that write at once; each keeps a thread.
 const WRITERS_MAX: usize = 128;
 
+/// Job streams of other members, and their waits for a job's end: the network lets them ask for so much at once.
+const MEMBERS_MAX: usize = 512;
+
 /// How many connections there may be, and what of them may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -40,6 +43,11 @@ impl Bounds {
     pub(super) fn of_system() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self::of(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    /// What members may have: no connections of their own, and as much that lasts as the network lets them ask for.
+    pub(super) fn of_members() -> Self {
+        Self { silent: 0, known: 0, streams: MEMBERS_MAX, waits: MEMBERS_MAX, uploads: 0, downloads: 0 }
     }
 
     fn of(files: usize) -> Self {

@@ -1,10 +1,13 @@
 //! Results on their way to a client, as frames or as lines: those of a stream, and those of `GET /v1/jobs/{id}/results`,
 //! which are read again and again.
 
+use std::io;
+
 use axum::body::{Body, Bytes};
 use futures::stream;
 use tokio::sync::OwnedSemaphorePermit;
-use weft_client::frames::{self, NodeFrame, Summary};
+use weft_client::api::ErrorBody;
+use weft_client::frames::{self, NodeFrame, ResultItem, Summary};
 use weft_core::JobId;
 
 use super::Api;
@@ -25,6 +28,11 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
+    /// What a client takes that says so.
+    pub(super) fn of(accept: &str) -> Self {
+        if accept == frames::CONTENT_TYPE { Self::Frames } else { Self::JsonLines }
+    }
+
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Frames => frames::CONTENT_TYPE,
@@ -61,21 +69,21 @@ pub(super) fn read_results(api: Api, job: JobId, reading: Reading, permit: Owned
     let reader = Reader { api, job, reading, first, over: false, _permit: permit };
     Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let chunk = reader.next_chunk().await?;
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), reader))
+        Some((chunk.map(Bytes::from), reader))
     }))
 }
 
 impl Reader {
-    async fn next_chunk(&mut self) -> Option<Vec<u8>> {
+    async fn next_chunk(&mut self) -> Option<io::Result<Vec<u8>>> {
         if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
-            return Some(first);
+            return Some(Ok(first));
         }
         if self.over {
             return None;
         }
-        Some(self.read().await.unwrap_or_else(|error| {
+        Some(self.read().await.or_else(|error| {
             self.over = true;
-            encode_error(self.reading.encoding, error.into())
+            break_off(self.reading.encoding, error.into())
         }))
     }
 
@@ -96,7 +104,8 @@ impl Reader {
         let is_last = next == from;
         self.reading.from = next;
         self.reading.limit = limit.saturating_sub(ends.len());
-        let mut chunk = encode_results(encoding, ends);
+        let mut chunk = encode_next(encoding, next);
+        chunk.extend(encode_results(encoding, ends));
         let end = match end {
             Some(end) => Some(end),
             None if is_last && !follow => Some(handle.jobs().summary(self.job).ok_or(NoSuchJob)?),
@@ -119,13 +128,22 @@ pub(super) fn accepted(encoding: Encoding, job: JobId) -> Vec<u8> {
 }
 
 pub(super) fn encode_results(encoding: Encoding, ends: Vec<TaskEnd>) -> Vec<u8> {
+    encode_items(encoding, ends.into_iter().map(convert::result).collect())
+}
+
+pub(super) fn encode_items(encoding: Encoding, items: Vec<ResultItem>) -> Vec<u8> {
     match encoding {
-        Encoding::Frames => {
-            encode_frame(&NodeFrame::Results(ends.into_iter().map(convert::result).collect()))
-        }
-        Encoding::JsonLines => {
-            ends.into_iter().flat_map(|end| json::line(&json::result(convert::result(end)))).collect()
-        }
+        Encoding::Frames => encode_frame(&NodeFrame::Results(items)),
+        Encoding::JsonLines => items.into_iter().flat_map(|item| json::line(&json::result(item))).collect(),
+    }
+}
+
+/// Where to read on behind the results that come next. It goes first: a client whose connection breaks between the two has
+/// none of them and reads them again.
+pub(super) fn encode_next(encoding: Encoding, from: u64) -> Vec<u8> {
+    match encoding {
+        Encoding::Frames => encode_frame(&NodeFrame::Next { from }),
+        Encoding::JsonLines => Vec::new(),
     }
 }
 
@@ -153,10 +171,24 @@ pub(super) fn encode_end(encoding: Encoding, summary: &JobSummary) -> Vec<u8> {
     }
 }
 
+/// How a stream ends that can't go on: with the reason, or, where the job goes on at another node, without an end, so that its
+/// client reads on there.
+pub(super) fn break_off(encoding: Encoding, error: ApiError) -> io::Result<Vec<u8>> {
+    if error.is_passing() {
+        Err(io::ErrorKind::ConnectionAborted.into())
+    } else {
+        Ok(encode_error(encoding, error))
+    }
+}
+
 pub(super) fn encode_error(encoding: Encoding, error: ApiError) -> Vec<u8> {
+    encode_error_body(encoding, error.into_body())
+}
+
+pub(super) fn encode_error_body(encoding: Encoding, body: ErrorBody) -> Vec<u8> {
     match encoding {
-        Encoding::Frames => encode_frame(&NodeFrame::Error(error.into_body())),
-        Encoding::JsonLines => json::line(&error.into_body()),
+        Encoding::Frames => encode_frame(&NodeFrame::Error(body)),
+        Encoding::JsonLines => json::line(&body),
     }
 }
 

@@ -1,19 +1,20 @@
 //! The routes with short answers: the state of node and jobs, and the few commands to a node.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use serde::Deserialize;
 use weft_client::api as wire;
 use weft_core::{Command, PeerId};
 
+use super::caller::{Caller, Names};
+use super::elsewhere;
 use super::error::{self, ApiError};
-use super::finding::find;
+use super::finding::find_here;
 use super::places::take;
 
 use super::{Answered, Api, auth, blobs, json, listing, metrics, submit, verbs, views};
@@ -29,21 +30,28 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{id}/forget", post(forget))
         .route("/v1/jobs", get(listing::jobs).post(submit::submit))
-        .route("/v1/jobs/{id}", get(job))
-        .route("/v1/jobs/{id}/why", get(why))
-        .route("/v1/jobs/{id}/results", get(verbs::results))
-        .route("/v1/jobs/{id}/cancel", post(verbs::cancel))
-        .route("/v1/jobs/{id}/retry", post(verbs::retry))
-        .route("/v1/jobs/{id}/forget", post(verbs::forget))
+        .merge(of_jobs().route_layer(middleware::from_fn_with_state(api.clone(), elsewhere::pass_on)))
         .route("/v1/drain", post(drain))
         .route("/v1/stop", post(stop))
         .route("/v1/blobs", put(blobs::put))
         .route("/v1/blobs/{id}", get(blobs::get))
         .route("/metrics", get(metrics::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such route").expected("one under /v1"))
+        .layer(Extension(Caller::Here))
         .layer(middleware::from_fn_with_state(api.clone(), auth::check))
         .layer(middleware::from_fn(error::unless_panicked))
         .with_state(api)
+}
+
+/// The routes of one job, which are the same for other members.
+pub(super) fn of_jobs() -> Router<Api> {
+    Router::new()
+        .route("/v1/jobs/{id}", get(job))
+        .route("/v1/jobs/{id}/why", get(why))
+        .route("/v1/jobs/{id}/results", get(verbs::results))
+        .route("/v1/jobs/{id}/cancel", post(verbs::cancel))
+        .route("/v1/jobs/{id}/retry", post(verbs::retry))
+        .route("/v1/jobs/{id}/forget", post(verbs::forget))
 }
 
 async fn status(State(api): State<Api>) -> Answered {
@@ -78,7 +86,7 @@ struct JobQuery {
 }
 
 async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<JobQuery>) -> Answered {
-    let mut summary = find(&api, &name)?;
+    let mut summary = find_here(&api, &name)?;
     if let Some(ms) = query.wait_ms {
         let _permit = take(&api.lasting.waits).ok_or_else(|| {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients wait for the end of a job")
@@ -88,10 +96,11 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
         let ended = poll_fn(|cx| api.handle.jobs().poll_ended(cx, summary.job));
         // However the wait ends, the answer is the state then.
         drop(tokio::time::timeout(Duration::from_millis(ms).min(WAIT_MAX), ended).await);
-        summary = find(&api, &summary.job.to_string())?;
+        summary = find_here(&api, &summary.job.to_string())?;
     }
     let snapshot = api.handle.snapshot().await?;
-    Ok(json::answer(&views::job(summary, &snapshot)))
+    let names = Names::of(&api, &snapshot);
+    Ok(json::answer(&views::job(summary, &snapshot, &names)))
 }
 
 #[derive(Deserialize)]
@@ -100,16 +109,13 @@ struct WhyQuery {
 }
 
 async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<WhyQuery>) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     let job = summary.job;
     let index = query.index.or_else(|| api.handle.jobs().first_unended(job)).unwrap_or(0);
     let why = api.handle.why(job, index).await?;
     let why = why.ok_or_else(|| no_task(&summary, index))?;
     let snapshot = api.handle.snapshot().await?;
-    let named = snapshot.peers.into_iter().map(|view| (view.peer, view.capacity.name));
-    let names: BTreeMap<PeerId, String> =
-        named.chain([(api.handle.info().peer, api.handle.info().name.clone())]).collect();
-    Ok(json::answer(&views::why(job, index, why, &names)))
+    Ok(json::answer(&views::why(job, index, why, &Names::of(&api, &snapshot))))
 }
 
 /// Why nothing is known of a task of a known job.

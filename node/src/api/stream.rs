@@ -3,6 +3,7 @@
 //! unfinished frame and one portion of results.
 
 use std::future::poll_fn;
+use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -16,7 +17,8 @@ use weft_core::{Command, JobId, Payload};
 use super::convert;
 use super::error::ApiError;
 use super::results::{
-    Encoding, PORTION, encode_end, encode_error, encode_frame, encode_prints, encode_results,
+    Encoding, PORTION, break_off, encode_end, encode_error, encode_frame, encode_next, encode_prints,
+    encode_results,
 };
 use super::{Api, Orphan};
 use crate::handle::NoResults;
@@ -167,25 +169,22 @@ impl JobStream {
     pub(super) fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, |mut stream| async move {
             let chunk = stream.next_chunk().await?;
-            Some((Ok::<_, std::convert::Infallible>(chunk), stream))
+            Some((chunk, stream))
         }))
     }
 
-    async fn next_chunk(&mut self) -> Option<Bytes> {
+    async fn next_chunk(&mut self) -> Option<io::Result<Bytes>> {
         if !self.first.is_empty() {
-            return Some(std::mem::take(&mut self.first).into());
+            return Some(Ok(std::mem::take(&mut self.first).into()));
         }
         if self.over {
             return None;
         }
-        let told = match self.advance().await {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                self.over = true;
-                encode_error(self.encoding, error)
-            }
-        };
-        Some(told.into())
+        let told = self.advance().await.or_else(|error| {
+            self.over = true;
+            break_off(self.encoding, error)
+        });
+        Some(told.map(Bytes::from))
     }
 
     /// Reads inputs until there is something to tell.
@@ -207,7 +206,8 @@ impl JobStream {
                 Woken::Results(Err(error)) => return Err(error.into()),
                 Woken::Kept(Ok(jobs::Results { ends, next, end })) => {
                     self.results = Results::Read { next };
-                    let mut chunk = encode_results(self.encoding, ends);
+                    let mut chunk = encode_next(self.encoding, next);
+                    chunk.extend(encode_results(self.encoding, ends));
                     end.iter().for_each(|summary| chunk.extend(self.ended(summary)));
                     return Ok(chunk);
                 }
@@ -264,6 +264,7 @@ impl JobStream {
             return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
         let summary = jobs.summary(job).ok_or(NoSuchJob)?;
+        summary.here()?;
         if summary.refused_more.is_some() {
             return if self.is_detached() { Err(cut_off(&summary)) } else { self.cut().await };
         }

@@ -18,7 +18,7 @@ use super::places::take;
 use super::results::{Encoding, accepted};
 use super::stream::{Arrived, JobStream, OpenJob, Results, Source, check_room};
 use super::{Answered, Api, blobs, convert, finding};
-use crate::jobs::{JobMeta, now_ms};
+use crate::jobs::{JobMeta, Title, now_ms};
 
 /// How long the first frame of a job may take.
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -111,15 +111,9 @@ async fn open(
     source: Option<Source>,
     encoding: Encoding,
 ) -> Answered {
-    if api.handle.is_stopping() {
-        return Err(ApiError::stopping("takes no jobs"));
-    }
-    if let Some(failure) = api.handle.journal().and_then(|journal| journal.failure) {
-        let text = format!("this node takes no jobs and ends as soon as it can: {failure}");
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help("submit it to another node"));
-    }
+    check_open(&api)?;
     let Arrived { inputs, closed } = arrived;
-    let convert::Job { program, needs, class, terms, policy, detached, level, title, after, join } =
+    let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
         convert::job(request, api.handle.info().memo)?;
     let is_kept = detached || level != Level::Memory;
     let after = parents(&api, &after)?;
@@ -130,12 +124,7 @@ async fn open(
     check_room(&api, job, inputs.len(), is_kept && level == Level::Memory)?;
     let signed = terms.receipts.then(|| program.clone());
     let submitted_ms = now_ms();
-    let about = About {
-        name: title.name.clone(),
-        labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        shared: false,
-        submitted_ms,
-    };
+    let about = about(&title, shared, submitted_ms);
     let submission =
         Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level, about };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
@@ -145,6 +134,8 @@ async fn open(
         class,
         detached: is_kept,
         level,
+        owner: api.handle.info().peer,
+        shared,
         title: Arc::new(title),
         submitted_ms,
         streamed: terms.stream,
@@ -161,8 +152,8 @@ async fn open(
     open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
-    if level == Level::Disk {
-        // Nothing is promised before the disk has it.
+    if level != Level::Memory {
+        // Nothing is promised before it is kept.
         if let Err(refused) = api.handle.accepted(job).await {
             open.release();
             // The client is told; the list need not.
@@ -187,6 +178,23 @@ async fn open(
     };
     let stream = JobStream { open, source, results, encoding, first, is_cut: false, over: false };
     Ok(streaming(job, encoding, stream.into_body()))
+}
+
+/// Whether the node takes jobs.
+fn check_open(api: &Api) -> Result<(), ApiError> {
+    if api.handle.is_stopping() {
+        return Err(ApiError::stopping("takes no jobs"));
+    }
+    let failure = api.handle.journal().and_then(|journal| journal.failure);
+    failure.map_or(Ok(()), |failure| {
+        let text = format!("this node takes no jobs and ends as soon as it can: {failure}");
+        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help("submit it to another node"))
+    })
+}
+
+fn about(title: &Title, shared: bool, submitted_ms: u64) -> About {
+    let labels = title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    About { name: title.name.clone(), labels, shared, submitted_ms }
 }
 
 /// An answer whose body comes bit by bit.

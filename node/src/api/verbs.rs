@@ -1,14 +1,15 @@
 //! The verbs on one job: results, cancel, retry, forget.
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use weft_client::frames;
 use weft_core::{Command, JobId};
 
+use super::caller::Caller;
 use super::error::ApiError;
-use super::finding::find;
+use super::finding::find_here;
 use super::results::{Encoding, Reading, read_results};
 use super::{Answered, Api, json, submit};
 
@@ -26,7 +27,7 @@ pub(super) async fn results(
     Query(query): Query<ResultsQuery>,
     headers: HeaderMap,
 ) -> Answered {
-    let summary = find(&api, &name)?;
+    let summary = find_here(&api, &name)?;
     if !summary.meta.detached {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -36,7 +37,7 @@ pub(super) async fn results(
     }
     let ResultsQuery { from, limit, follow } = query;
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let encoding = if accept == frames::CONTENT_TYPE { Encoding::Frames } else { Encoding::JsonLines };
+    let encoding = Encoding::of(accept);
     let reading = Reading {
         encoding,
         from: from.unwrap_or(0),
@@ -48,8 +49,13 @@ pub(super) async fn results(
     Ok(submit::streaming(summary.job, encoding, body))
 }
 
-pub(super) async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> Answered {
-    let summary = find(&api, &name)?;
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answered {
+    let summary = find_here(&api, &name)?;
+    caller.check(&api, &summary).await?;
     let job = summary.job;
     if !summary.ended {
         api.handle.jobs().cancel(job);
@@ -61,17 +67,36 @@ pub(super) async fn cancel(State(api): State<Api>, Path(name): Path<String>) -> 
 }
 
 /// Runs the tasks again that did not end as done.
-pub(super) async fn retry(State(api): State<Api>, Path(name): Path<String>) -> Answered {
-    let job = find(&api, &name)?.job;
+pub(super) async fn retry(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answered {
+    let summary = find_here(&api, &name)?;
+    caller.check(&api, &summary).await?;
+    let job = summary.job;
     api.handle.retry(job).await?;
     Ok(answer(job))
 }
 
 /// Forgets a job that has ended, or whose records can't be used.
-pub(super) async fn forget(State(api): State<Api>, Path(name): Path<String>) -> Answered {
+pub(super) async fn forget(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Answered {
     let job = match (name.parse::<JobId>(), api.handle.journal()) {
-        (Ok(job), Some(journal)) if journal.quarantined.iter().any(|(hurt, _)| *hurt == job) => job,
-        (Ok(_) | Err(_), _) => find(&api, &name)?.job,
+        // Whose it is can't be read any more: it is this node's to forget.
+        (Ok(job), Some(journal))
+            if caller == Caller::Here && journal.quarantined.iter().any(|(hurt, _)| *hurt == job) =>
+        {
+            job
+        }
+        (Ok(_) | Err(_), _) => {
+            let summary = find_here(&api, &name)?;
+            caller.check(&api, &summary).await?;
+            summary.job
+        }
     };
     api.handle.forget(job).await?;
     Ok(answer(job))

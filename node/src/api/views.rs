@@ -12,9 +12,10 @@ use weft_core::snapshot::{
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
+use super::caller::Names;
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
-use crate::jobs::{JobSummary, Restarted};
+use crate::jobs::{JobSummary, Led, Restarted};
 use crate::keeping::JournalState;
 
 /// Most own jobs whose binding is reported.
@@ -37,6 +38,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         self_fencing: _,
         peers,
         jobs,
+        kept: _,
         counters,
     } = snapshot;
     let NodeInfo {
@@ -82,6 +84,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
+        keeps: capacity.disk != 0,
         stopping: handle.is_stopping(),
         grace_ms: millis(*grace),
         peers_connected: count(peers.iter().filter(|peer| peer.connected).count()),
@@ -185,7 +188,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         draining,
         class_min: _,
         owners: _,
-        disk: _,
+        disk,
     } = capacity;
     let labels = self::labels(labels);
     let peer = peer.to_string();
@@ -201,6 +204,7 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
         labels,
         backlog,
         draining,
+        keeps: disk != 0,
         leased,
         done,
         lost,
@@ -216,23 +220,24 @@ pub(super) fn peer(view: PeerView) -> api::Peer {
 }
 
 /// A job as it is told.
-pub(super) fn job(summary: JobSummary, snapshot: &Snapshot) -> api::Job {
+pub(super) fn job(summary: JobSummary, snapshot: &Snapshot, names: &Names) -> api::Job {
     let job = summary.job;
-    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job))
+    job_view(summary, snapshot.jobs.iter().find(|view| view.job == job), names)
 }
 
 /// Jobs as they are told.
-pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot) -> Vec<api::Job> {
+pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot, names: &Names) -> Vec<api::Job> {
     let views: BTreeMap<JobId, &JobView> = snapshot.jobs.iter().map(|view| (view.job, view)).collect();
     let told = summaries.into_iter().map(|summary| {
         let view = views.get(&summary.job).copied();
-        job_view(summary, view)
+        job_view(summary, view, names)
     });
     told.collect()
 }
 
 /// What the table knows of a job, and what the engine still does.
-fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
+fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::Job {
+    let (owner, shared) = (summary.owner(), summary.is_shared());
     let JobSummary {
         job,
         meta,
@@ -249,7 +254,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         given_up,
         ended_ms,
         restarted,
-        custody: _,
+        custody,
         refused_more,
         told: _,
         elapsed,
@@ -258,6 +263,11 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         (_, true) => api::JobState::Ended,
         (true, false) => api::JobState::Running,
         (false, false) => api::JobState::Open,
+    };
+    let (led, keepers) = custody.map_or((Led::Here, Vec::new()), |custody| (custody.led, custody.keepers));
+    let leader = match led {
+        Led::Here => names.node(names.me()),
+        Led::Elsewhere { leader } => leader.map(|peer| names.node(peer)).unwrap_or_default(),
     };
     let (queued, leased, retried) = match view {
         Some(view) => (view.queued, view.leased, view.retried),
@@ -272,6 +282,10 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
         name: meta.title.name.clone(),
         labels: meta.title.labels.clone(),
         level: convert::level_out(meta.level),
+        owner: names.node(owner),
+        leader,
+        keepers: keepers.into_iter().map(|peer| names.node(peer)).collect(),
+        shared,
         submitted_ms: meta.submitted_ms,
         detached: meta.detached,
         cancelled_by_user,
@@ -296,10 +310,10 @@ fn job_view(summary: JobSummary, view: Option<&JobView>) -> api::Job {
 }
 
 /// Where a task is, and each peer's answer.
-pub(super) fn why(job: JobId, index: u32, why: Why, names: &BTreeMap<PeerId, String>) -> api::Why {
+pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
     let Why { state, deadline, answers, notes } = why;
     let notes = notes.iter().map(ToString::to_string).collect();
-    let name = |peer: PeerId| names.get(&peer).cloned().unwrap_or_default();
+    let name = |peer: PeerId| names.node(peer).name;
     let task = match state {
         TaskView::Queued { before } => api::TaskState::Queued { before },
         TaskView::Leased { worker, attempt, since_ms, paused, progress } => api::TaskState::Leased {

@@ -24,6 +24,9 @@ pub(crate) struct KeepArgs {
     /// Label the job, for `weft jobs --label`. May be repeated.
     #[arg(long, help_heading = HEADING, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) label: Vec<(String, String)>,
+    /// Let every node of the mesh cancel, retry and forget the job, not only this one. Each may read it in any case.
+    #[arg(long, help_heading = HEADING)]
+    pub(crate) shared: bool,
 }
 
 /// Flags of `weft submit`.
@@ -185,6 +188,9 @@ pub(crate) struct JobsArgs {
     /// Show all of them.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Show the jobs of the whole mesh: also those that the other nodes lead which are connected.
+    #[arg(long)]
+    pub(crate) mesh: bool,
     /// Print JSON, one array, instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -194,7 +200,8 @@ const JOBS_HELP: &str = "\
 Examples:
   weft jobs --state unfinished
   weft jobs --state failed,cancelled --since 1d --label team=fonts
-  weft jobs --limit 20 --before 9f2c01d4    the 20 jobs before that one";
+  weft jobs --limit 20 --before 9f2c01d4    the 20 jobs before that one
+  weft jobs --mesh --state running          everybody's, with who submitted and who leads each";
 
 /// A word of `--state`, and the phases that it means.
 #[derive(Clone, Debug, PartialEq, Eq)]

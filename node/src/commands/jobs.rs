@@ -26,7 +26,8 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
         say(&nothing(args));
         return Ok(0);
     };
-    table(&jobs).print()?;
+    let is_everybodys = args.mesh || jobs.iter().any(|job| job.owner != job.leader);
+    table(&jobs, is_everybodys).print()?;
     if filter.limit.is_some_and(|limit| jobs.len() as u64 == u64::from(limit)) && !args.all {
         let before = JobFilter { before: Some(api::Position::of(oldest)), limit: Some(1), ..filter };
         if !mesh.list(&before).await?.is_empty() {
@@ -51,6 +52,7 @@ async fn filter(mesh: &Mesh, args: &JobsArgs) -> Result<JobFilter, Problem> {
         since_ms: since.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         before,
         limit: Some(args.limit.unwrap_or(SHOWN)),
+        mesh: args.mesh,
     })
 }
 
@@ -65,12 +67,15 @@ fn nothing(args: &JobsArgs) -> String {
     String::from(text)
 }
 
-fn table(jobs: &[api::Job]) -> Table {
+/// The jobs; with whose they are and who leads them, where that is not this node for all of them.
+fn table(jobs: &[api::Job], is_everybodys: bool) -> Table {
     let mut table = Table::new(&[
         ("JOB", Side::Left),
         ("NAME", Side::Left),
         ("STATE", Side::Left),
         ("LEVEL", Side::Left),
+        ("OWNER", Side::Left),
+        ("LED BY", Side::Left),
         ("CLASS", Side::Left),
         ("TASKS", Side::Right),
         ("QUEUED", Side::Right),
@@ -83,13 +88,27 @@ fn table(jobs: &[api::Job]) -> Table {
         ("MODULE", Side::Left),
         ("LABELS", Side::Left),
     ])
-    .fitted(&["CANCELLED", "RETRIED", "NAME", "LABELS", "MODULE", "CLASS", "LEVEL", "QUEUED", "LEASED"]);
+    .fitted(&[
+        "CANCELLED",
+        "RETRIED",
+        "NAME",
+        "LABELS",
+        "MODULE",
+        "CLASS",
+        "LEVEL",
+        "QUEUED",
+        "LEASED",
+        "LED BY",
+        "OWNER",
+    ]);
     for job in jobs {
         table.row([
             job.job.clone(),
             or_dash(&job.name),
             state(job).into(),
             job.level.to_string(),
+            or_dash(job.owner.called()),
+            or_dash(job.leader.called()),
             job.class.to_string(),
             job.tasks.to_string(),
             (job.queued + job.delayed + job.held).to_string(),
@@ -103,7 +122,7 @@ fn table(jobs: &[api::Job]) -> Table {
             super::labels(&job.labels),
         ]);
     }
-    table
+    if is_everybodys { table } else { table.without(&["OWNER", "LED BY"]) }
 }
 
 fn or_dash(text: &str) -> String {

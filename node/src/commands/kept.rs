@@ -3,18 +3,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weft_client::{Level, Mesh, Task, api};
+use weft_client::{Level, Map, Mesh, Task, api};
 
 use super::Problem;
 use crate::cli::{JobArgs, KeepArgs};
-use crate::render::{millis, print_json, say};
+use crate::render::{millis, print_json, say, short};
 
 /// Highest exit code that counts failures.
 const FAILED_MAX: u64 = 100;
 
 /// The task with what its job survives and is called.
 pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
-    let KeepArgs { level, name, label } = given;
+    let KeepArgs { level, name, label, shared } = given;
     if name.as_ref().is_some_and(String::is_empty) {
         return Err(Problem::Usage(String::from(
             "--name: a name of no letters; leave the flag out for none",
@@ -35,16 +35,60 @@ pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
         Some(name) => task.name(name),
         None => task,
     };
+    let task = if shared { task.shared() } else { task };
     Ok(label.into_iter().fold(task, |task, (name, value)| task.label(name, value)))
 }
 
-/// Where a job of that level is kept, by the name of its node.
-pub(crate) async fn place(mesh: &Mesh, level: Level) -> String {
-    let name = mesh.status().await.map(|status| status.name);
-    let name = name.unwrap_or_else(|_unknown| String::from("this machine's node"));
+/// Where a job is kept, by the names of its nodes.
+pub(crate) async fn place(mesh: &Mesh, job: &str, level: Level) -> String {
+    let Ok(job) = mesh.job(job).await else { return format!("at level {level}") };
+    let owner = job.owner.called();
     match level {
-        Level::Memory => format!("in the memory of {name}"),
-        Level::Disk | Level::Mesh => format!("on the disk of {name}"),
+        Level::Memory => format!("in the memory of {owner}"),
+        Level::Disk => format!("on the disk of {owner}"),
+        Level::Mesh => {
+            let keepers: Vec<&str> = job.keepers.iter().map(api::Node::called).collect();
+            format!("by {}", keepers.join(", "))
+        }
+    }
+}
+
+/// The best level that a job of this node can have now, and why it is not `mesh`.
+pub(crate) async fn best_level(mesh: &Mesh) -> Result<(Level, Option<String>), Problem> {
+    let keeps = mesh.status().await?.keeps;
+    let others = mesh.peers().await?;
+    let others = others.iter().filter(|peer| peer.connected && peer.keeps && !peer.draining).count();
+    match (keeps, others) {
+        (true, 2..) => Ok((Level::Mesh, None)),
+        (false, _) => Ok((Level::Disk, None)),
+        (true, 0) => Ok((Level::Disk, Some(short_of("none is")))),
+        (true, _) => Ok((Level::Disk, Some(short_of("one is")))),
+    }
+}
+
+fn short_of(there: &str) -> String {
+    format!("and there alone: at level mesh two more nodes keep a job, and {there} connected")
+}
+
+/// Whether an error says that the node, or who leads the job, is away.
+pub(crate) fn is_away(error: &weft_client::Error) -> bool {
+    use weft_client::Error::{Broken, NoNode, NotNow, Unreachable};
+    matches!(error, Broken { .. } | NoNode { .. } | Unreachable { .. } | NotNow { .. })
+}
+
+/// Tells once that the way to a job is broken, and once that it is found again.
+#[derive(Debug, Default)]
+pub(crate) struct Away(bool);
+
+impl Away {
+    pub(crate) fn tell(&mut self, results: &Map) {
+        let why = results.away();
+        match (self.0, why) {
+            (false, Some(why)) => say(&format!("{why}; job {} is looked for again", short(results.job()))),
+            (true, None) => say(&format!("job {} goes on", short(results.job()))),
+            (false, None) | (true, Some(_)) => {}
+        }
+        self.0 = why.is_some();
     }
 }
 

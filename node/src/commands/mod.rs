@@ -99,7 +99,9 @@ pub(crate) enum Problem {
         source: io::Error,
     },
     /// No job has that id.
-    #[error("no job {id} on this node: `weft jobs` lists those that it knows, by id and name")]
+    #[error(
+        "no job {id} on this node or one that is connected: `weft jobs --mesh` lists those that they know, by id and name"
+    )]
     NoJob {
         /// The id.
         id: String,

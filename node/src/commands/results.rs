@@ -60,6 +60,8 @@ struct Shown {
     /// The job had ended when the last result was told.
     has_all: bool,
     held: Option<std::sync::Arc<OutDir>>,
+    /// Whether the way to the job is looked for again.
+    away: kept::Away,
 }
 
 impl Shown {
@@ -96,6 +98,7 @@ impl Shown {
             left_files: 0,
             has_all: false,
             held,
+            away: kept::Away::default(),
         })
     }
 
@@ -140,6 +143,7 @@ impl Shown {
                 }
                 _ = clock.tick() => {
                     self.sink.flush().await?;
+                    self.away.tell(&results);
                     if way.is_attached {
                         self.tally.progress.tick(Total::Exactly(u64::from(self.tasks.saturating_sub(self.from))));
                     }

@@ -70,11 +70,21 @@ pub(crate) struct Session {
     stopped: Option<Stopped>,
     /// Whether outcomes wait for room on this machine.
     shortage: Shortage,
+    /// Whether the way to the job is looked for again.
+    away: kept::Away,
 }
 
 impl Session {
     pub(crate) fn new(begun: Begun, logs: Logs, stops: Stops) -> Self {
-        Self { begun, logs, stops, left_files: 0, stopped: None, shortage: Shortage::new() }
+        Self {
+            begun,
+            logs,
+            stops,
+            left_files: 0,
+            stopped: None,
+            shortage: Shortage::new(),
+            away: kept::Away::default(),
+        }
     }
 
     /// Goes on to the job's end, or to an interrupt.
@@ -118,6 +128,7 @@ impl Session {
                     let Begun { feed, tally, stage, .. } = &mut self.begun;
                     tally.progress.at(stage.as_ref().and_then(StageWatch::text));
                     tally.progress.tick(feed.total());
+                    self.away.tell(results);
                 }
                 text = self.shortage.news(&self.begun.mesh) => self.begun.tally.progress.aside(|| say(&text)),
             }
@@ -258,13 +269,13 @@ impl Session {
 
     /// A kept job is not lost with the way to its node.
     fn with_way_back(&self, problem: Problem) -> Problem {
-        let is_broken = matches!(&problem, Problem::Client(error) if matches!(**error, weft_client::Error::Broken { .. }));
+        let is_broken = matches!(&problem, Problem::Client(error) if kept::is_away(error));
         if !(is_broken && self.begun.is_kept) {
             return problem;
         }
         let id = short(&self.begun.job);
         Problem::Failed(format!(
-            "{problem}; the job is kept on disk: once the node runs again, `weft attach {id}` goes on with it"
+            "{problem}; the job is kept: once its node runs again, `weft attach {id}` goes on with it"
         ))
     }
 }

@@ -19,18 +19,23 @@ use crate::render::{json_line, print, say};
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
     let SubmitArgs { module, mut args, inputs, stdin, receipt, json, keep, mut task } = args;
-    let level = keep.level.unwrap_or_else(|| Level::of_none(true));
+    let chosen = keep.level;
     // As of a map: what has words in braces is each task's own.
     let is_map = inputs.is_given();
     let is_command = task.function.is_none();
     let tailor = (is_map && is_command).then(|| Tailor::take(&mut task, &mut args, inputs.as_file)).flatten();
     let sources = Sources::of(&module, &task, &inputs)?;
-    let task = kept::keep(task_of(&module, task, args)?, keep)?.level(level);
+    let task = kept::keep(task_of(&module, task, args)?, keep)?;
     let task = if receipt { task.receipts() } else { task };
     let task = if tailor.is_some() { task.parcels() } else { task };
     let interrupt = Interrupt::listen()?;
     let begun = async {
         let mesh = Mesh::connect_in(data_dir).await?;
+        let (level, lack) = match chosen {
+            Some(level) => (level, None),
+            None => kept::best_level(&mesh).await?,
+        };
+        let task = task.level(level);
         let job = if is_map {
             let plan = Plan::new(None, tailor, false, sources);
             let (inputs, choice) = inputs_of(inputs, &plan)?;
@@ -44,16 +49,16 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
             let stdin = run::stdin_of(stdin, data_dir).await?;
             hand_in(&mesh, &task, stream::iter([stdin])).await?
         };
-        Ok::<_, Problem>((mesh, job))
+        Ok::<_, Problem>((mesh, job, Keep { level, lack, json }))
     };
-    let (mesh, job) = tokio::select! {
+    let (mesh, job, keep) = tokio::select! {
         begun = Box::pin(begun) => begun?,
         // The node cancels a job of which not all came.
         () = interrupt.came() => {
             return Err(Problem::Interrupted("interrupted; a job that was not accepted whole is cancelled, see `weft jobs`".into()));
         }
     };
-    tell(&mesh, &job, level, json).await
+    tell(&mesh, &job, keep).await
 }
 
 async fn hand_in<S>(mesh: &Mesh, task: &Task, inputs: S) -> Result<Job, Problem>
@@ -73,9 +78,18 @@ fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stre
     )
 }
 
+/// How a job is kept, and how that is told.
+struct Keep {
+    level: Level,
+    /// Why it is not kept better.
+    lack: Option<String>,
+    json: bool,
+}
+
 /// The id alone on stdout; who keeps it on stderr.
-async fn tell(mesh: &Mesh, job: &Job, level: Level, json: bool) -> Result<u8, Problem> {
-    let place = kept::place(mesh, level).await;
+async fn tell(mesh: &Mesh, job: &Job, keep: Keep) -> Result<u8, Problem> {
+    let Keep { level, lack, json } = keep;
+    let place = kept::place(mesh, job.id(), level).await;
     let told = if json {
         json_line(&serde_json::json!({ "job": job.id(), "level": level }))?
     } else {
@@ -85,7 +99,11 @@ async fn tell(mesh: &Mesh, job: &Job, level: Level, json: bool) -> Result<u8, Pr
     print(&told).map_err(|problem| {
         Problem::Failed(format!("job {} is kept {place}, but its id can't be printed: {problem}", job.id()))
     })?;
-    let end = if level == Level::Memory { "; it ends with that node" } else { "" };
+    let end = match (level, lack) {
+        (Level::Memory, _) => String::from("; it ends with that node"),
+        (_, Some(lack)) => format!(", {lack}"),
+        (_, None) => String::new(),
+    };
     say(&format!("kept {place}{end}"));
     Ok(0)
 }

@@ -2,8 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use weft_core::JobId;
+use weft_core::{JobId, Refusal};
 
+use super::entry::Entry;
 use super::{JobTable, Print};
 
 /// The job is unknown, or has not ended.
@@ -38,6 +39,21 @@ impl JobTable {
         }
         entry.wait(cx);
         Poll::Pending
+    }
+
+    /// Whether a job's results are in the journal.
+    pub(crate) fn is_journalled(&self, job: JobId) -> bool {
+        self.lock().jobs.get(&job).is_some_and(Entry::is_journalled)
+    }
+
+    /// Refuses a job whose client does not know yet that it is accepted. False of another one, and then nothing happens.
+    pub(crate) fn refuse_unaccepted(&self, job: JobId, reason: &Refusal) -> bool {
+        let mut table = self.lock();
+        let waits = table.jobs.get(&job).is_some_and(|entry| !entry.is_accepted());
+        if waits {
+            table.refuse(job, reason);
+        }
+        waits
     }
 
     /// Forgets a job that has ended, with its results.

@@ -50,6 +50,12 @@ impl JobTable {
         }
     }
 
+    /// Whether a job is in the table.
+    #[must_use]
+    pub fn is_known(&self, job: JobId) -> bool {
+        self.lock().jobs.contains_key(&job)
+    }
+
     /// Whether another node leads a job, or will.
     #[must_use]
     pub fn is_followed(&self, job: JobId) -> bool {

@@ -102,7 +102,7 @@ impl Table {
             }
             Event::Confirmed { job } => self.change(job, Entry::confirm),
             Event::Forgotten { job } => self.forget(job),
-            Event::Refused { job, reason } => self.job_refused(job, &reason),
+            Event::Refused { job, reason } => self.refuse(job, &reason),
             Event::Lost { job, index: _, worker: _ } => {
                 self.change(job, |entry| entry.lost = entry.lost.saturating_add(1));
             }
@@ -129,7 +129,7 @@ impl Table {
     }
 
     /// Nothing of it will ever run, and each of its tasks says why.
-    fn job_refused(&mut self, job: JobId, reason: &Refusal) {
+    pub(super) fn refuse(&mut self, job: JobId, reason: &Refusal) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         if entry.is_retried() {
             self.unfinished -= usize::from(entry.is_unfinished());

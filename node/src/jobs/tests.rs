@@ -17,6 +17,8 @@ fn meta(detached: bool) -> JobMeta {
         class: Class::Batch,
         detached,
         level: Level::Memory,
+        owner: PeerId([1; 32]),
+        shared: false,
         title: Arc::default(),
         submitted_ms: 0,
         streamed: !detached,

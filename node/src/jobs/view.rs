@@ -23,6 +23,10 @@ pub struct JobMeta {
     pub detached: bool,
     /// What it survives.
     pub level: Level,
+    /// The node that it was submitted to.
+    pub owner: PeerId,
+    /// Whether every member of the mesh may cancel, retry and forget it.
+    pub shared: bool,
     /// What it is called.
     pub title: Arc<Title>,
     /// When it was submitted, in milliseconds since 1970.
@@ -286,6 +290,19 @@ impl JobSummary {
         }
     }
 
+    /// The node that it was submitted to.
+    #[must_use]
+    pub fn owner(&self) -> PeerId {
+        let first = self.custody.as_ref().and_then(|custody| custody.keepers.first());
+        first.copied().unwrap_or(self.meta.owner)
+    }
+
+    /// Whether every member of the mesh may cancel, retry and forget it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.meta.shared || self.custody.as_ref().is_some_and(|custody| custody.shared)
+    }
+
     /// How far it is.
     #[must_use]
     pub fn state(&self) -> JobState {
@@ -312,6 +329,7 @@ pub struct Results {
 
 /// Results of a job, a part of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "the end is handed over once a stream")]
 pub enum Taken {
     /// What running tasks printed; never nothing.
     Printed(Vec<Print>),

@@ -3,11 +3,42 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use weft_core::{Input, JobId};
+use weft_core::durable::Restored;
+use weft_core::{BlobId, Input, JobId};
 use weft_journal::Event;
+
+use crate::jobs::RestoredJob;
+
+/// How long the journal may take nothing before it counts as failed: a disk that hangs.
+pub(super) const STUCK: Duration = Duration::from_secs(600);
+/// Answers that wait for the loop; a thread that has one more waits with it.
+const ANSWERS_MAX: usize = 8;
+
+/// What the loop is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// For the engine.
+    Input(Input),
+    /// A whole log, for the engine and for the table.
+    Recalled {
+        /// The job.
+        job: JobId,
+        /// What it says.
+        restored: Box<Restored>,
+        /// The same as the table shows it.
+        shown: Box<RestoredJob>,
+    },
+    /// A job of this node rests on a blob that is not there, though it was when the job was handed in.
+    Lost {
+        /// The job.
+        job: JobId,
+        /// The blob.
+        blob: BlobId,
+    },
+}
 
 /// How the journal is, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +60,9 @@ struct State {
     /// The engine's last ticket that is on the disk.
     upto: u64,
     seen: JournalState,
+    /// What else the loop is told, in order.
+    words: VecDeque<Word>,
+    closing: bool,
     /// What the loop took last.
     told_upto: u64,
     told: Told,
@@ -49,11 +83,19 @@ pub(super) struct News {
     wake: Arc<Notify>,
     /// A job in quarantine was forgotten.
     forgot: Arc<Notify>,
+    /// The loop took words.
+    took: Arc<Condvar>,
 }
 
 impl News {
     pub(super) fn new(wake: Arc<Notify>) -> Self {
-        Self { state: Arc::default(), wrote: Arc::default(), wake, forgot: Arc::default() }
+        Self {
+            state: Arc::default(),
+            wrote: Arc::default(),
+            wake,
+            forgot: Arc::default(),
+            took: Arc::default(),
+        }
     }
 
     /// What the journal says, on its own thread.
@@ -97,8 +139,9 @@ impl News {
         self.lock().seen.failure.is_some()
     }
 
-    /// Waits until an append is on the disk, at most until `deadline`. False if none will be any more, or it is not by then.
-    pub(super) fn wait_written(&self, append: u64, deadline: Instant) -> bool {
+    /// Waits until an append is on the disk. False if none will be any more, or the disk hangs.
+    pub(super) fn wait_written(&self, append: u64) -> bool {
+        let deadline = Instant::now() + STUCK;
         let mut state = self.lock();
         while state.seen.failure.is_none() && state.written < append {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -115,6 +158,11 @@ impl News {
         self.lock().seen.quarantined.push((job, why));
     }
 
+    /// Whether a job's records can't be used.
+    pub(super) fn is_quarantined(&self, job: JobId) -> bool {
+        self.lock().seen.quarantined.iter().any(|(other, _)| *other == job)
+    }
+
     /// A job in quarantine is forgotten, on the disk, too.
     pub(super) fn forget_quarantined(&self, job: JobId) {
         self.lock().seen.quarantined.retain(|(other, _)| *other != job);
@@ -126,11 +174,34 @@ impl News {
         loop {
             // Before the look: what happens behind it is not missed.
             let forgot = self.forgot.notified();
-            if !self.lock().seen.quarantined.iter().any(|(other, _)| *other == job) {
+            if !self.is_quarantined(job) {
                 return;
             }
             forgot.await;
         }
+    }
+
+    /// Tells the loop something, at once.
+    pub(super) fn add(&self, word: Word) {
+        self.lock().words.push_back(word);
+        self.wake.notify_one();
+    }
+
+    /// The same, once the loop has taken what waits, if that is much.
+    pub(super) fn add_in_turn(&self, word: Word) {
+        let mut state = self.lock();
+        while state.words.len() >= ANSWERS_MAX && !state.closing {
+            state = self.took.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.words.push_back(word);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The loop takes nothing more: nobody waits for it.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.took.notify_all();
     }
 
     /// Something else changed that the loop waits for.
@@ -138,22 +209,27 @@ impl News {
         self.wake.notify_one();
     }
 
-    /// What the engine does not know yet.
-    pub(super) fn take(&self) -> Vec<Input> {
+    /// What the loop does not know yet. What a record rests on that is lost comes before the word that the record is kept, and
+    /// that comes before what was read behind it.
+    pub(super) fn take(&self) -> Vec<Word> {
         let mut state = self.lock();
-        let mut inputs = Vec::new();
+        let (mut words, others): (Vec<Word>, Vec<Word>) =
+            std::mem::take(&mut state.words).into_iter().partition(|word| matches!(word, Word::Lost { .. }));
         if state.upto > state.told_upto {
             state.told_upto = state.upto;
-            inputs.push(Input::Persisted { upto: state.upto });
+            words.push(Word::Input(Input::Persisted { upto: state.upto }));
         }
+        words.extend(others);
         if state.seen.failure.is_some() && !state.told.failed {
-            inputs.push(Input::JournalFailed);
+            words.push(Word::Input(Input::JournalFailed));
         }
         if state.seen.is_disk_low != state.told.is_disk_low {
-            inputs.push(Input::DiskLow(state.seen.is_disk_low));
+            words.push(Word::Input(Input::DiskLow(state.seen.is_disk_low)));
         }
         state.told = Told { failed: state.seen.failure.is_some(), is_disk_low: state.seen.is_disk_low };
-        inputs
+        drop(state);
+        self.took.notify_all();
+        words
     }
 
     /// How the journal is.
@@ -185,21 +261,29 @@ mod tests {
         News::new(Arc::new(Notify::new()))
     }
 
+    fn inputs(news: &News) -> Vec<Input> {
+        let input = |word| match word {
+            Word::Input(input) => Some(input),
+            Word::Recalled { .. } | Word::Lost { .. } => None,
+        };
+        news.take().into_iter().filter_map(input).collect()
+    }
+
     #[test]
     fn a_ticket_is_told_once_it_is_written_whichever_is_known_first() {
         let news = news();
         news.pair(1, 10);
-        assert_eq!(news.take(), []);
+        assert_eq!(inputs(&news), []);
         news.tell(Event::Persisted { upto: 2 });
-        assert_eq!(news.take(), [Input::Persisted { upto: 10 }]);
+        assert_eq!(inputs(&news), [Input::Persisted { upto: 10 }]);
         // Append 2 was on the disk before this thread could say whose it is.
         news.pair(2, 11);
         // Append 3 is none of the engine's.
         news.pair(4, 12);
-        assert_eq!(news.take(), [Input::Persisted { upto: 11 }]);
+        assert_eq!(inputs(&news), [Input::Persisted { upto: 11 }]);
         news.tell(Event::Persisted { upto: 4 });
-        assert_eq!(news.take(), [Input::Persisted { upto: 12 }]);
-        assert_eq!(news.take(), []);
+        assert_eq!(inputs(&news), [Input::Persisted { upto: 12 }]);
+        assert_eq!(inputs(&news), []);
     }
 
     #[test]
@@ -207,8 +291,8 @@ mod tests {
         let news = news();
         news.fail(String::from("first"));
         news.fail(String::from("second"));
-        assert_eq!(news.take(), [Input::JournalFailed]);
-        assert_eq!(news.take(), []);
+        assert_eq!(inputs(&news), [Input::JournalFailed]);
+        assert_eq!(inputs(&news), []);
         assert_eq!(news.journal().failure.as_deref(), Some("first"));
     }
 
@@ -216,9 +300,48 @@ mod tests {
     fn a_disk_that_gets_low_and_has_room_again_between_two_looks_is_not_told() {
         let news = news();
         news.tell(Event::DiskLow(true));
-        assert_eq!(news.take(), [Input::DiskLow(true)]);
+        assert_eq!(inputs(&news), [Input::DiskLow(true)]);
         news.tell(Event::DiskLow(false));
         news.tell(Event::DiskLow(true));
-        assert_eq!(news.take(), []);
+        assert_eq!(inputs(&news), []);
+    }
+
+    #[test]
+    fn what_a_record_rests_on_and_what_was_read_behind_it_are_told_around_it() {
+        let news = news();
+        let job = JobId(1);
+        news.add_in_turn(Word::Input(Input::Recalled { job, restored: None }));
+        news.add(Word::Lost { job, blob: BlobId([1; 32]) });
+        news.pair(1, 10);
+        news.tell(Event::Persisted { upto: 1 });
+        let told = news.take();
+        assert!(matches!(
+            told.as_slice(),
+            [
+                Word::Lost { .. },
+                Word::Input(Input::Persisted { upto: 10 }),
+                Word::Input(Input::Recalled { .. })
+            ]
+        ));
+    }
+
+    #[test]
+    fn a_thread_with_an_answer_waits_until_the_loop_has_taken_those_before_or_takes_none_any_more() {
+        let news = news();
+        let answer = || Word::Input(Input::Recalled { job: JobId(1), restored: None });
+        (0..ANSWERS_MAX).for_each(|_| news.add_in_turn(answer()));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| news.add_in_turn(answer()));
+            let mut told = 0;
+            while told <= ANSWERS_MAX {
+                told += news.take().len();
+                std::thread::yield_now();
+            }
+            waits.join().unwrap();
+            (0..ANSWERS_MAX).for_each(|_| news.add_in_turn(answer()));
+            let waits = scope.spawn(|| news.add_in_turn(answer()));
+            news.close();
+            waits.join().unwrap();
+        });
     }
 }

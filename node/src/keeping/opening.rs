@@ -1,26 +1,25 @@
 //! The journal at a node's start: opened, read back job by job, and made into what the engine is told first and what the
 //! job table shows.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use weft_blobs::Store;
-use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
+use weft_core::durable::Restored;
 use weft_core::{BlobId, JobId, PeerId, Time};
-use weft_journal::{Damage, Error, Filter, Journal, Kind, Listing, Reader, Settings, Shelf as Thing};
+use weft_journal::{Error, Filter, Journal, Listing, Reader, Settings};
 
-use super::Kept;
-use super::keeper::{Keeper, read_at_ms};
+use super::back::{Back, Found, Unusable};
+use super::keeper::Keeper;
 use super::news::News;
 use super::orders::Order;
-use super::shelf::{READERS_MAX, Shelf};
-use super::tally::Tally;
-use crate::jobs::{JobMeta, Restarted, RestoredJob, Title, now_ms};
+use super::shelf::{READERS_MAX, READERS_MORE, Shelf};
+use super::worker::Parts;
+use super::{Kept, disk, shown};
+use crate::jobs::{JobTable, RestoredJob};
 
-/// Ended jobs that the engine is told of: as many as it remembers.
-const ENDED_MAX: usize = 1000;
 /// Lines of the list that are read at once.
 const LINES: usize = weft_journal::PAGE_MAX;
 
@@ -42,6 +41,12 @@ pub(crate) struct Opened {
     pub(crate) keeper: Keeper,
     /// For the engine, in the order in which they were accepted.
     pub(crate) restored: Vec<Restored>,
+    /// The same of jobs that other nodes keep, too, each with the greatest epoch that this node promised.
+    pub(crate) mesh: Vec<(u32, Restored)>,
+    /// Jobs that every node which kept them was to forget.
+    pub(crate) forgotten: Vec<JobId>,
+    /// The number of this node's disk; 0 if it keeps no jobs with others.
+    pub(crate) disk: u64,
     /// For the job table.
     pub(crate) jobs: Vec<(JobId, RestoredJob)>,
     /// Jobs whose line in the list is missing, or an old one.
@@ -53,14 +58,20 @@ pub(crate) struct Opened {
 }
 
 /// Opens the journal, pins in the store what its jobs rest on, and starts its keeper. Blocks meanwhile.
-pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Opened, Error> {
+pub(crate) fn open(
+    place: &Place,
+    store: &Store,
+    table: &Arc<JobTable>,
+    wake: Arc<Notify>,
+) -> Result<Opened, Error> {
     let settings =
         Settings { reserve_bytes: place.reserve_bytes, ..Settings::new(place.dir.clone(), place.me) };
     let news = News::new(wake);
-    let mut back = Back::default();
+    let mut back = Back::new(place.me);
     let told = news.clone();
     let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
-    let readers: Vec<Reader> = (0..READERS_MAX).map(|_| journal.reader()).collect::<Result<_, _>>()?;
+    let readers: Vec<Reader> =
+        (0..READERS_MAX + READERS_MORE).map(|_| journal.reader()).collect::<Result<_, _>>()?;
     let lines = readers.first().map(lines_of).transpose()?.unwrap_or_default();
     let mut troubles = Vec::new();
     if !opened.continuity.is_whole() {
@@ -71,49 +82,79 @@ pub(crate) fn open(place: &Place, store: &Store, wake: Arc<Notify>) -> Result<Op
         troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
     }
     let shelf = Arc::new(Shelf::new(readers));
-    let mut unaccepted = Vec::new();
+    let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
     for (job, why) in std::mem::take(&mut back.unusable) {
-        match why {
-            Unusable::NeverAccepted => unaccepted.push(job),
-            Unusable::Damaged(why) => quarantine(&news, &mut troubles, job, why),
-            Unusable::Unsound(why) => {
-                journal.distrust(job);
-                quarantine(&news, &mut troubles, job, why.to_string());
+        let (why, is_mesh) = match why {
+            Unusable::NeverAccepted => {
+                unaccepted.push(job);
+                continue;
             }
+            Unusable::Damaged { why, is_mesh } => (why, is_mesh),
+            Unusable::Unsound { why, is_mesh } => {
+                journal.distrust(job);
+                (why.to_string(), is_mesh)
+            }
+        };
+        quarantine(&news, &mut troubles, job, why);
+        if is_mesh {
+            given_up.insert(job);
         }
     }
-    let kept = Kept { shelf: Arc::clone(&shelf), orders: Arc::default(), news };
-    let keeper = Keeper::start(place.me, journal, kept, store.clone()).map_err(|source| Error::Io {
+    let disk = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
+    let mesh = back.jobs.iter().filter(|found| found.is_mesh());
+    let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
+    let parts = Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), mesh, given_up };
+    let kept = Kept { shelf, orders: Arc::default(), news };
+    let keeper = Keeper::start(journal, kept, parts).map_err(|source| Error::Io {
         doing: "start a thread for",
         path: place.dir.clone(),
         source,
     })?;
-    unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job }));
-    let mut restored = Vec::new();
-    let mut unlisted = Vec::new();
-    let mut jobs = Vec::new();
-    for found in back.jobs {
-        let Found { restored: engines, is_told, tally, read_ms, blobs } = found;
-        let job = engines.job();
+    unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job, remembered: false }));
+    let mut opened = Opened {
+        keeper,
+        restored: Vec::new(),
+        mesh: Vec::new(),
+        forgotten: std::mem::take(&mut back.forgotten),
+        disk,
+        jobs: Vec::new(),
+        unlisted: Vec::new(),
+        latest: back.latest,
+        troubles,
+    };
+    for found in std::mem::take(&mut back.jobs) {
+        let read_ms = back.read_ms(&found);
+        opened.add(store, &lines, found, read_ms);
+    }
+    opened.keeper.look_at_room();
+    Ok(opened)
+}
+
+impl Opened {
+    /// Adds a job that can be used.
+    fn add(&mut self, store: &Store, lines: &BTreeMap<JobId, Listing>, found: Found, read_ms: Option<u64>) {
+        let is_mesh = found.is_mesh();
+        let Found { restored, is_told, tally, promised, read_ms: _, blobs } = found;
+        let job = restored.job();
         blobs.iter().for_each(|blob| store.pin(*blob));
         if let Some(seq) = tally.retried {
-            shelf.note_retried(job, seq);
+            self.keeper.kept().shelf.note_retried(job, seq);
         }
-        if !engines.has_ended() {
-            troubles.extend(missing(store, job, &blobs));
+        if !restored.has_ended() {
+            self.troubles.extend(missing(store, job, &blobs));
         }
         let line = lines.get(&job);
-        let shown = shown(&engines, tally, line, read_ms);
+        let shown = RestoredJob { read_ms, ..shown::of(self.keeper.me(), &restored, &tally, line) };
         if line.is_none_or(|line| line.ended_ms != shown.ended_ms) {
-            unlisted.push(job);
+            self.unlisted.push(job);
         }
-        jobs.push((job, shown));
-        if is_told {
-            restored.push(engines);
+        self.jobs.push((job, shown));
+        if is_mesh {
+            self.mesh.push((promised, restored));
+        } else if is_told {
+            self.restored.push(restored);
         }
     }
-    keeper.look_at_room();
-    Ok(Opened { keeper, restored, jobs, unlisted, latest: back.latest, troubles })
 }
 
 /// What an unfinished job rests on and is not in the store, if that is so.
@@ -144,161 +185,5 @@ fn lines_of(reader: &Reader) -> Result<BTreeMap<JobId, Listing>, Error> {
         if after.is_none() {
             return Ok(lines);
         }
-    }
-}
-
-/// A job as the table shows it.
-fn shown(restored: &Restored, tally: Tally, line: Option<&Listing>, read_ms: Option<u64>) -> RestoredJob {
-    let spec = restored.spec();
-    let program = &spec.program;
-    let has_ended = restored.has_ended();
-    let now = now_ms();
-    let restarted = Restarted { at_ms: now, kept: tally.counts.ended(), open: tally.open() };
-    let meta = JobMeta {
-        module: program.module,
-        class: spec.class,
-        detached: true,
-        level: spec.level,
-        title: Arc::new(line.map(title_of).unwrap_or_default()),
-        submitted_ms: line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms),
-        streamed: false,
-        signed: spec.terms.receipts.then(|| Arc::clone(program)),
-    };
-    RestoredJob {
-        meta,
-        // Without its line it counts from now.
-        ended_ms: has_ended.then(|| line.and_then(|line| line.ended_ms).unwrap_or(now)),
-        read_ms,
-        closed: !restored.is_open(),
-        cancelled: restored.is_cancelled(),
-        given_up: restored.is_given_up(),
-        counts: tally.counts,
-        told: tally.told,
-        ended: if has_ended { Vec::new() } else { tally.ended.0 },
-        accepted: true,
-        restarted: (!has_ended).then_some(restarted),
-        custody: None,
-    }
-}
-
-fn title_of(line: &Listing) -> Title {
-    Title { name: line.name.clone(), labels: line.labels.iter().cloned().collect() }
-}
-
-/// What the journal told while it was read back.
-#[derive(Debug, Default)]
-struct Back {
-    current: Option<Current>,
-    jobs: Vec<Found>,
-    /// Places of ended jobs in it, of which the engine is told; the oldest first.
-    ended: VecDeque<usize>,
-    unusable: Vec<(JobId, Unusable)>,
-    latest: Time,
-}
-
-/// A job that can be used.
-#[derive(Debug)]
-struct Found {
-    restored: Restored,
-    /// Whether the engine is told of it.
-    is_told: bool,
-    tally: Tally,
-    read_ms: Option<u64>,
-    blobs: Vec<BlobId>,
-}
-
-/// Why a job can't be.
-#[derive(Debug)]
-enum Unusable {
-    /// The end came before all of its inputs were there: no client was told that it was accepted.
-    NeverAccepted,
-    /// Its records are not what was written.
-    Damaged(String),
-    /// They make no job.
-    Unsound(Unsound),
-}
-
-/// The job whose records come.
-#[derive(Debug, Default)]
-struct Current {
-    fold: Fold,
-    tally: Tally,
-    read_ms: Option<u64>,
-    blobs: Vec<BlobId>,
-    latest: Time,
-    unsound: Option<Unsound>,
-}
-
-impl Back {
-    /// Adds a job. Of one that ended only the figures are of use, unless it is tried again: its log is read again then.
-    fn add(&mut self, mut found: Found) {
-        if found.restored.has_ended() {
-            found.restored.forget_inputs();
-            self.ended.push_back(self.jobs.len());
-        }
-        self.jobs.push(found);
-        let oldest = if self.ended.len() > ENDED_MAX { self.ended.pop_front() } else { None };
-        if let Some(oldest) = oldest.and_then(|oldest| self.jobs.get_mut(oldest)) {
-            oldest.restored.forget_tasks();
-            oldest.is_told = false;
-        }
-    }
-}
-
-impl weft_journal::Fold for Back {
-    /// What a member of a trio promised; there are none yet.
-    fn own(&mut self, _job: JobId, _bytes: &[u8]) {}
-
-    fn record(&mut self, _job: JobId, seq: u32, kind: Kind, bytes: &[u8]) {
-        let current = self.current.get_or_insert_default();
-        if current.unsound.is_some() {
-            return;
-        }
-        if kind == Kind::Read {
-            current.read_ms = read_at_ms(bytes).max(current.read_ms);
-            return;
-        }
-        let taken = LogRecord::decode(bytes).and_then(|record| current.take(seq, record));
-        current.unsound = taken.err();
-    }
-
-    fn complete(&mut self, job: JobId) {
-        let Current { fold, tally, read_ms, blobs, latest, unsound } =
-            self.current.take().unwrap_or_default();
-        let restored = unsound.map_or_else(|| fold.into_restored(), Err);
-        match restored {
-            Ok(restored) if restored.job() == job => {
-                self.latest = self.latest.max(latest);
-                self.add(Found { restored: *restored, is_told: true, tally, read_ms, blobs });
-            }
-            Ok(other) => {
-                let why = format!("its records are those of job {}", other.job());
-                self.unusable.push((job, Unusable::Damaged(why)));
-            }
-            Err(Unsound::Incomplete { .. }) => self.unusable.push((job, Unusable::NeverAccepted)),
-            Err(unsound) => self.unusable.push((job, Unusable::Unsound(unsound))),
-        }
-    }
-
-    fn quarantined(&mut self, job: JobId, why: &Damage) {
-        self.current = None;
-        self.unusable.push((job, Unusable::Damaged(why.to_string())));
-    }
-
-    /// Nothing of this node's is on a shelf yet.
-    fn shelved(&mut self, _shelf: Thing, _key: &[u8], _bytes: &[u8]) {}
-}
-
-impl Current {
-    fn take(&mut self, seq: u32, record: LogRecord) -> Result<(), Unsound> {
-        self.blobs.extend(record.blobs());
-        self.tally.apply(seq, &record);
-        if let LogRecord::Restarted { at, .. } | LogRecord::Retried { at, .. } = &record {
-            self.latest = self.latest.max(*at);
-        }
-        if let LogRecord::Accepted(accepted) = &record {
-            self.latest = self.latest.max(accepted.at);
-        }
-        self.fold.apply(record)
     }
 }

@@ -8,6 +8,8 @@ use weft_core::JobId;
 use weft_core::durable::{Ends, LogRecord, RestTask};
 use weft_journal::Listing;
 
+use super::reading::Question;
+
 /// Bytes of records that wait; from there on the loop takes in nothing more.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// Orders that wait; from there on the loop takes in nothing more.
@@ -45,21 +47,61 @@ pub(crate) enum Order {
         /// When, in milliseconds since 1970.
         at_ms: u64,
     },
+    /// The records behind one go, and what only they name in the store is no longer wanted.
+    Cut {
+        /// The engine's number for it.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// The last record that stays.
+        after: u32,
+    },
+    /// This node promised an epoch of a job.
+    Promise {
+        /// The engine's number for it.
+        ticket: u64,
+        /// The job.
+        job: JobId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// The engine wants to read a log, as it is once all orders before this one are on the disk.
+    Ask(Question),
     /// The log goes, and what it names in the store is no longer wanted.
     Forget {
         /// The engine's number for it, if the engine waits: only then is something of it pinned.
         ticket: Option<u64>,
         /// The job.
         job: JobId,
+        /// Whether later lives are to know that it is gone.
+        remembered: bool,
     },
 }
 
 impl Order {
+    /// The record that is to be kept, if it is one.
+    pub(super) fn record(&self) -> Option<(JobId, &LogRecord)> {
+        match self {
+            Self::Keep { job, record, .. } => Some((*job, record)),
+            Self::List { .. }
+            | Self::Read { .. }
+            | Self::Cut { .. }
+            | Self::Promise { .. }
+            | Self::Ask(_)
+            | Self::Forget { .. } => None,
+        }
+    }
+
     fn cost(&self) -> usize {
         ORDER_BYTES
             + match self {
                 Self::Keep { record, .. } => cost_of(record),
-                Self::List { .. } | Self::Read { .. } | Self::Forget { .. } => 0,
+                Self::List { .. }
+                | Self::Read { .. }
+                | Self::Cut { .. }
+                | Self::Promise { .. }
+                | Self::Ask(_)
+                | Self::Forget { .. } => 0,
             }
     }
 }

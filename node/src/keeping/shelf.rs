@@ -2,18 +2,20 @@
 //! Everything here blocks on the disk; who calls it is on a thread that may.
 
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Deref};
+use std::ops::{ControlFlow, Deref, Range};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use weft_core::durable::{Fold, Kept, LogRecord, Restored};
 use weft_core::{BlobId, JobId, Program};
-use weft_journal::{Error, Kind, Reader, Record};
+use weft_journal::{Error, Kind, Listing, Reader, Record};
 
 use super::tally::Tally;
 use crate::jobs::{InputName, Portion, TaskEnd};
 
 /// Readers of the journal: as many pages are read at once.
 pub(super) const READERS_MAX: usize = 4;
+/// Readers besides, for the threads that read for the engine.
+pub(super) const READERS_MORE: usize = 2;
 /// Records read at once.
 const RECORDS: usize = 256;
 /// Bytes of records read at once; one record may be longer.
@@ -71,22 +73,26 @@ impl Shelf {
         Self { readers: Mutex::new(readers), returned: Condvar::new(), known: Mutex::default() }
     }
 
-    /// Results of a job from the `cursor`-th end on; with receipts if they have them and `program` is given.
+    /// Results of a job among these ends of tasks; with receipts if they have them and `program` is given.
     pub(crate) fn results(
         &self,
         job: JobId,
-        cursor: u64,
+        ends: Range<u64>,
         portion: Portion,
         program: Option<&Program>,
     ) -> Result<Part, Unreadable> {
+        let cursor = ends.start;
         let retried = self.known().retried.get(&job).copied().unwrap_or(0);
         let mut page =
             Page { part: Part { ends: Vec::new(), next: cursor }, portion, bytes: 0, proofs: Vec::new() };
         self.walk_from_end(job, cursor, |seq, upto, record| {
-            let ends = record.ends();
-            let first = upto.saturating_sub(ends.count() as u64);
+            let told = record.ends();
+            let first = upto.saturating_sub(told.count() as u64);
             let skipped = usize::try_from(page.part.next.saturating_sub(first)).unwrap_or(usize::MAX);
-            for kept in ends.kept().skip(skipped) {
+            for kept in told.kept().skip(skipped) {
+                if page.part.next >= ends.end {
+                    return ControlFlow::Break(());
+                }
                 let is_retried = seq < retried && kept.report.outcome != weft_core::Outcome::Done;
                 page.add(kept, is_retried);
                 if page.is_full() {
@@ -126,9 +132,39 @@ impl Shelf {
         restored.map(|restored| (restored, tally)).map_err(|error| Unreadable::new(job, error))
     }
 
-    /// The blobs that a log names, some more than once.
-    pub(super) fn blobs(&self, job: JobId, mut act: impl FnMut(BlobId)) -> Result<(), Unreadable> {
-        self.walk(job, 0, |_, record| {
+    /// What a log says of its tasks.
+    pub(super) fn tally(&self, job: JobId) -> Result<Tally, Unreadable> {
+        let mut tally = Tally::default();
+        self.walk(job, 0, |seq, record| {
+            tally.apply(seq, &record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(tally)
+    }
+
+    /// Records of a job from one on, for another node that keeps it: none behind those that fill `bytes_max`.
+    pub(super) fn page(&self, job: JobId, from: u32, bytes_max: usize) -> Result<Vec<LogRecord>, Unreadable> {
+        let records = self.reader().records(job, from.saturating_sub(1), RECORDS, bytes_max.min(BYTES));
+        let records = records.map_err(|error| Unreadable::new(job, error))?;
+        let read = |record: Record| LogRecord::decode(&record.bytes);
+        let read: Result<_, _> = records.into_iter().map(read).collect();
+        read.map_err(|error| Unreadable::new(job, error))
+    }
+
+    /// A job's line in the list.
+    pub(super) fn line(&self, job: JobId) -> Result<Option<Listing>, Unreadable> {
+        let listed = self.reader().job(job).map_err(|error| Unreadable::new(job, error))?;
+        Ok(listed.map(|listed| listed.listing))
+    }
+
+    /// The blobs that a log names behind a record, some more than once.
+    pub(super) fn blobs(
+        &self,
+        job: JobId,
+        after: u32,
+        mut act: impl FnMut(BlobId),
+    ) -> Result<(), Unreadable> {
+        self.walk(job, after, |_, record| {
             record.blobs().for_each(&mut act);
             ControlFlow::Continue(())
         })
@@ -137,6 +173,17 @@ impl Shelf {
     /// Notes that what was not done before this record is tried again.
     pub(super) fn note_retried(&self, job: JobId, seq: u32) {
         self.known().retried.insert(job, seq);
+    }
+
+    /// Notes that the end of a log was cut off, and which of its records is the last one now that says that what was not done is
+    /// tried again.
+    pub(super) fn note_cut(&self, job: JobId, retried: Option<u32>) {
+        let mut known = self.known();
+        match retried {
+            Some(seq) => known.retried.insert(job, seq),
+            None => known.retried.remove(&job),
+        };
+        known.names = known.names.take().filter(|names| names.job != job);
     }
 
     /// Notes that a log is gone.

@@ -1,9 +1,9 @@
 //! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
 
-use weft_core::Outcome;
 use weft_core::durable::{Ends, LogRecord};
+use weft_core::{Outcome, PeerId};
 
-use crate::jobs::Counts;
+use crate::jobs::{Counts, Custody, Led, Shown};
 
 /// The sum of the records so far.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,13 @@ pub(super) struct Tally {
     done: Bits,
     /// The last record that says that what was not done is tried again.
     pub(super) retried: Option<u32>,
+    /// Who keeps it, its owner first, if it is a job at level `mesh`; and whether all members may change it.
+    keepers: Option<[PeerId; 3]>,
+    is_shared: bool,
+    closed: bool,
+    cancelled: bool,
+    given_up: bool,
+    pub(super) has_ended: bool,
 }
 
 impl Tally {
@@ -27,10 +34,56 @@ impl Tally {
             Ends::Outcomes(all) => all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome)),
             Ends::Rest(rest) => rest.tasks.iter().for_each(|task| self.end(task.index, &rest.outcome)),
         }
-        if matches!(record, LogRecord::Retried { .. }) {
-            self.retried = Some(seq);
-            self.retry();
+        self.note(seq, record);
+    }
+
+    /// What a record says of the whole job.
+    fn note(&mut self, seq: u32, record: &LogRecord) {
+        match record {
+            LogRecord::Accepted(accepted) => {
+                self.keepers = accepted.trio.map(|trio| trio.0.map(|seat| seat.peer));
+                self.is_shared = accepted.spec.about.shared;
+                self.closed = accepted.spec.closed;
+            }
+            LogRecord::Retried { .. } => {
+                self.retried = Some(seq);
+                self.retry();
+            }
+            LogRecord::Closed => self.closed = true,
+            LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
+            LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
+            LogRecord::Ended => self.has_ended = true,
+            LogRecord::Replaced { seat, by } => {
+                let keepers = self.keepers.as_mut();
+                if let Some(keeper) = keepers.and_then(|keepers| keepers.get_mut(usize::from(*seat))) {
+                    *keeper = by.peer;
+                }
+            }
+            LogRecord::Extended { .. }
+            | LogRecord::Outcomes(_)
+            | LogRecord::Rest(_)
+            | LogRecord::ParentEnded(_)
+            | LogRecord::Restarted { .. }
+            | LogRecord::Led { .. } => {}
         }
+    }
+
+    /// Who led a job at level `mesh` in an epoch, or at its beginning.
+    pub(super) fn leader(&self, epoch: Option<u32>) -> Option<PeerId> {
+        let seat = usize::try_from(epoch.unwrap_or(0) % 3).unwrap_or(0);
+        self.keepers?.get(seat).copied()
+    }
+
+    /// Who keeps a job at level `mesh`. Nobody is known to lead it.
+    pub(super) fn custody(&self) -> Option<Custody> {
+        let keepers = self.keepers?.to_vec();
+        Some(Custody { keepers, led: Led::Elsewhere { leader: None }, shared: self.is_shared })
+    }
+
+    /// What changes of a job, as the table shows it.
+    pub(super) fn shown(&self) -> Shown {
+        let Self { counts, closed, cancelled, given_up, has_ended, .. } = *self;
+        Shown { counts, closed, cancelled, given_up, has_ended }
     }
 
     /// Tasks that have not ended.
@@ -55,6 +108,7 @@ impl Tally {
 
     /// What is not done is open again.
     pub(super) fn retry(&mut self) {
+        (self.cancelled, self.given_up, self.has_ended) = (false, false, false);
         self.ended = self.done.clone();
         self.counts = Counts { failed: 0, skipped: 0, cancelled: 0, ..self.counts };
     }

@@ -11,7 +11,9 @@ use weft_core::{BlobId, Failure, Input, Level, Outcome, Payload, PeerId, Program
 use weft_journal::Listing;
 
 use super::*;
+use crate::jobs::JobTable;
 
+mod custody;
 mod starts;
 
 const ME: PeerId = PeerId([7; 32]);
@@ -24,6 +26,7 @@ struct Disk {
     _dir: tempfile::TempDir,
     place: Place,
     store: weft_blobs::Store,
+    jobs: Arc<JobTable>,
     wake: Arc<tokio::sync::Notify>,
 }
 
@@ -32,15 +35,24 @@ impl Disk {
         let dir = tempfile::tempdir().unwrap();
         let place = Place { dir: dir.path().join("journal"), me: ME, reserve_bytes: 0 };
         let store = weft_blobs::Store::open(dir.path(), Quota { bytes: 1 << 30 }).unwrap();
-        Self { _dir: dir, place, store, wake: Arc::default() }
+        Self { _dir: dir, place, store, jobs: Arc::default(), wake: Arc::default() }
     }
 
     fn open(&self) -> Opened {
-        open(&self.place, &self.store, Arc::clone(&self.wake)).unwrap()
+        open(&self.place, &self.store, &self.jobs, Arc::clone(&self.wake)).unwrap()
     }
 
     /// What the engine is told next.
     fn told(&self, keeper: &Keeper) -> Vec<Input> {
+        let input = |word| match word {
+            Word::Input(input) => input,
+            Word::Recalled { job, restored, .. } => Input::Recalled { job, restored: Some(restored) },
+            Word::Lost { .. } => panic!("{word:?}"),
+        };
+        self.words(keeper).into_iter().map(input).collect()
+    }
+
+    fn words(&self, keeper: &Keeper) -> Vec<Word> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             loop {
@@ -106,7 +118,7 @@ fn keep(place: &Disk, keeper: &Keeper, records: Vec<LogRecord>) {
 }
 
 fn page(keeper: &Keeper, cursor: u64, portion: Portion) -> (Vec<u32>, u64) {
-    let part = keeper.kept().shelf.results(JOB, cursor, portion, None).unwrap();
+    let part = keeper.kept().shelf.results(JOB, cursor..u64::MAX, portion, None).unwrap();
     (part.ends.iter().map(|end| end.index).collect(), part.next)
 }
 
@@ -196,7 +208,7 @@ fn a_job_that_is_forgotten_leaves_nothing() {
         vec![accepted(module, 1), LogRecord::Outcomes(vec![end(0, Outcome::Done, long)]), LogRecord::Ended];
     keep(&place, &keeper, records);
     assert!(place.store.usage().pinned >= 100_000, "an output is pinned as long as its job is known");
-    keeper.add(Order::Forget { ticket: Some(4), job: JOB });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: false });
     place.wait_for(&keeper, 4);
     assert_eq!(place.store.usage().pinned, 0);
     assert_eq!(page(&keeper, 0, ALL), (Vec::new(), 0));
@@ -237,6 +249,7 @@ fn a_job_whose_inputs_did_not_all_arrive_was_never_accepted() {
 #[test]
 fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
     let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
     let listing = Listing {
         owner: ME,
@@ -249,17 +262,12 @@ fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
         done: 0,
         failed: 0,
     };
-    let record = Box::new(accepted(BlobId([1; 32]), 1));
+    let record = Box::new(accepted(module, 1));
     keeper.add(Order::Keep { ticket: 1, job: JOB, record, listing: Some(Box::new(listing)) });
     assert_eq!(place.told(&keeper), [Input::JournalFailed]);
     let failure = keeper.journal().failure.unwrap();
     assert!(failure.contains("a job's name of 257 bytes"), "{failure}");
-    keeper.add(Order::Keep {
-        ticket: 2,
-        job: JOB,
-        record: Box::new(accepted(BlobId([1; 32]), 1)),
-        listing: None,
-    });
+    keeper.add(Order::Keep { ticket: 2, job: JOB, record: Box::new(accepted(module, 1)), listing: None });
     keeper.close().unwrap();
     assert_eq!(place.open().jobs.len(), 0, "nothing was kept afterwards");
 }
@@ -270,7 +278,7 @@ fn a_record_of_a_job_that_was_forgotten_meanwhile_is_left_out() {
     let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
     keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended]);
-    keeper.add(Order::Forget { ticket: Some(4), job: JOB });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: false });
     let retried = Box::new(LogRecord::Retried { epoch: 2, at: Time(2_000_000) });
     keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, listing: None });
     place.wait_for(&keeper, 5);
@@ -291,7 +299,8 @@ fn a_job_that_never_was_accepted_takes_no_pin_of_another_one() {
     // A store that knows no pins of the life before.
     let dir = place.place.dir.parent().unwrap();
     let store = weft_blobs::Store::open(dir, Quota { bytes: 1 << 30 }).unwrap();
-    let Opened { keeper, jobs, .. } = open(&place.place, &store, Arc::clone(&place.wake)).unwrap();
+    let Opened { keeper, jobs, .. } =
+        open(&place.place, &store, &place.jobs, Arc::clone(&place.wake)).unwrap();
     assert_eq!(jobs.len(), 1);
     keeper.close().unwrap();
     assert!(store.usage().pinned > 0, "the module of the other job is pinned still");
@@ -299,7 +308,7 @@ fn a_job_that_never_was_accepted_takes_no_pin_of_another_one() {
 
 /// The sentence that a node says when it does not start.
 fn refused(place: &Disk) -> String {
-    let error = open(&place.place, &place.store, Arc::clone(&place.wake)).unwrap_err();
+    let error = open(&place.place, &place.store, &place.jobs, Arc::clone(&place.wake)).unwrap_err();
     crate::node::StartError::from(error).to_string()
 }
 
@@ -378,7 +387,7 @@ fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
     let said = troubles.join("\n");
     assert!(said.contains(&format!("job {JOB} is in quarantine")) && said.contains("weft forget"), "{said}");
     assert!(keeper.kept().is_quarantined(JOB));
-    let error = keeper.kept().shelf.results(JOB, 0, ALL, None).unwrap_err().to_string();
+    let error = keeper.kept().shelf.results(JOB, 0..u64::MAX, ALL, None).unwrap_err().to_string();
     assert!(error.contains("quarantine"), "{error}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, keeper.kept().forget(JOB)).await }).unwrap();

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use weft_core::durable::Restored;
-use weft_core::{Command, Input, JobId, PeerId, Time};
+use weft_core::input::Submission;
+use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Time};
 
 use super::start::StartError;
 use super::{Node, Notice};
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
+use crate::ports::News;
 use crate::settings::Settings;
 
 /// The journal's directory, in the data directory.
@@ -33,8 +35,12 @@ pub(super) struct Keeping {
     pub(super) look_at: Instant,
     /// When the node started, in milliseconds since 1970.
     since_ms: u64,
+    /// The number of this node's disk.
+    pub(super) disk: u64,
     keep_results: Duration,
     /// For the engine, first of all.
+    forgotten: Vec<JobId>,
+    mesh: Vec<(u32, Restored)>,
     restored: Vec<Restored>,
     unlisted: Vec<JobId>,
     latest: Time,
@@ -48,19 +54,32 @@ impl Keeping {
         settings: &Settings,
         me: PeerId,
         store: &weft_blobs::Store,
-        jobs: &JobTable,
+        jobs: &Arc<JobTable>,
     ) -> Result<(Self, Keeper), StartError> {
         let news = Arc::new(Notify::new());
         let dir = settings.data_dir.join(DIR);
         let place = Place { dir, me, reserve_bytes: settings.reserve_bytes };
-        let opened = keeping::open(&place, store, Arc::clone(&news))?;
-        let keeping::Opened { keeper, restored, jobs: shown, unlisted, latest, troubles } = opened;
+        let opened = keeping::open(&place, store, jobs, Arc::clone(&news))?;
+        let keeping::Opened {
+            keeper,
+            restored,
+            mesh,
+            forgotten,
+            disk,
+            jobs: shown,
+            unlisted,
+            latest,
+            troubles,
+        } = opened;
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
             news,
             since_ms: now_ms(),
             look_at: Instant::now() + look_every(settings.keep_results),
             keep_results: settings.keep_results,
+            disk,
+            forgotten,
+            mesh,
             restored,
             unlisted,
             latest,
@@ -78,6 +97,25 @@ impl Keeping {
     /// Why the journal failed, if it did.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
+    }
+}
+
+/// The blobs that a command names: program, files, inputs.
+struct Named {
+    blobs: Vec<BlobId>,
+}
+
+impl Named {
+    fn by(command: &Command) -> Self {
+        let (program, inputs): (_, &[Payload]) = if let Command::Submit(spec) = command {
+            (Some(&spec.program), &spec.inputs)
+        } else if let Command::Extend { inputs, .. } = command {
+            (None, inputs)
+        } else {
+            (None, &[])
+        };
+        let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
+        Self { blobs: program.chain(inputs.iter().map(Payload::blob)).flatten().collect() }
     }
 }
 
@@ -109,12 +147,27 @@ impl Node {
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
+        let kept = self.kept.mesh.iter().filter(|(_, job)| !job.has_ended()).count();
+        if kept > 0 {
+            let text = format!(
+                "{kept} unfinished jobs are kept here and on two other nodes each: one of the three leads each"
+            );
+            tracing::info!("{text}");
+            self.notice(Notice::Kept(text));
+        }
     }
 
     /// Tells the engine of the jobs of earlier lives, before anything else.
     pub(super) fn restore(&mut self) {
         for job in std::mem::take(&mut self.kept.unlisted) {
             self.ports.list(job);
+        }
+        let forgotten = std::mem::take(&mut self.kept.forgotten);
+        if !forgotten.is_empty() {
+            self.apply(Input::RestoreForgotten(forgotten));
+        }
+        for (promised, job) in std::mem::take(&mut self.kept.mesh) {
+            self.apply(Input::RestoreKept { promised, job: Box::new(job) });
         }
         for restored in std::mem::take(&mut self.kept.restored) {
             let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
@@ -129,17 +182,77 @@ impl Node {
 
     /// Tells the engine what the journal said.
     pub(super) fn on_news(&mut self) {
-        for input in self.ports.news() {
-            let has_failed = input == Input::JournalFailed;
-            self.apply(input);
-            if has_failed {
-                self.on_journal_failed();
+        for news in self.ports.news() {
+            match news {
+                News::Lost { job, blob } => self.on_lost(job, blob),
+                News::Input(Input::JournalFailed) => {
+                    self.apply(Input::JournalFailed);
+                    self.on_journal_failed();
+                }
+                News::Input(input) => self.apply(input),
             }
         }
     }
 
+    /// Whether a command hands in tasks of a job that is kept.
+    pub(super) fn is_about_kept(&self, command: &Command) -> bool {
+        if let Command::Submit(spec) = command {
+            return spec.level != Level::Memory;
+        }
+        matches!(command, Command::Extend { job, .. } if self.handle.jobs().is_journalled(*job))
+    }
+
+    /// A job is to be kept, or to have more tasks. It is refused where bytes that it names are not here: it could never run.
+    /// What is here is pinned from the look to the engine's own pin.
+    pub(super) fn hand_in(&mut self, command: Command) {
+        let named = Named::by(&command);
+        let store = self.handle.store().clone();
+        named.blobs.iter().for_each(|blob| store.pin(*blob));
+        match named.blobs.iter().find(|blob| !store.has(**blob)) {
+            None => {
+                if matches!(command, Command::Submit(_)) {
+                    self.look_at_room();
+                }
+                self.apply(Input::Command(command));
+            }
+            Some(blob) => self.refuse(command, *blob),
+        }
+        named.blobs.iter().for_each(|blob| store.unpin(*blob));
+    }
+
+    /// Refuses a job, or more tasks of one; then it gets no others, which would take the places of those.
+    fn refuse(&mut self, command: Command, blob: BlobId) {
+        let reason = Refusal::BlobMissing { blob };
+        if let Command::Submit(Submission { job, .. }) = command {
+            self.handle.jobs().record(Event::Refused { job, reason });
+        } else if let Command::Extend { job, inputs } = command {
+            let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+            self.handle.jobs().record(Event::ExtensionRefused { job, tasks, reason });
+            self.apply(Input::Command(Command::Close { job }));
+        }
+    }
+
+    /// A job rests on a blob that was here when it was handed in, and is gone. It is refused if its client waits still, and in any
+    /// case it ends: its tasks can't run.
+    fn on_lost(&mut self, job: JobId, blob: BlobId) {
+        let text = format!(
+            "blob {blob}, which job {job} rests on, is gone from this node's store: another program removed it, or its bytes went bad"
+        );
+        tracing::error!("{text}");
+        if self.handle.jobs().is_followed(job) {
+            return;
+        }
+        self.notice(Notice::Kept(format!("{text}; the job is cancelled")));
+        let is_refused = self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });
+        self.apply(Input::Command(Command::Cancel { job }));
+        if is_refused {
+            // Nobody knows it: its log, too, goes if none of its tasks runs.
+            self.apply(Input::Command(Command::ForgetJob { job }));
+        }
+    }
+
     /// Before a job is submitted that is to be kept: whether the disk has room for it.
-    pub(super) fn look_at_room(&mut self) {
+    fn look_at_room(&mut self) {
         if let Some(keeper) = self.ports.keeper() {
             keeper.look_at_room();
         }

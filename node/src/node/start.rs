@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use weft_core::PeerId;
 use weft_exec::SandboxError;
-use weft_net::{Admission, Net, NetConfig, NetError, NetEvents};
+use weft_net::{Admission, Asked, Net, NetConfig, NetError, NetEvents};
 
 use crate::api;
 use crate::handle::{NodeHandle, NodeInfo, StoreFault};
@@ -126,6 +127,7 @@ fn any_port(address: &str) -> String {
 pub(super) async fn start_api(
     settings: &Settings,
     handle: NodeHandle,
+    asked: Option<mpsc::Receiver<Asked>>,
 ) -> Result<(JoinSet<()>, api::Published), StartError> {
     let failed = |source| StartError::Api { address: settings.api, source };
     let listener = api::bind(settings.api).await.map_err(failed)?;
@@ -139,7 +141,7 @@ pub(super) async fn start_api(
     let path = settings.data_dir.join("api.json");
     let published = published.map_err(|source| StartError::Publish { path, source })?;
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(api::serve(listener, handle, published.token().to_owned()));
+    tasks.spawn_local(api::serve(listener, handle, published.token().to_owned(), asked));
     Ok((tasks, published))
 }
 

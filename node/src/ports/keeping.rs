@@ -1,10 +1,28 @@
 //! The engine's effects that are about the journal.
 
-use weft_core::durable::LogRecord;
-use weft_core::{Input, JobId};
+use weft_core::durable::{Accepted, LogRecord};
+use weft_core::{BlobId, Command, Event, Input, JobId};
 
 use super::Ports;
-use crate::keeping::{Keeper, Order};
+use crate::jobs::{Led, now_ms};
+use crate::keeping::{self, Keeper, Order, Question, Word};
+
+/// Jobs of which a leader was told before their first record; of more, their owners are taken for the leaders at first.
+const LEADERS_MAX: usize = 65_536;
+
+/// What the loop hears of the journal.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// For the engine.
+    Input(Input),
+    /// A job rests on a blob that is gone.
+    Lost {
+        /// The job.
+        job: JobId,
+        /// The blob.
+        blob: BlobId,
+    },
+}
 
 impl Ports {
     /// Keeps jobs at level `disk` from now on.
@@ -27,25 +45,126 @@ impl Ports {
         self.keeper.as_ref().is_some_and(Keeper::is_full)
     }
 
-    /// What the journal says that the engine does not know yet.
-    pub(crate) fn news(&self) -> Vec<Input> {
-        self.keeper.as_ref().map(Keeper::news).unwrap_or_default()
+    /// What the journal says that the loop does not know yet.
+    pub(crate) fn news(&mut self) -> Vec<News> {
+        let words = self.keeper.as_ref().map(Keeper::news).unwrap_or_default();
+        words.into_iter().map(|word| self.heard(word)).collect()
+    }
+
+    /// What the engine is told of a word; what the table is to show of a log is kept until the engine leads the job.
+    fn heard(&mut self, word: Word) -> News {
+        match word {
+            Word::Input(input) => News::Input(input),
+            Word::Lost { job, blob } => News::Lost { job, blob },
+            Word::Recalled { job, restored, shown } => {
+                self.recalled.insert(job, *shown);
+                News::Input(Input::Recalled { job, restored: Some(restored) })
+            }
+        }
     }
 
     /// Has a record kept, and what it names in the store, until the job is forgotten.
-    pub(super) fn persist(&self, ticket: u64, job: JobId, record: LogRecord) {
-        let Some(keeper) = &self.keeper else { return };
+    pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
+        if self.keeper.is_none() {
+            return;
+        }
         record.blobs().for_each(|blob| self.store.pin(blob));
         let is_first = matches!(record, LogRecord::Accepted(_));
-        let summary = self.jobs.summary(job).filter(|_| is_first);
-        let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
-        keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+        if let LogRecord::Accepted(accepted) = &record {
+            self.enter(job, accepted);
+        }
+        if let Some(keeper) = &self.keeper {
+            let summary = self.jobs.summary(job).filter(|_| is_first);
+            let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
+            keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+        }
     }
 
-    /// Has a log removed.
-    pub(super) fn forget(&self, ticket: u64, job: JobId) {
+    /// Has the table know who keeps a job at level `mesh`; also if it is another node's.
+    fn enter(&mut self, job: JobId, accepted: &Accepted) {
+        let Some(trio) = accepted.trio else { return };
+        if let Some(kept) = keeping::kept_for_another(accepted) {
+            self.jobs.keep(job, kept);
+        }
+        if let Some(leader) = self.leaders.remove(&job)
+            && self.jobs.is_followed(job)
+        {
+            self.jobs.follow(job, Some(leader));
+        }
+        self.jobs.set_keepers(job, trio.0.map(|seat| seat.peer).to_vec());
+        self.jobs.set_shared(job, accepted.spec.about.shared);
+    }
+
+    /// Has the records behind one removed.
+    pub(super) fn cut(&self, ticket: u64, job: JobId, after: u32) {
         if let Some(keeper) = &self.keeper {
-            keeper.add(Order::Forget { ticket: Some(ticket), job });
+            keeper.add(Order::Cut { ticket, job, after });
+        }
+    }
+
+    /// Has a promise written.
+    pub(super) fn promise(&self, ticket: u64, job: JobId, epoch: u32) {
+        if let Some(keeper) = &self.keeper {
+            keeper.add(Order::Promise { ticket, job, epoch });
+        }
+    }
+
+    /// Has a log read; the answer is news. Once there is no journal it can't be read.
+    pub(super) fn ask(&mut self, question: Question) {
+        match &self.keeper {
+            Some(keeper) => keeper.add(Order::Ask(question)),
+            None => self.answered.push_back(question.unread()),
+        }
+    }
+
+    /// Has a log removed. A job that another node led is unknown at once: nobody is told of it.
+    pub(super) fn forget(&mut self, ticket: u64, job: JobId, remembered: bool) {
+        self.recalled.remove(&job);
+        self.leaders.remove(&job);
+        self.jobs.forget_followed(job);
+        if let Some(keeper) = &self.keeper {
+            keeper.add(Order::Forget { ticket: Some(ticket), job, remembered });
+        }
+    }
+
+    /// The table takes note of an event; one that changes who leads a job changes what it shows.
+    pub(super) fn note(&mut self, event: Event) {
+        let ended = if let Event::JobEnded { job } = &event { Some(*job) } else { None };
+        if let Event::Leads { job } = &event {
+            self.lead(*job);
+        }
+        if let Event::Follows { job, .. } | Event::Forgotten { job } = &event {
+            self.recalled.remove(job);
+        }
+        if let Event::Follows { job, leader: Some(leader) } = &event
+            && self.leaders.len() < LEADERS_MAX
+            && !self.jobs.is_known(*job)
+        {
+            self.leaders.insert(*job, *leader);
+        }
+        self.jobs.record(event);
+        ended.into_iter().for_each(|job| self.list(job));
+    }
+
+    /// This node leads a job that was recalled: the table shows what its log says. Not all of its inputs had come, if it is open:
+    /// their stream ended with the leader before, and half a job must not pass for a whole one.
+    fn lead(&mut self, job: JobId) {
+        let Some(mut shown) = self.recalled.remove(&job) else {
+            return tracing::warn!("job {job} is led here, and its log was not read: it is shown as before");
+        };
+        let (kept, left) = (shown.counts.ended(), shown.counts.tasks.saturating_sub(shown.counts.ended()));
+        tracing::info!("job {job} is led here from now on: {kept} outcomes kept, {left} tasks open");
+        let is_open = !shown.closed && shown.ended_ms.is_none();
+        if let Some(custody) = &mut shown.custody {
+            custody.led = Led::Here;
+        }
+        // Its results are kept from now on as long as if they were read now: the leader before knew when they were.
+        shown.read_ms = Some(now_ms());
+        self.jobs.lead(job, shown);
+        self.list(job);
+        if is_open {
+            self.jobs.cancel(job);
+            self.answered.push_back(Input::Command(Command::Cancel { job }));
         }
     }
 

@@ -64,6 +64,12 @@ impl Table {
         Self { spare: Some(spare), ..self }
     }
 
+    /// Leaves out these columns.
+    pub(crate) fn without(mut self, headings: &[&str]) -> Self {
+        self.columns.retain(|column| !headings.contains(&column.heading));
+        self
+    }
+
     /// Adds a row; what is unsafe in its cells is made visible.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         for (column, cell) in self.columns.iter_mut().zip(&cells) {

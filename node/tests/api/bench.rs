@@ -80,7 +80,7 @@ impl Bench {
         let (tell, seen) = watch::channel(Seen::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(echo(inbox, jobs, tell, hold));
-        let served = api::serve(listener, handle.clone(), token.clone());
+        let served = api::serve(listener, handle.clone(), token.clone(), None);
         tasks.spawn(async move {
             served.await;
             drop(published);
@@ -234,6 +234,7 @@ fn snapshot() -> Snapshot {
         self_fencing: None,
         peers: Vec::new(),
         jobs: Vec::new(),
+        kept: Vec::new(),
         counters: Counters::default(),
     }
 }

@@ -97,7 +97,7 @@ fn an_interrupted_map_on_disk_goes_on_and_is_shown_again() {
 }
 
 #[test]
-fn a_map_whose_node_is_killed_says_how_to_get_its_job_back() {
+fn a_map_whose_node_is_killed_goes_on_in_its_next_life() {
     let mut node = RunningNode::start(&NODE);
     let (spin, file) = (module("spin"), node.path().join("lines"));
     // The first is quick, the second takes longer than the test may.
@@ -120,11 +120,12 @@ fn a_map_whose_node_is_killed_says_how_to_get_its_job_back() {
     let map = weft(node.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     done(&node, 1);
     node.again(&NODE);
-    let said = finish(map);
-    assert!(said.code == 125 && said.err.contains("once the node runs again, `weft attach"), "{said:?}");
     let said = run(node.path(), &["results", "long"]);
     assert!(said.code == 125 && said.out.lines().count() == 1 && said.err.contains("1 of 2"), "{said:?}");
     run(node.path(), &["cancel", "long"]).well();
+    let said = finish(map);
+    assert!(said.code == 130 && said.out.lines().count() == 1, "{said:?}");
+    assert!(said.err.contains("is looked for again") && said.err.contains("was cancelled"), "{said:?}");
     let said = run(node.path(), &["wait", "long"]);
     assert!(said.code == 130 && said.err.contains("1 outcomes kept, 1 tasks open"), "{said:?}");
 }

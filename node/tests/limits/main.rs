@@ -84,9 +84,12 @@ fn each_exception_still_excepts_something() {
 fn each_message_is_on_the_page_of_the_protocol_under_its_number() {
     let page = read(&root().join("docs/protocol.md"));
     let (messages, gossip) = page.split_once("Gossip is soft state").expect("a section about gossip");
+    let between = "Between the nodes that keep a job";
+    let (messages, custody) = messages.split_once(between).expect("a section about jobs at level mesh");
     let sources = sources();
     for (part, path, name) in [
         (messages, "node/core/src/message.rs", "Message"),
+        (custody, "node/core/src/custody/message.rs", "CustodyMessage"),
         (gossip, "node/core/src/message/gossip.rs", "Gossip"),
     ] {
         let listed: Vec<String> = part.lines().filter_map(numbered_row).collect();

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 mod process;
+pub mod work;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

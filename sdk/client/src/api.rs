@@ -161,6 +161,9 @@ pub struct Peer {
     pub backlog: u32,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Whether it keeps jobs of others, at level `mesh`.
+    #[serde(default)]
+    pub keeps: bool,
     /// Our tasks that it holds.
     pub leased: u32,
     /// Our tasks that it brought home.
@@ -222,7 +225,7 @@ mod status;
 mod submit;
 mod verified;
 mod why;
-pub use job::{Job, JobState, Restarted};
+pub use job::{Job, JobState, Node, Restarted};
 pub use jobs::{JobFilter, Phase, Position};
 pub use level::Level;
 pub use outcome::{Failure, Fault, LimitKind, Outcome};

@@ -197,7 +197,7 @@ impl Mesh {
         answer: Answer,
         writer: &mut W,
     ) -> Result<u64, Error> {
-        let Answer { status: _, content_length: _, mut body, connection } = answer;
+        let Answer { mut body, connection, .. } = answer;
         let failed =
             |error: io::Error| Error::Broken { reason: format!("the blob can't be written: {error}") };
         let mut hasher = blake3::Hasher::new();

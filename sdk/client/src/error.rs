@@ -52,6 +52,14 @@ pub enum Error {
         /// What to do about it.
         help: Option<String>,
     },
+    /// It can't be done now, and may be soon: another node is about to take the lead of the job.
+    #[error("{what}{}", help.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    NotNow {
+        /// What can't be done, and why.
+        what: String,
+        /// What will change, or what to do about it.
+        help: Option<String>,
+    },
     /// A file of ours could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -104,6 +112,7 @@ impl Error {
             | Self::Unauthorized { .. }
             | Self::NotFound { .. }
             | Self::Refused { .. }
+            | Self::NotNow { .. }
             | Self::Broken { .. }
             | Self::Protocol { .. }
             | Self::TaskFailed(_) => None,

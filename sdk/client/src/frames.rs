@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! client:  Open(JobRequest)  Inputs([..])*  Close
-//! node:    Accepted { job }  (Results([..]) | Printed(..))*  Ended(summary)   attached
+//! node:    Accepted { job }  ([Next { from }] Results([..]) | Printed(..))*  Ended(summary)   attached
 //!          Accepted { job }  Taken { tasks }                                  detached
-//!          Accepted { job }  Results([..])*  (Ended | SoFar)(summary)         results, read again
+//!          Accepted { job }  (Next { from } Results([..]))*  (Ended | SoFar)(summary)   results, read again
 //!          .. or Error(..), which is the last frame
 //! ```
 
@@ -83,6 +83,12 @@ pub enum NodeFrame {
     Error(ErrorBody),
     /// Every result that is there was told, and the job goes on; the last frame of a results stream that does not follow.
     SoFar(Summary),
+    /// Where to read on behind the results that come next, which are kept: who has those and reads from there on gets none of
+    /// them again, and misses none.
+    Next {
+        /// The number to read from.
+        from: u64,
+    },
 }
 
 /// A job without its inputs.
@@ -134,6 +140,8 @@ pub struct JobRequest {
     pub name: String,
     /// Labels that it can be found by.
     pub labels: Vec<(String, String)>,
+    /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
+    pub shared: bool,
 }
 
 /// Bounds of a task; `None` takes the node's default.

@@ -113,6 +113,8 @@ pub(crate) struct Connection {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_length: Option<u64>,
+    /// A refusal that passes by itself.
+    is_passing: bool,
     pub(crate) body: Incoming,
     pub(crate) connection: Connection,
 }
@@ -157,9 +159,13 @@ impl Http {
             return Ok(answer);
         }
         // The connection ends here: the node may have refused a body that is still on its way.
-        let Answer { status, content_length: _, body, connection: _connection } = answer;
+        let Answer { status, content_length: _, is_passing, body, connection: _connection } = answer;
         let body = Limited::new(body, ERROR_BYTES_MAX).collect().await;
-        let body = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        let body: Option<ErrorBody> =
+            body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        if let (true, Some(ErrorBody { error, expected: _, help })) = (is_passing, &body) {
+            return Err(Error::NotNow { what: error.clone(), help: help.clone() });
+        }
         Err(self.refusal(status, body, about))
     }
 
@@ -204,7 +210,7 @@ impl Http {
 
     /// Reads an answer to its end and keeps the connection.
     async fn collect(&self, answer: Answer) -> Result<Bytes, Error> {
-        let Answer { status: _, content_length: _, body, connection } = answer;
+        let Answer { status: _, content_length: _, is_passing: _, body, connection } = answer;
         let body = Limited::new(body, JSON_BYTES_MAX).collect().await;
         let bytes = body.map_err(|error| Error::Broken { reason: error.to_string() })?.to_bytes();
         self.give_back(connection);
@@ -350,7 +356,8 @@ fn answer_of(response: Response<Incoming>, connection: Connection) -> Answer {
     let (head, body) = response.into_parts();
     let length = head.headers.get(hyper::header::CONTENT_LENGTH);
     let content_length = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    Answer { status: head.status, content_length, body, connection }
+    let is_passing = head.headers.contains_key(hyper::header::RETRY_AFTER);
+    Answer { status: head.status, content_length, is_passing, body, connection }
 }
 
 fn read_endpoint(data_dir: &Path) -> Result<Endpoint, Error> {

@@ -1,11 +1,12 @@
 //! A job that goes on without us.
 
-use crate::api;
 use crate::error::Error;
 use crate::http::{About, Call};
 use crate::map::{self, Map};
 use crate::mesh::Mesh;
+use crate::patience::Patience;
 use crate::pump::Pump;
+use crate::{again, api};
 
 /// How long the node holds back the answer to one question for a job's end.
 const WAIT_MS: u32 = 20_000;
@@ -51,7 +52,8 @@ impl Job {
         self.mesh.job(&self.id).await
     }
 
-    /// Waits for its end.
+    /// Waits for its end. Goes on where its node is started again meanwhile, or another node takes over the job: for two
+    /// minutes at most.
     ///
     /// ```no_run
     /// # async fn example(job: weft_client::Job) -> Result<(), weft_client::Error> {
@@ -64,11 +66,17 @@ impl Job {
     /// # Errors
     /// As [`Job::progress`].
     pub async fn wait(&self) -> Result<api::Job, Error> {
+        let mut patience = Patience::new();
         loop {
             let path = format!("/v1/jobs/{}?wait_ms={WAIT_MS}", self.id);
-            let job: api::Job = self.mesh.http().json(Call::get(path, self.about())).await?;
-            if job.state == api::JobState::Ended {
-                return Ok(job);
+            let asked: Result<api::Job, Error> = self.mesh.http().json(Call::get(path, self.about())).await;
+            match asked {
+                Ok(job) if job.state == api::JobState::Ended => return Ok(job),
+                Ok(_unended) => patience.renew(),
+                Err(error) => match patience.after(&error) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(error),
+                },
             }
         }
     }
@@ -100,9 +108,9 @@ impl Job {
     /// # Errors
     /// As [`Job::results`].
     pub async fn read(&self, reading: Reading) -> Result<Map, Error> {
-        let Reading { from, follow } = reading;
-        let path = format!("/v1/jobs/{}/results?from={from}&follow={follow}", self.id);
-        map::follow(&self.mesh, Call::get(path, self.about()), Pump::finished()).await
+        let call = Call::get(again::results_path(&self.id, reading), self.about());
+        let map = map::follow(&self.mesh, call, Pump::finished()).await?;
+        Ok(map.reading(reading))
     }
 
     /// Cancels it.

@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::job::Job;
 use crate::map;
 use crate::mesh::Mesh;
+use crate::patience::Patience;
 use crate::pump::Pump;
 use crate::task::Task;
 
@@ -143,12 +144,24 @@ impl Mesh {
         Ok(pages.concat())
     }
 
-    /// One job, by its id, a prefix of it that no other job has, or its name.
+    /// One job of any node, by its id, a prefix of it that no other job has, or its name. Where another node is about to take
+    /// the lead of it, that is waited for.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so, or have that name.
     pub async fn job(&self, job: &str) -> Result<api::Job, Error> {
-        self.http().json(Call::get(format!("/v1/jobs/{}", job_name(job)?), about_job(job)).soon()).await
+        let path = format!("/v1/jobs/{}", job_name(job)?);
+        let mut patience = Patience::new();
+        loop {
+            match self.http().json(Call::get(path.clone(), about_job(job)).soon()).await {
+                // Another node is about to take the lead.
+                Err(error @ Error::NotNow { .. }) => match patience.after(&error) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(error),
+                },
+                told => return told,
+            }
+        }
     }
 
     /// Cancels a job: what waits or runs ends as cancelled, soon. Of a job that has ended, nothing changes.

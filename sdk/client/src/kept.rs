@@ -3,6 +3,15 @@
 use crate::api::Level;
 use crate::task::Task;
 
+/// How a job is kept and called.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keep {
+    pub(crate) level: Option<Level>,
+    pub(crate) name: String,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) shared: bool,
+}
+
 impl Task {
     /// What a job of this task survives. Default: [`Level::of_none`].
     ///
@@ -10,7 +19,7 @@ impl Task {
     /// [`crate::Mesh::attach`] finds it again.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
-        self.level = Some(level);
+        self.keep.level = Some(level);
         self
     }
 
@@ -18,7 +27,7 @@ impl Task {
     /// slashes, not hexadecimal digits alone. Several jobs may have the same name; then it takes an id to tell them apart.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.keep.name = name.into();
         self
     }
 
@@ -27,8 +36,16 @@ impl Task {
     #[must_use]
     pub fn label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         let label = label.into();
-        self.labels.retain(|(set, _)| *set != label);
-        self.labels.push((label, value.into()));
+        self.keep.labels.retain(|(set, _)| *set != label);
+        self.keep.labels.push((label, value.into()));
+        self
+    }
+
+    /// Every member of the mesh may cancel, retry and forget its job, not only the node that it is submitted to. Each may
+    /// read it in any case.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.keep.shared = true;
         self
     }
 }
@@ -45,6 +62,8 @@ mod tests {
         assert_eq!((request.name.as_str(), request.level), ("nightly", Level::Memory));
         assert_eq!(request.labels, [("b".into(), "2".into()), ("a".into(), "3".into())]);
         let request = task.level(Level::Disk).request([0; 32], Payload::default(), false);
-        assert_eq!(request.level, Level::Disk);
+        assert_eq!((request.level, request.shared), (Level::Disk, false));
+        let task = Task::command(Vec::new()).shared();
+        assert!(task.request([0; 32], Payload::default(), true).shared);
     }
 }

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod again;
 pub mod api;
 mod archive;
 mod blobs;
@@ -30,6 +31,7 @@ mod map;
 mod mesh;
 mod pack;
 mod parcel;
+mod patience;
 mod prepare;
 mod pump;
 mod result;

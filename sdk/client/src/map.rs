@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use hyper::body::{Body as _, Incoming};
 
+use crate::again::Again;
 use crate::error::Error;
 use crate::frames::{self, ClientFrame, FrameError, NodeFrame, PrintedItem, ResultItem, Splitter, Summary};
 use crate::http::{About, Body, Call, Connection, reason_of, refused};
@@ -29,15 +30,19 @@ use crate::told::{Printed, Told};
 /// of [`crate::Level::Disk`], goes on with the inputs that it has.
 #[must_use = "dropping the results cancels the job"]
 pub struct Map {
-    mesh: Mesh,
-    job: String,
-    body: Incoming,
-    splitter: Splitter,
+    pub(crate) mesh: Mesh,
+    pub(crate) job: String,
+    pub(crate) body: Incoming,
+    pub(crate) splitter: Splitter,
     ready: vec::IntoIter<ResultItem>,
     /// Kept until the stream's end, so that dropping this closes the socket.
-    connection: Option<Connection>,
-    pump: Pump,
-    summary: Option<Summary>,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) pump: Pump,
+    pub(crate) summary: Option<Summary>,
+    /// How it goes on where the way to the job breaks; `None` if nothing keeps its results.
+    pub(crate) again: Option<Again>,
+    /// The answer begins, and has not said which job's it is.
+    pub(crate) begins: bool,
     /// The summary is that of the end.
     has_ended: bool,
 }
@@ -124,49 +129,65 @@ impl Map {
             if let Some(result) = self.pump.poll_missing(cx) {
                 return Poll::Ready(Some(Ok(Told::Ended(Box::new(result)))));
             }
+            if let Some(reopening) = self.again.as_mut().and_then(|again| again.reopening.as_mut()) {
+                let answer = ready!(reopening.as_mut().poll(cx));
+                if let Err(error) = self.reopened(answer) {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                continue;
+            }
             if self.connection.is_none() {
                 return Poll::Ready(None);
             }
-            let failed = match ready!(self.poll_frame(cx)) {
-                Some(Ok(NodeFrame::Results(items))) => {
-                    self.pump.came_home(items.len());
-                    self.ready = items.into_iter();
-                    continue;
+            let frame = ready!(self.poll_frame(cx));
+            match self.on_frame(frame) {
+                Ok(Some(told)) => return Poll::Ready(Some(Ok(told))),
+                Ok(None) => {}
+                Err(failed) => {
+                    self.connection = None;
+                    if let Err(error) = self.reopen(failed) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
                 }
-                Some(Ok(NodeFrame::Printed(PrintedItem { index, attempt, stream, offset, bytes }))) => {
-                    let (index, bytes) = (self.pump.input_of(index), Bytes::from_owner(bytes));
-                    return Poll::Ready(Some(Ok(Told::Printed(Printed {
-                        index,
-                        attempt,
-                        stream,
-                        offset,
-                        bytes,
-                    }))));
-                }
-                Some(Ok(NodeFrame::Ended(summary))) => {
-                    (self.summary, self.has_ended) = (Some(summary), true);
-                    continue;
-                }
-                Some(Ok(NodeFrame::SoFar(summary))) => {
-                    self.summary = Some(summary);
-                    continue;
-                }
-                Some(Ok(NodeFrame::Taken { tasks })) => {
-                    self.summary = Some(Summary { tasks, ..Summary::default() });
-                    continue;
-                }
-                None if self.summary.is_some() => {
-                    self.finish();
-                    continue;
-                }
-                None => self.broken(String::from("the answer ended before the job did")),
-                Some(Ok(NodeFrame::Accepted { job })) => Error::protocol(format!("accepted again, as {job}")),
-                Some(Ok(NodeFrame::Error(body))) => refused(body),
-                Some(Err(error)) => error,
-            };
-            self.connection = None;
-            return Poll::Ready(Some(Err(failed)));
+            }
         }
+    }
+
+    /// Takes a frame, or the end of the answer; what it tells at once.
+    fn on_frame(&mut self, frame: Option<Result<NodeFrame, Error>>) -> Result<Option<Told>, Error> {
+        match frame {
+            Some(Ok(NodeFrame::Results(items))) => {
+                self.again = self.again.take().and_then(Again::told);
+                self.pump.came_home(items.len());
+                self.ready = items.into_iter();
+            }
+            Some(Ok(NodeFrame::Printed(PrintedItem { index, attempt, stream, offset, bytes }))) => {
+                let (index, bytes) = (self.pump.input_of(index), Bytes::from_owner(bytes));
+                return Ok(Some(Told::Printed(Printed { index, attempt, stream, offset, bytes })));
+            }
+            Some(Ok(NodeFrame::Ended(summary))) => (self.summary, self.has_ended) = (Some(summary), true),
+            Some(Ok(NodeFrame::SoFar(summary))) => self.summary = Some(summary),
+            Some(Ok(NodeFrame::Next { from })) => {
+                if let Some(again) = &mut self.again {
+                    again.told_upto = Some(from);
+                }
+            }
+            Some(Ok(NodeFrame::Taken { tasks })) => {
+                self.summary = Some(Summary { tasks, ..Summary::default() });
+            }
+            None if self.summary.is_some() => {
+                self.finish();
+                self.lacking().map_or(Ok(()), Err)?;
+            }
+            None => return Err(self.broken(String::from("the answer ended before the job did"))),
+            Some(Ok(NodeFrame::Accepted { job })) if self.begins && job == self.job => self.begins = false,
+            Some(Ok(NodeFrame::Accepted { job })) => {
+                return Err(Error::protocol(format!("accepted again, as {job}")));
+            }
+            Some(Ok(NodeFrame::Error(body))) => return Err(refused(body)),
+            Some(Err(error)) => return Err(error),
+        }
+        Ok(None)
     }
 
     /// The answer was read to its end: the connection may carry another, if the question is over too.
@@ -238,17 +259,20 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         connection: Some(answer.connection),
         pump,
         summary: None,
+        again: None,
+        begins: true,
         has_ended: false,
     };
     match std::future::poll_fn(|cx| map.poll_frame(cx)).await {
-        Some(Ok(NodeFrame::Accepted { job })) => map.job = job,
+        Some(Ok(NodeFrame::Accepted { job })) => (map.job, map.begins) = (job, false),
         Some(Ok(NodeFrame::Error(body))) => return Err(refused(body)),
         Some(Ok(
             NodeFrame::Results(_)
             | NodeFrame::Printed(_)
             | NodeFrame::Ended(_)
             | NodeFrame::SoFar(_)
-            | NodeFrame::Taken { .. },
+            | NodeFrame::Taken { .. }
+            | NodeFrame::Next { .. },
         )) => {
             return Err(Error::protocol("results before the job's name"));
         }

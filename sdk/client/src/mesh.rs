@@ -99,7 +99,8 @@ impl Mesh {
         for frame in [ClientFrame::Inputs(vec![input.clone()]), ClientFrame::Close] {
             frames::encode(&frame, &mut body).map_err(|error| Error::protocol(error.to_string()))?;
         }
-        let mut results = map::start(self, full(body), module, Pump::finished()).await?;
+        let results = map::start(self, full(body), module, Pump::finished()).await?;
+        let mut results = results.of_task(task);
         let result = results.next().await;
         // Reading to the end frees the connection for the next task.
         while results.next().await.is_some() {}
@@ -122,7 +123,7 @@ impl Mesh {
         let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
         let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
-        map::start(self, body, module, pump).await
+        Ok(map::start(self, body, module, pump).await?.of_task(task))
     }
 
     /// [`Mesh::map`] for anything that can be iterated.

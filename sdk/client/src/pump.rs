@@ -144,6 +144,11 @@ impl Pump {
         self.missing().input_of(task)
     }
 
+    /// How many tasks were made of the inputs that were sent.
+    pub(crate) fn tasks(&self) -> u32 {
+        self.missing().tasks
+    }
+
     /// How many tasks of the job were made of the inputs before that one.
     pub(crate) fn tasks_before(&self, input: u32) -> u32 {
         self.missing().tasks_before(input)

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::api::{Class, Join, Level, Policy, Profile, Recall};
 use crate::frames::{JobRequest, Limits, Payload};
 use crate::input::Input;
+use crate::kept::Keep;
 
 /// A WebAssembly module, wherever it is. It is uploaded to the node at most once per [`crate::Mesh`].
 #[derive(Clone)]
@@ -126,9 +127,7 @@ pub struct Task {
     parcels: bool,
     pub(crate) after: Vec<String>,
     pub(crate) join: Join,
-    pub(crate) level: Option<Level>,
-    pub(crate) name: String,
-    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) keep: Keep,
 }
 
 /// Something under `/in`.
@@ -177,9 +176,7 @@ impl Task {
             parcels: false,
             after: Vec::new(),
             join: Join::default(),
-            level: None,
-            name: String::new(),
-            labels: Vec::new(),
+            keep: Keep::default(),
         }
     }
 
@@ -391,9 +388,10 @@ impl Task {
             after: self.after.clone(),
             join: self.join,
             parcels: self.parcels,
-            level: self.level.unwrap_or_else(|| Level::of_none(detached)),
-            name: self.name.clone(),
-            labels: self.labels.clone(),
+            level: self.keep.level.unwrap_or_else(|| Level::of_none(detached)),
+            name: self.keep.name.clone(),
+            labels: self.keep.labels.clone(),
+            shared: self.keep.shared,
         }
     }
 }

@@ -1,25 +1,24 @@
 //! The jobs at level mesh that this node keeps: a [`Member`] each. Routes what happens to them, does what they want done, and
 //! says what it means for the owner ([`News`]), which the engine tells. Driven by the engine; no rule of custody is decided here.
 
+mod acts;
+mod driver;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use super::action::Action;
-use super::blobs::{Blobs, Wanted};
+use super::blobs::Blobs;
 use super::member::{Member, Moment, Restored, Role};
 use super::message::CustodyMessage;
-use super::position::Position;
 use super::post::Post;
 use super::tombstones::Tombstones;
 use super::trio::{Seat, Trio};
-use super::writes::{Done, Gone, Of, Order, Writes};
+use super::writes::{Of, Order, Writes};
 use super::{Eligible, answer_without_log, lookout};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
-use crate::effect::Event;
-use crate::id::{BlobId, JobId, PeerId};
-use crate::input::Fetched;
+use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
 use crate::owner::MeshLog;
@@ -93,12 +92,21 @@ pub(super) struct Kept {
     is_new: bool,
     /// What the driver was asked.
     awaits: Answers,
+    /// The epoch in which the owner is to lead the job, once its log was read.
+    begins: Option<u32>,
     /// Its user wants it tried again: the next epoch begins so.
     retried: bool,
     /// The owner wants to know how it ends, though another node leads it.
     is_parent: bool,
-    /// It lacks inputs for ever: it is forgotten once its end is committed.
-    is_void: bool,
+    /// What is to be done with it once this node leads it and its end is committed.
+    wish: Option<Wish>,
+}
+
+/// What a user wants of an ended job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Retry,
+    Forget,
 }
 
 /// Answers of the driver that are to come.
@@ -214,118 +222,33 @@ impl Custody {
         }
     }
 
-    // ---- the driver
-
-    pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
-        for done in self.writes.on_persisted(upto) {
-            match done {
-                Done::Writes { of, count } => {
-                    if self.jobs.get(&of.job).is_some_and(|kept| kept.serial == of.serial) {
-                        self.with(ctx, of.job, |member, moment| member.on_durable(count, moment));
-                    }
-                }
-                Done::Gone(Gone { job, remembered: _, tell }) => {
-                    tell.into_iter().for_each(|to| self.post.add(to, CustodyMessage::Forgotten { job }));
-                    ctx.notify(Event::Forgotten { job });
-                }
-            }
-        }
-    }
-
-    /// This node can't write any more: it keeps and leads nothing.
-    pub(crate) fn on_journal_failed(&mut self, ctx: &mut Ctx<'_>) {
-        self.failed = true;
-        for job in self.led().map(|(job, _)| job).collect::<Vec<_>>() {
-            self.news.push_back(News::StepDown(job));
-            ctx.notify(Event::Follows { job, leader: None });
-        }
-        self.jobs.clear();
-        self.wakes.clear();
-        self.writes.on_failed();
-    }
-
-    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
-        for (job, at) in self.blobs.on_fetched(ctx.now, blob, fetched) {
-            self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
-        }
-    }
-
-    pub(crate) fn on_log_read(&mut self, ctx: &mut Ctx<'_>, job: JobId, from: u32, records: Vec<LogRecord>) {
-        if self.is_orphan(job, |answers| &mut answers.reads) {
-            return;
-        }
-        if let Some(kept) = self.jobs.get_mut(&job) {
-            kept.awaits.reads = kept.awaits.reads.saturating_sub(1);
-        }
-        self.with(ctx, job, |member, moment| member.on_read(from, records, moment));
-    }
-
-    /// A log was read as a whole: of a job that this node is to lead, or of one whose end the owner wants to know.
-    pub(crate) fn on_recalled(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        job: JobId,
-        restored: Option<Box<durable::Restored>>,
-    ) {
-        if self.is_orphan(job, |answers| &mut answers.recalls) {
-            return;
-        }
-        let Some(kept) = self.jobs.get_mut(&job) else { return };
-        kept.awaits.recalls = kept.awaits.recalls.saturating_sub(1);
-        let Some(restored) = restored else {
-            ctx.counters.dropped += 1;
-            return;
-        };
-        let leads = kept.member.role() == Role::Leader && kept.member.epoch() == restored.epoch;
-        if leads && restored.is_whole() {
-            let (retried, committed) = (core::mem::take(&mut kept.retried), kept.member.committed());
-            self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed })));
-        } else if leads {
-            // No client was told that it is accepted, and its inputs are nowhere.
-            kept.is_void = true;
-            if restored.has_ended() || kept.member.append(LogRecord::Ended).is_some() {
-                self.appended.insert(job);
-            }
-        } else if kept.is_parent && restored.has_ended() {
-            kept.is_parent = false;
-            self.news.push_back(News::Ended(restored));
-        }
-    }
-
-    /// Whether an answer is for a member that is gone.
-    fn is_orphan(&mut self, job: JobId, of: impl Fn(&mut Answers) -> &mut u32) -> bool {
-        let Some(answers) = self.orphans.get_mut(&job) else { return false };
-        let left = of(answers);
-        let is_orphan = *left > 0;
-        *left = left.saturating_sub(1);
-        if answers.reads + answers.recalls == 0 {
-            self.orphans.remove(&job);
-        }
-        is_orphan
-    }
-
     // ---- what the user and the owner want
-
-    /// An ended job is to be tried again. False if this node does not lead it, or it has not ended for good.
-    pub(crate) fn retry(&mut self, ctx: &mut Ctx<'_>, job: JobId) -> bool {
-        let mut retries = false;
-        self.with(ctx, job, |member, moment| retries = member.retry(moment));
-        if let Some(kept) = self.jobs.get_mut(&job) {
-            kept.retried = retries;
-        }
-        retries
-    }
 
     /// Whether this node keeps a job.
     pub(crate) fn has(&self, job: JobId) -> bool {
         self.jobs.contains_key(&job)
     }
 
-    /// A job is to be forgotten. False if this node does not lead it, or it has not ended for good.
-    pub(crate) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId) -> bool {
-        let mut forgets = false;
-        self.with(ctx, job, |member, moment| forgets = member.forget(moment));
-        forgets
+    /// Its user wants something of an ended job. A follower leads it first, if the node that led it is gone. False if another
+    /// leads it, or its end is not committed.
+    pub(crate) fn wish(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId, wish: Wish) -> bool {
+        let me = self.me.peer;
+        let moment = moment(ctx, self.draining);
+        let Some(kept) = self.jobs.get_mut(&job) else { return false };
+        let leader = acts::leader_of(&kept.member, me);
+        let granted = if leader == Some(me) {
+            kept.grant(wish, &moment)
+        } else {
+            let is_free =
+                kept.member.has_ended() && leader.is_none_or(|leader| !members.is_connected(leader));
+            kept.wish = is_free.then_some(wish);
+            if is_free {
+                kept.member.take_over(&moment);
+            }
+            is_free
+        };
+        self.perform(ctx, job);
+        granted
     }
 
     /// The owner wants to know how a job ends that it does not lead.
@@ -406,125 +329,13 @@ impl Custody {
         }
     }
 
-    // ---- what members want
-
-    /// Tells a member something, and does what it wants done.
-    fn with(&mut self, ctx: &mut Ctx<'_>, job: JobId, tell: impl FnOnce(&mut Member<LogRecord>, &Moment)) {
-        if let Some(kept) = self.jobs.get_mut(&job) {
-            tell(&mut kept.member, &moment(ctx, self.draining));
-            self.perform(ctx, job);
-        }
-    }
-
-    fn perform(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
-        loop {
-            let Some(kept) = self.jobs.get_mut(&job) else { return };
-            let actions: Vec<Action<LogRecord>> = kept.member.actions().collect();
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.act(ctx, job, action);
-            }
-        }
-        let Some(kept) = self.jobs.get_mut(&job) else { return };
-        let next = kept.member.next_wakeup();
-        if let Some(before) = core::mem::replace(&mut kept.wakes_at, next) {
-            self.wakes.remove(&(before, job));
-        }
-        self.wakes.extend(next.map(|at| (at, job)));
-    }
-
-    fn act(&mut self, ctx: &mut Ctx<'_>, job: JobId, action: Action<LogRecord>) {
-        let Some(kept) = self.jobs.get_mut(&job) else { return };
-        let of = Of { job, serial: kept.serial };
-        match action {
-            Action::Send { to, message } => self.post.add(to, message),
-            Action::Persist { seq: _, record } => self.writes.add(of, Order::Persist(Box::new(record))),
-            Action::Cut { after } => self.writes.add(of, Order::Cut { after }),
-            Action::Promise { epoch } => self.writes.add(of, Order::Promise { epoch }),
-            Action::Read { from, bytes_max } => {
-                kept.awaits.reads += 1;
-                self.writes.add(of, Order::Read { from, bytes_max });
-            }
-            Action::Fetch { at, record } => {
-                let wanted = wanted(kept, job, at, &record, self.me.peer);
-                self.blobs.want(ctx, wanted);
-            }
-            Action::Drop { from } => self.blobs.drop_from(job, from),
-            Action::Committed { upto } => self.on_committed(ctx, job, upto),
-            Action::Lead { epoch } => {
-                kept.awaits.recalls += 1;
-                self.writes.add(of, Order::Recall);
-                self.begun.push((job, epoch));
-                self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
-            }
-            Action::StepDown => self.news.push_back(News::StepDown(job)),
-            Action::Follow { leader } => {
-                kept.retried = false;
-                ctx.notify(Event::Follows { job, leader });
-            }
-            Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
-            Action::Forget { tell } => {
-                self.forgotten.add(job);
-                self.remove(job, Gone { job, remembered: true, tell });
-            }
-            Action::Leave => self.remove(job, Gone { job, remembered: false, tell: None }),
-        }
-    }
-
-    fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
-        let moment = moment(ctx, self.draining);
-        let Some(kept) = self.jobs.get_mut(&job) else { return };
-        let leads = kept.member.role() == Role::Leader;
-        if leads && kept.is_void && kept.member.has_ended() {
-            let _forgets = kept.member.forget(&moment);
-        } else if leads {
-            self.news.push_back(News::Committed { job, upto });
-        } else if kept.is_parent {
-            self.watch(job);
-        }
-    }
-
-    fn insert(&mut self, job: JobId, member: Member<LogRecord>) {
-        self.serial += 1;
-        let kept = Kept {
-            member,
-            serial: self.serial,
-            wakes_at: None,
-            is_new: true,
-            awaits: Answers::default(),
-            retried: false,
-            is_parent: false,
-            is_void: false,
-        };
-        self.jobs.insert(job, Box::new(kept));
-        self.appended.insert(job);
-    }
-
-    /// A member has done its work.
-    fn remove(&mut self, job: JobId, gone: Gone) {
-        let Some(kept) = self.jobs.remove(&job) else { return };
-        if let Some(at) = kept.wakes_at {
-            self.wakes.remove(&(at, job));
-        }
-        self.blobs.drop_from(job, 0);
-        if kept.awaits.reads + kept.awaits.recalls > 0 {
-            let orphans = self.orphans.entry(job).or_default();
-            orphans.reads += kept.awaits.reads;
-            orphans.recalls += kept.awaits.recalls;
-        }
-        self.writes.add(Of { job, serial: kept.serial }, Order::Forget(gone));
-        self.news.push_back(News::Gone(job));
-    }
+    // ---- how others see it
 
     /// The jobs that this node leads.
     fn led(&self) -> impl Iterator<Item = (JobId, &Member<LogRecord>)> {
         let all = self.jobs.iter().map(|(job, kept)| (*job, &kept.member));
         all.filter(|(_, member)| member.role() == Role::Leader)
     }
-
-    // ---- how others see it
 
     pub(crate) fn views(&self) -> Vec<KeptView> {
         self.jobs.iter().map(|(job, kept)| view(*job, &kept.member, self.me.peer)).collect()
@@ -561,29 +372,11 @@ fn note_links(member: &mut Member<LogRecord>, members: &Membership, moment: &Mom
     }
 }
 
-/// What of a record is to be fetched, and from where: its leader is asked first.
-fn wanted(kept: &Kept, job: JobId, at: Position, record: &LogRecord, me: PeerId) -> Wanted {
-    let leader = leader_of(&kept.member, me);
-    let others = kept.member.log().trio().peers();
-    let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
-    let from = leader.filter(|leader| *leader != me).into_iter().chain(others).collect();
-    Wanted { job, at, blobs: record.blobs().collect(), from }
-}
-
-/// The node that leads a job, if this one knows it.
-fn leader_of(member: &Member<LogRecord>, me: PeerId) -> Option<PeerId> {
-    match member.role() {
-        Role::Leader => Some(me),
-        Role::Candidate => None,
-        Role::Follower { leader } => leader,
-    }
-}
-
 fn view(job: JobId, member: &Member<LogRecord>, me: PeerId) -> KeptView {
     KeptView {
         job,
         keepers: member.log().trio().peers().to_vec(),
-        leader: leader_of(member, me),
+        leader: acts::leader_of(member, me),
         epoch: member.epoch(),
         committed: member.committed(),
         last: member.log().last().seq,

@@ -32,7 +32,7 @@ mod writes;
 
 pub use action::Action;
 pub(crate) use choice::{Eligible, choose};
-pub(crate) use jobs::{Custody, Led, News};
+pub(crate) use jobs::{Custody, Led, News, Wish};
 pub use member::{Member, Moment, Restored, Role};
 pub use message::CustodyMessage;
 pub use outline::{Outline, Replacement};

@@ -159,3 +159,105 @@ impl Outline {
         self.trio.seat_of(peer).is_some() || self.turns.iter().any(replaced)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+
+    struct Marked(Mark);
+
+    impl Record for Marked {
+        fn mark(&self) -> Mark {
+            self.0
+        }
+
+        fn names_blobs(&self) -> bool {
+            false
+        }
+
+        fn led(epoch: u32, _at: Time) -> Self {
+            Self(Mark::Led(epoch))
+        }
+
+        fn retried(epoch: u32, _at: Time) -> Self {
+            Self(Mark::Retried(epoch))
+        }
+
+        fn replaced(seat: u8, by: Seat) -> Self {
+            Self(Mark::Replaced { seat, by })
+        }
+
+        fn encode(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn decode(_bytes: &[u8]) -> Option<Self> {
+            None
+        }
+    }
+
+    fn seat(node: u8) -> Seat {
+        Seat { peer: PeerId([node; 32]), disk: u64::from(node) }
+    }
+
+    const fn replaced(seat: u8, by: Seat) -> Mark {
+        Mark::Replaced { seat, by }
+    }
+
+    fn outline(marks: &[Mark]) -> Outline {
+        let accepted = Mark::Accepted(Trio([seat(1), seat(2), seat(3)]));
+        let mut outline = Outline::new(&Marked(accepted)).expect("a first record");
+        marks.iter().for_each(|mark| assert!(outline.push(&Marked(*mark)), "{mark:?}"));
+        outline
+    }
+
+    #[test]
+    fn a_log_says_who_keeps_the_job_and_whether_it_ended() {
+        let mut log =
+            outline(&[Mark::Other, Mark::Ended, Mark::Led(4), replaced(2, seat(4)), Mark::Retried(6)]);
+        assert_eq!((log.ended(), log.last()), (None, Position { epoch: 6, seq: 6 }));
+        assert_eq!(log.trio(), Trio([seat(1), seat(2), seat(4)]));
+        let before = Trio([seat(1), seat(2), seat(3)]);
+        assert_eq!(log.replacement(), Some(Replacement { seq: 5, seat: 2, before }));
+        assert_eq!((log.left_at(seat(3).peer), log.left_at(seat(4).peer)), (Some(5), None));
+        log.cut(5);
+        assert_eq!(log.ended(), Some(3), "the retry was cut");
+        log.cut(4);
+        assert_eq!((log.trio(), log.replacement()), (before, None));
+        log.cut(2);
+        assert_eq!((log.ended(), log.last()), (None, Position { epoch: 3, seq: 2 }));
+    }
+
+    #[test]
+    fn a_node_that_sits_again_left_before() {
+        let log = outline(&[replaced(2, seat(4)), replaced(2, seat(3))]);
+        assert_eq!((log.left_at(seat(3).peer), log.left_at(seat(4).peer)), (Some(2), Some(3)));
+        assert!(log.knew(seat(4).peer) && !log.knew(seat(5).peer));
+        let another_disk = outline(&[replaced(1, Seat { disk: 9, ..seat(2) })]);
+        assert_eq!(another_disk.left_at(seat(2).peer), None, "the node is still there");
+    }
+
+    #[test]
+    fn what_can_t_follow_is_not_taken() {
+        let accepted = Mark::Accepted(Trio([seat(1), seat(2), seat(3)]));
+        let none = Seat { disk: 0, ..seat(5) };
+        let table = [
+            accepted,
+            Mark::Foreign,
+            Mark::Led(3),
+            Mark::Retried(2),
+            replaced(3, seat(5)),
+            replaced(0, seat(2)),
+            replaced(0, none),
+        ];
+        for mark in table {
+            let mut log = outline(&[]);
+            assert!(!log.push(&Marked(mark)), "{mark:?}");
+            assert_eq!(log, outline(&[]), "{mark:?}");
+        }
+        let twice = Trio([seat(1), seat(2), seat(1)]);
+        assert_eq!(Outline::new(&Marked(Mark::Accepted(twice))), None);
+        assert_eq!(Outline::new(&Marked(Mark::Ended)), None);
+    }
+}

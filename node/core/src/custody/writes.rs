@@ -104,7 +104,7 @@ impl Writes {
         while let Some((_, done)) = self.emitted.pop_front_if(|(ticket, _)| *ticket <= upto) {
             match (all.last_mut(), done) {
                 (Some(Done::Writes { of: last, count }), Done::Writes { of, .. }) if *last == of => {
-                    *count += 1
+                    *count += 1;
                 }
                 (_, done) => all.push(done),
             }

@@ -3,7 +3,7 @@
 
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
-use crate::custody::{Custody, News};
+use crate::custody::{Custody, News, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::JobId;
@@ -74,17 +74,14 @@ impl Engine {
         if let Some(reason) = self.owner.refuses_to_keep() {
             return self.out.emit(crate::effect::Effect::Notify(Event::Refused { job: name, reason }));
         }
-        self.with_custody(|custody, ctx, _| {
-            let retries = custody.retry(ctx, name);
-            ctx.counters.dropped += u64::from(!retries);
-        });
+        self.wish(name, Wish::Retry);
     }
 
-    /// An ended job at level mesh is to be forgotten, everywhere.
-    pub(super) fn forget_kept(&mut self, job: JobId) {
-        self.with_custody(|custody, ctx, _| {
-            let forgets = custody.forget(ctx, job);
-            ctx.counters.dropped += u64::from(!forgets);
+    /// An ended job at level mesh is to be forgotten everywhere, or tried again.
+    pub(super) fn wish(&mut self, job: JobId, wish: Wish) {
+        self.with_custody(|custody, ctx, members| {
+            let granted = custody.wish(ctx, members, job, wish);
+            ctx.counters.dropped += u64::from(!granted);
         });
     }
 }

@@ -6,23 +6,21 @@
 //! job. The words of an input are held, in order, behind the last record before them. Ends of jobs come last: what comes
 //! after a job has its end in its own log before that job's log ends.
 
+mod gathering;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::job::Job;
-use super::leading::keepers;
 use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
-use crate::durable::{
-    Accepted, Kept, LogRecord, ParentEnd, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask, input_cost,
-};
+use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
 use crate::snapshot::Note;
-use crate::task::{Outcome, Payload};
 use crate::time::Time;
 
 /// Bytes of held words beyond which no outcome of a kept job is taken from another node, and no task of one is placed.
@@ -148,90 +146,6 @@ impl Keeping {
         let ticket = self.last_ticket();
         self.barred.push_back((ticket, job));
         ticket
-    }
-
-    pub(super) fn record(&mut self, job: JobId, record: LogRecord) {
-        self.push(Gathered { job, what: What::Record(record), cost: WORD_BYTES });
-    }
-
-    /// Told when all records before it are on the disk.
-    pub(super) fn event(&mut self, job: JobId, event: Event) {
-        self.push(Gathered { job, what: What::Event(Box::new(event)), cost: WORD_BYTES });
-    }
-
-    /// All of a job ended.
-    pub(super) fn end(&mut self, job: JobId, succeeded: bool) {
-        self.push(Gathered { job, what: What::End { succeeded }, cost: WORD_BYTES });
-    }
-
-    /// What comes after a job at level mesh is told that it ended, once all records before it are committed.
-    pub(super) fn parent_ended(&mut self, end: ParentEnd) {
-        self.push(Gathered { job: end.parent, what: What::ParentEnded(end), cost: WORD_BYTES });
-    }
-
-    fn push(&mut self, part: Gathered) {
-        let is_of_mesh = self.lines.gather(part.job);
-        self.records += u64::from(!is_of_mesh && matches!(part.what, What::Record(_) | What::End { .. }));
-        self.gathered.push(part);
-    }
-
-    /// A job was accepted, with these inputs.
-    pub(super) fn accept(&mut self, mut accepted: Accepted, inputs: &[Payload]) {
-        let (first, rest) = inputs.split_at_checked(count_fitting(inputs)).unwrap_or((inputs, &[]));
-        let (job, tasks) = (accepted.spec.job, count(inputs));
-        let keepers = accepted.trio.map(|trio| keepers(job, trio));
-        (accepted.spec.inputs, accepted.tasks) = (first.to_vec(), tasks);
-        self.record(job, LogRecord::Accepted(Box::new(accepted)));
-        self.add_inputs(job, rest);
-        keepers.into_iter().for_each(|keepers| self.event(job, keepers));
-        self.event(job, Event::Accepted { job, tasks });
-    }
-
-    /// A job that had `before` tasks has more.
-    pub(super) fn extend(&mut self, job: JobId, inputs: &[Payload], before: u32) {
-        if !inputs.is_empty() {
-            self.add_inputs(job, inputs);
-            self.event(job, Event::Accepted { job, tasks: before.saturating_add(count(inputs)) });
-        }
-    }
-
-    fn add_inputs(&mut self, job: JobId, inputs: &[Payload]) {
-        let mut rest = inputs;
-        while !rest.is_empty() {
-            let (part, behind) = rest.split_at_checked(count_fitting(rest)).unwrap_or((rest, &[]));
-            self.record(job, LogRecord::Extended { inputs: part.to_vec() });
-            rest = behind;
-        }
-    }
-
-    /// A task ended with an outcome of its own.
-    pub(super) fn task_ended(&mut self, job: JobId, kept: Kept) {
-        let more = kept.cost();
-        if let Some(Gathered { what: What::Record(LogRecord::Outcomes(all)), cost, .. }) = self.last_of(job)
-            && *cost < RECORD_BYTES_SOFT
-        {
-            *cost += more;
-            return all.push(kept);
-        }
-        let what = What::Record(LogRecord::Outcomes(alloc::vec![kept]));
-        self.push(Gathered { job, what, cost: more });
-    }
-
-    /// A task ended with its job.
-    pub(super) fn rest_ended(&mut self, job: JobId, outcome: &Outcome, task: RestTask) {
-        if let Some(Gathered { what: What::Record(LogRecord::Rest(rest)), cost, .. }) = self.last_of(job)
-            && rest.tasks.len() < RECORD_TASKS_MAX
-            && rest.outcome == *outcome
-        {
-            *cost += size_of::<RestTask>();
-            return rest.tasks.push(task);
-        }
-        let rest = Rest { outcome: outcome.clone(), tasks: alloc::vec![task] };
-        self.record(job, LogRecord::Rest(rest));
-    }
-
-    fn last_of(&mut self, job: JobId) -> Option<&mut Gathered> {
-        self.gathered.iter_mut().rev().take(GATHERED_MAX).find(|part| part.job == job)
     }
 
     /// A worker is told that an outcome is safe once it is. False if too many wait: the worker sends it again.
@@ -427,19 +341,4 @@ impl Keeping {
             self.safe.append(&mut told.acks);
         }
     }
-}
-
-fn count(inputs: &[Payload]) -> u32 {
-    u32::try_from(inputs.len()).unwrap_or(u32::MAX)
-}
-
-/// How many of these inputs one record takes; at least one of any.
-fn count_fitting(inputs: &[Payload]) -> usize {
-    let mut cost = 0;
-    let fits = |input: &&Payload| {
-        let fits = cost < RECORD_BYTES_SOFT;
-        cost += input_cost(input);
-        fits
-    };
-    inputs.iter().take(RECORD_TASKS_MAX).take_while(fits).count()
 }

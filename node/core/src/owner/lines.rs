@@ -220,10 +220,9 @@ mod tests {
             Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
         let mut ctx = Ctx::new(Time::ZERO, PeerId([1; 32]), &MeshConfig::DEFAULT, of);
         let acks = lines.release(&mut ctx, job).acks.len();
-        let told = out.drain().filter_map(|effect| match effect {
-            Effect::Notify(event) => Some(event),
-            _ => None,
-        });
+        let told = out
+            .drain()
+            .filter_map(|effect| if let Effect::Notify(event) = effect { Some(event) } else { None });
         (told.collect(), acks)
     }
 

@@ -19,17 +19,22 @@ impl Owner {
     }
 
     pub(crate) fn why(&self, from: Viewpoint<'_>, name: JobId, index: u32) -> Option<Why> {
-        match self.records.get(&name) {
+        let keeping = &self.books.keeping;
+        let mut why = match self.records.get(&name) {
             Some(record) => {
                 let mut why = explain::why(from, &self.records, record, index)?;
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
-                    why.notes.extend(self.books.keeping.note(record.job.begins_with));
+                    why.notes.extend(keeping.note(record.job.begins_with));
                 }
-                why.notes.extend(self.books.keeping.keeper_note(from.now, name));
-                Some(why)
+                why
             }
-            None => self.history.tasks_of(name).filter(|tasks| index < *tasks).map(|_| explain::why_ended()),
-        }
+            None => {
+                let tasks = self.history.tasks_of(name);
+                tasks.filter(|tasks| index < *tasks).map(|_| explain::why_ended())?
+            }
+        };
+        why.notes.extend(keeping.keeper_note(from.now, name));
+        Some(why)
     }
 
     pub(crate) fn backlog(&self) -> u32 {

@@ -100,7 +100,7 @@ fn small(epoch: u32) -> u8 {
     u8::try_from(epoch).expect("tests have few epochs")
 }
 
-/// Time as a test has it: it stands still unless the test moves it.
+/// Time as a test has it: it does not pass unless the test says so.
 pub(crate) fn moment(now_ms: u64) -> Moment {
     Moment { now: Time::ZERO.plus_ms(now_ms), draw: 0, draining: false }
 }
@@ -164,7 +164,7 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     /// What was written and not synced.
     pub(crate) writes: VecDeque<Write>,
-    /// The greatest epoch that it led or sealed in an earlier life.
+    /// The greatest epoch that it promised in an earlier life.
     pub(crate) lived: u32,
     pub(crate) now_ms: u64,
 }
@@ -229,10 +229,12 @@ impl Node {
 
     /// The node dies, and starts again with what its disk has.
     pub(crate) fn crash(&mut self, said: &mut Vec<Said>) {
-        self.lived = self.lived.max(self.member.as_ref().map_or(0, Member::epoch));
         self.writes.clear();
         let (me, promised) = (self.me, self.disk.promised);
         let restored = self.disk.outline().map(|log| Restored { job: JOB, me, log, promised });
+        // What it promised and did not sync was told to no other node.
+        let last = restored.as_ref().map_or(0, |restored| restored.log.last().epoch);
+        self.lived = self.lived.max(promised).max(last);
         self.member = restored.map(|restored| Member::restored(restored, &moment(self.now_ms)));
         self.act(said);
     }

@@ -298,6 +298,8 @@ impl Mesh {
                 Effect::Fetch { blob, from, bytes: _ } => {
                     if let Some(all) = &mut self.held_fetches {
                         all.push((node, blob, from));
+                    } else if self.keep {
+                        answers.push(Input::Fetched { blob, fetched: Fetched::Here });
                     } else {
                         self.feed(node, Input::Fetched { blob, fetched: Fetched::Here });
                     }
@@ -327,12 +329,19 @@ impl Mesh {
                 }
             }
         }
-        let written = self.disks[node].written.last().map_or(0, |(ticket, ..)| *ticket);
-        if !self.lazy && written > self.disks[node].synced {
-            self.disks[node].sync(written);
-            answers.insert(0, Input::Persisted { upto: written });
-        }
-        answers.into_iter().for_each(|answer| self.feed(node, answer));
+        let synced = self.sync_at_once(node);
+        synced.into_iter().chain(answers).for_each(|answer| self.feed(node, answer));
+    }
+
+    /// Unless the test says when, what was written is on the disk at once.
+    fn sync_at_once(&mut self, node: usize) -> Option<Input> {
+        let disk = &mut self.disks[node];
+        let upto = disk.written.last().map_or(0, |(ticket, ..)| *ticket);
+        let is_new = !self.lazy && upto > disk.synced;
+        is_new.then(|| {
+            disk.sync(upto);
+            Input::Persisted { upto }
+        })
     }
 
     fn write(&mut self, node: usize, ticket: u64, job: JobId, what: Written) {

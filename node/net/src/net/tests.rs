@@ -4,10 +4,12 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::api::{ApiHead, ApiReply, ApiRequest};
 use crate::blob::BlobSink;
 use crate::config::Admission;
 use crate::event::NetEvent;
@@ -202,5 +204,41 @@ fn a_panic_of_the_adapter_ends_the_events_and_answers_those_who_wait() {
         assert!(alice.net.connected().is_empty());
         // The others see it go at once, as if its process had ended.
         bob.until(|event| matches!(event, NetEvent::Down { closed: true, .. })).await;
+    });
+}
+
+#[test]
+fn what_is_no_request_is_not_answered_and_the_next_one_is() {
+    story(async {
+        let mut alice = Node::honest(1, &[]).await;
+        let mut bob = Node::honest(2, &alice.net.listen_addresses()).await;
+        let (one, two) = (alice.id, bob.id);
+        tokio::join!(alice.until_up(two), bob.until_up(one));
+        let mut asked = alice.net.asked().unwrap();
+        let name = names::to_libp2p(one).unwrap();
+        let mut control = bob.net.asker.control.clone();
+        // No frame, a frame that is too long, one of an answer, and half a request.
+        let longest = u32::MAX.to_be_bytes();
+        for wrong in [&[0, 0, 0, 1, 77][..], &longest, &[0, 0, 0, 1, 4], &[0, 0, 0, 9, 0, 1]] {
+            let mut stream = control.open_stream(name, api::PROTOCOL).await.unwrap();
+            stream.write_all(wrong).await.unwrap();
+            stream.close().await.unwrap();
+            let mut answered = Vec::new();
+            // However the stream ends, nothing was said on it.
+            drop(within(stream.read_to_end(&mut answered)).await);
+            assert_eq!(answered, [], "{wrong:?}");
+        }
+        assert!(asked.try_recv().is_err());
+        let asker = bob.net.asker();
+        let request = ApiRequest { method: String::from("GET"), ..ApiRequest::default() };
+        let asking = asker.ask(one, &request);
+        let answering = async {
+            let question = asked.recv().await.unwrap();
+            assert_eq!((question.from, &question.request), (two, &request));
+            let head = ApiHead { status: 204, headers: Vec::new() };
+            drop(question.reply.send(ApiReply { head, body: Box::pin(futures::stream::empty()) }));
+        };
+        let (answer, ()) = within(async { tokio::join!(asking, answering) }).await;
+        assert_eq!(answer.unwrap().head.status, 204);
     });
 }

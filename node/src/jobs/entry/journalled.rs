@@ -66,6 +66,11 @@ impl Entry {
         self.wake();
     }
 
+    /// Whether its submitter may rely on it.
+    pub(in crate::jobs) fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
     /// Notes that all of its tasks came. What was accepted before that has a record of its own for it.
     pub(in crate::jobs) fn close(&mut self) {
         self.closing |= self.is_journalled() && self.accepted && !self.closed;

@@ -7,7 +7,7 @@ fn an_unfinished_job_that_rests_on_a_blob_which_is_gone_says_so_at_the_start() {
     let place = with_a_job();
     let other = tempfile::tempdir().unwrap();
     let empty = weft_blobs::Store::open(other.path(), Quota { bytes: 1 << 30 }).unwrap();
-    let opened = open(&place.place, &empty, Arc::clone(&place.wake)).unwrap();
+    let opened = open(&place.place, &empty, &place.jobs, Arc::clone(&place.wake)).unwrap();
     let said = opened.troubles.join("\n");
     assert!(said.contains(&format!("blobs that job {JOB} rests on are not in the store (1, ")), "{said}");
 }

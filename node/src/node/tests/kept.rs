@@ -2,11 +2,12 @@
 
 use std::future::poll_fn;
 
+use weft_core::input::Submission;
 use weft_core::message::Class;
-use weft_core::{BlobId, JobId, Payload, Program};
+use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
-use crate::jobs::{JobMeta, JobState, now_ms};
+use crate::jobs::{JobMeta, JobState, NotAccepted, now_ms};
 
 const JOB: JobId = JobId(5);
 
@@ -55,6 +56,8 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
         class: Class::Batch,
         detached: true,
         level,
+        owner: PeerId([1; 32]),
+        shared: false,
         title: Arc::default(),
         submitted_ms: now_ms(),
         streamed: false,
@@ -64,9 +67,19 @@ fn meta(module: BlobId, level: Level) -> JobMeta {
 
 /// Hands in a job of one task, which ends as invalid once it was begun: its module is none.
 async fn submit(handle: &NodeHandle, level: Level, closed: bool) {
+    submit_with(handle, level, closed, Payload::empty()).await.unwrap();
+}
+
+/// The same with this input.
+async fn submit_with(
+    handle: &NodeHandle,
+    level: Level,
+    closed: bool,
+    input: Payload,
+) -> Result<(), NotAccepted> {
     let module = handle.store().put(b"no module").unwrap();
     let program = Program::command(module, 9);
-    let inputs = vec![Payload::empty()];
+    let inputs = vec![input];
     handle.jobs().create(JOB, meta(module, level)).unwrap();
     handle.jobs().submitted(JOB, &inputs);
     if closed {
@@ -74,7 +87,7 @@ async fn submit(handle: &NodeHandle, level: Level, closed: bool) {
     }
     let submission = Submission { level, closed, ..Submission::new(JOB, Arc::new(program), inputs) };
     handle.command(Command::Submit(submission)).await.unwrap();
-    handle.accepted(JOB).await.unwrap();
+    handle.accepted(JOB).await
 }
 
 async fn ended(handle: &NodeHandle) {
@@ -95,6 +108,52 @@ fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_
         handle.retry(JOB).await.unwrap();
         ended(handle).await;
         assert_eq!(handle.jobs().summary(JOB).unwrap().state(), JobState::Failed, "its task was begun");
+        life.end().await;
+    });
+}
+
+const NOT_HERE: BlobId = BlobId([9; 32]);
+
+#[test]
+fn a_kept_job_whose_bytes_are_not_all_here_is_refused_and_leaves_nothing() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        let handle = &life.handle;
+        let refused = submit_with(handle, Level::Disk, true, Payload::Blob { id: NOT_HERE, bytes: 5 }).await;
+        let Err(NotAccepted::Refused(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(&NOT_HERE.to_string()) && why.contains("upload it"), "{why}");
+        assert_eq!(handle.snapshot().await.unwrap().jobs.len(), 0, "the engine has not heard of it");
+        handle.jobs().forget(JOB).unwrap();
+        let here = handle.store().put(b"input").unwrap();
+        let pinned = handle.store().usage().pinned;
+        submit_with(handle, Level::Disk, true, Payload::Blob { id: here, bytes: 5 }).await.unwrap();
+        ended(handle).await;
+        assert!(
+            handle.store().usage().pinned > pinned,
+            "what a job rests on is pinned as long as it is kept"
+        );
+        handle.forget(JOB).await.unwrap();
+        assert_eq!(handle.store().usage().pinned, pinned);
+        life.end().await;
+    });
+}
+
+#[test]
+fn tasks_whose_bytes_are_not_here_are_not_taken_and_none_that_come_later_are() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        let handle = &life.handle;
+        submit(handle, Level::Disk, false).await;
+        for input in [Payload::Blob { id: NOT_HERE, bytes: 5 }, Payload::empty()] {
+            let inputs = vec![input];
+            handle.jobs().submitted(JOB, &inputs);
+            handle.command(Command::Extend { job: JOB, inputs }).await.unwrap();
+        }
+        ended(handle).await;
+        let summary = handle.jobs().summary(JOB).unwrap();
+        assert_eq!((summary.tasks, summary.failed), (1, 1), "the first task ended as it would have");
+        let why = summary.refused_more.unwrap();
+        assert!(why.starts_with("2 tasks were not taken"), "{why}");
         life.end().await;
     });
 }

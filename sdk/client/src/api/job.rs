@@ -34,6 +34,18 @@ pub struct Job {
     /// What it survives.
     #[serde(default)]
     pub level: Level,
+    /// The node that it was submitted to.
+    #[serde(default)]
+    pub owner: Node,
+    /// The node that leads it now: places its tasks, has its results and can change it.
+    #[serde(default)]
+    pub leader: Node,
+    /// The nodes that keep it, at level `mesh`: owner, custodian and witness.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keepers: Vec<Node>,
+    /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
+    #[serde(default)]
+    pub shared: bool,
     /// When it was submitted, in milliseconds since 1970.
     #[serde(default)]
     pub submitted_ms: u64,
@@ -82,6 +94,23 @@ pub struct Job {
     /// Why inputs that came later were not taken, if some were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_more: Option<String>,
+}
+
+/// A node, as another one names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub peer: String,
+    /// Its name; empty if it is not known.
+    pub name: String,
+}
+
+impl Node {
+    /// Its name, or the first digits of its id.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        if self.name.is_empty() { self.peer.get(..8).unwrap_or(&self.peer) } else { &self.name }
+    }
 }
 
 /// What a restart of its node did to a job of level `disk`.

@@ -127,6 +127,8 @@ pub struct JobFilter {
     pub before: Option<Position>,
     /// At most this many, 1 to 1000; 1000 without it.
     pub limit: Option<u32>,
+    /// Also those that the other nodes lead which are connected and answer in time.
+    pub mesh: bool,
 }
 
 impl JobFilter {
@@ -153,7 +155,7 @@ impl JobFilter {
 
     /// The pairs of its query.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
-        let Self { phases, labels, name, since_ms, before, limit } = self;
+        let Self { phases, labels, name, since_ms, before, limit, mesh } = self;
         let mut pairs: Vec<(&'static str, String)> = Vec::new();
         if !phases.is_empty() {
             let words: Vec<&str> = phases.iter().map(|phase| phase.word()).collect();
@@ -164,6 +166,7 @@ impl JobFilter {
         pairs.extend(since_ms.iter().map(|since_ms| ("since_ms", since_ms.to_string())));
         pairs.extend(before.iter().map(|before| ("before", before.to_string())));
         pairs.extend(limit.iter().map(|limit| ("limit", limit.to_string())));
+        pairs.extend(mesh.then(|| ("mesh", String::from("true"))));
         pairs
     }
 }

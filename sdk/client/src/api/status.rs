@@ -57,6 +57,9 @@ pub struct Status {
     pub binding: Vec<Binding>,
     /// Whether it takes no new work.
     pub draining: bool,
+    /// Whether it keeps jobs of others, at level `mesh`.
+    #[serde(default)]
+    pub keeps: bool,
     /// Whether it was told to end. It ends when it runs nothing for others any more.
     #[serde(default)]
     pub stopping: bool,

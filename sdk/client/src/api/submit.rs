@@ -81,6 +81,9 @@ pub struct JobSubmission {
     /// Labels that it can be found by, at most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 fn one() -> u32 {

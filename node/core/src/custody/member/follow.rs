@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::state::{Following, State};
 use super::{Member, Moment};
+use crate::custody::SEATS;
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
 use crate::custody::record::Record;
@@ -13,6 +14,8 @@ use crate::time::Time;
 
 /// How long the owner has to be close behind another leader before it leads again, in milliseconds.
 const RETURN_MS: u64 = 1_000;
+/// How long a member that was connected waits for a leader at least before it takes over, in milliseconds.
+const GREETING_MS: u64 = 1_000;
 /// Records that it may lack then: they are on their way.
 const CLOSE_RECORDS: u32 = 64;
 
@@ -82,6 +85,21 @@ impl<R: Record + Clone> Member<R> {
         if let State::Follower(following) = &mut self.state {
             following.takes_over_at = takes_over_at;
             following.close_since = close.map(|now| following.close_since.unwrap_or(now));
+        }
+    }
+
+    /// A member that was alone gives the leader time to say that it is there; one that led last has no other to wait for.
+    pub(super) fn give_time(&mut self, moment: &Moment) {
+        let led = self
+            .log
+            .trio()
+            .seat_of(self.me.peer)
+            .is_some_and(|seat| self.promised % SEATS == u32::from(seat));
+        let soonest = moment.after_ms(GREETING_MS, GREETING_MS);
+        if let State::Follower(following) = &mut self.state
+            && !led
+        {
+            following.takes_over_at = following.takes_over_at.max(soonest);
         }
     }
 

@@ -232,8 +232,8 @@ impl<R: Record + Clone> Member<R> {
         }
         match &self.state {
             State::Follower(following) => {
-                let (silent, returns) =
-                    (moment.now >= following.takes_over_at, self.returns(following, moment.now));
+                let silent = moment.now >= following.takes_over_at && !self.is_alone();
+                let returns = self.returns(following, moment.now);
                 if self.may_seal() && (silent || (returns && !moment.draining)) {
                     self.begin_seal(state::First::Led, moment);
                 } else if silent {
@@ -243,7 +243,7 @@ impl<R: Record + Clone> Member<R> {
                 }
             }
             State::Candidate(candidacy) => {
-                if moment.now >= candidacy.retry_at {
+                if moment.now >= candidacy.retry_at && !self.is_alone() {
                     let first = candidacy.first;
                     self.begin_seal(first, moment);
                 }
@@ -256,6 +256,7 @@ impl<R: Record + Clone> Member<R> {
     /// A peer is connected; those that do not sit in the trio are ignored.
     pub fn on_connected(&mut self, peer: PeerId, moment: &Moment) {
         self.note_link(peer, true, moment);
+        self.give_time(moment);
         self.greet(peer);
         self.settle(moment);
     }

@@ -12,7 +12,7 @@ use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::{Position, SPANS_MAX};
 use crate::custody::record::Record;
-use crate::custody::trio::Trio;
+use crate::custody::trio::{Seat, Trio};
 use crate::id::PeerId;
 
 /// After this pause a candidate without enough answers seals a higher epoch, in milliseconds.
@@ -122,8 +122,8 @@ impl<R: Record + Clone> Member<R> {
         }
         let furthest = candidacy.answers.iter().max_by_key(|answer| answer.spans.last());
         let own = self.log.last();
-        if let Some(Answer { by, spans, committed: _ }) = furthest.filter(|answer| answer.spans.last() > own)
-        {
+        let further = furthest.filter(|answer| answer.spans.last() > own);
+        if let Some(Answer { by, spans, committed: _ }) = further {
             let (peer, target, common) = (by.peer, spans.last(), self.log.spans().common(spans));
             return self.fetch_from(Source { peer, target, asked_after: u32::MAX }, common);
         }
@@ -148,9 +148,8 @@ impl<R: Record + Clone> Member<R> {
     fn is_sealed(&self, candidacy: &Candidacy) -> bool {
         let (trio, before) = self.trios();
         let sealed = |trio: &Trio| {
-            let by =
-                |seat: &&_| **seat == self.me || candidacy.answers.iter().any(|answer| answer.by == **seat);
-            trio.0.iter().filter(by).count() >= 2
+            let answered = |seat: &Seat| candidacy.answers.iter().any(|answer| answer.by == *seat);
+            trio.0.iter().filter(|seat| **seat == self.me || answered(seat)).count() >= 2
         };
         sealed(&trio) && before.as_ref().is_none_or(sealed)
     }
@@ -204,7 +203,8 @@ impl<R: Record + Clone> Member<R> {
     // ---- the member that seals
 
     pub(super) fn on_seal(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
-        if !self.is_member() {
+        // Without a record there would be no log with which the promise survives a restart.
+        if !self.is_member() || self.written == 0 {
             return false;
         }
         if let State::Follower(following) = &mut self.state

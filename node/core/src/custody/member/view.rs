@@ -32,6 +32,7 @@ impl<R: Record + Clone> Member<R> {
             return None;
         }
         match &self.state {
+            State::Follower(_) | State::Candidate(_) if self.is_alone() => None,
             State::Follower(following) => self.follower_wakeup(following),
             State::Candidate(candidacy) => Some(candidacy.retry_at),
             State::Leader(leading) => self.needs_beat(leading).then_some(leading.beat_at),
@@ -135,6 +136,11 @@ impl<R: Record + Clone> Member<R> {
     /// Whether a node is connected. One that came with a replacement is until it is told otherwise.
     pub(super) fn is_up(&self, peer: PeerId) -> bool {
         self.links.iter().find(|link| link.peer == peer).is_none_or(|link| link.up)
+    }
+
+    /// Whether no other node of the trio is connected: then it waits, and promises nothing.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.others().iter().any(|peer| self.is_up(*peer))
     }
 
     pub(super) fn become_leader(&mut self, epoch: u32, moment: &Moment) {

@@ -320,6 +320,7 @@ impl LeanMesh {
                 | Told::Leads { .. }
                 | Told::Follows { .. }
                 | Told::Keepers { .. }
+                | Told::Confirmed { .. }
                 | Told::ExtensionRefused { .. }
                 | Told::Forgotten { .. },
             ) => {}

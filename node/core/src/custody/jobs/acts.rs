@@ -1,0 +1,171 @@
+//! What members want done, and how they begin and end. The rest of `custody/jobs.rs`, in a file of its own for its length.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{Answers, Custody, Kept, News, Wish, moment};
+use crate::ctx::Ctx;
+use crate::custody::action::Action;
+use crate::custody::blobs::Wanted;
+use crate::custody::lookout;
+use crate::custody::member::{Member, Moment, Role};
+use crate::custody::position::Position;
+use crate::custody::writes::{Gone, Of, Order};
+use crate::durable::LogRecord;
+use crate::effect::Event;
+use crate::id::{JobId, PeerId};
+
+impl Custody {
+    /// Tells a member something, and does what it wants done.
+    pub(super) fn with(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        job: JobId,
+        tell: impl FnOnce(&mut Member<LogRecord>, &Moment),
+    ) {
+        if let Some(kept) = self.jobs.get_mut(&job) {
+            tell(&mut kept.member, &moment(ctx, self.draining));
+            self.perform(ctx, job);
+        }
+    }
+
+    pub(super) fn perform(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        loop {
+            let Some(kept) = self.jobs.get_mut(&job) else { return };
+            let actions: Vec<Action<LogRecord>> = kept.member.actions().collect();
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions {
+                self.act(ctx, job, action);
+            }
+        }
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let next = kept.member.next_wakeup();
+        if let Some(before) = core::mem::replace(&mut kept.wakes_at, next) {
+            self.wakes.remove(&(before, job));
+        }
+        self.wakes.extend(next.map(|at| (at, job)));
+    }
+
+    fn act(&mut self, ctx: &mut Ctx<'_>, job: JobId, action: Action<LogRecord>) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let of = Of { job, serial: kept.serial };
+        match action {
+            Action::Send { to, message } => self.post.add(to, message),
+            Action::Persist { seq: _, record } => self.writes.add(of, Order::Persist(Box::new(record))),
+            Action::Cut { after } => self.writes.add(of, Order::Cut { after }),
+            Action::Promise { epoch } => self.writes.add(of, Order::Promise { epoch }),
+            Action::Read { from, bytes_max } => {
+                kept.awaits.reads += 1;
+                self.writes.add(of, Order::Read { from, bytes_max });
+            }
+            Action::Fetch { at, record } => {
+                let wanted = wanted(kept, job, at, &record, self.me.peer);
+                self.blobs.want(ctx, wanted);
+            }
+            Action::Drop { from } => self.blobs.drop_from(job, from),
+            Action::Committed { upto } => self.on_committed(ctx, job, upto),
+            Action::Lead { epoch } => {
+                kept.begins = Some(epoch);
+                kept.awaits.recalls += 1;
+                self.writes.add(of, Order::Recall);
+                self.begun.push((job, epoch));
+                self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
+            }
+            Action::StepDown => {
+                kept.begins = None;
+                self.news.push_back(News::StepDown(job));
+            }
+            Action::Follow { leader } => {
+                (kept.retried, kept.wish) = (false, None);
+                ctx.notify(Event::Follows { job, leader });
+            }
+            Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
+            Action::Forget { tell } => {
+                self.forgotten.add(job);
+                self.remove(job, Gone { job, remembered: true, tell });
+            }
+            Action::Leave => self.remove(job, Gone { job, remembered: false, tell: None }),
+        }
+    }
+
+    fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
+        let moment = moment(ctx, self.draining);
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let leads = kept.member.role() == Role::Leader;
+        if leads {
+            self.news.push_back(News::Committed { job, upto });
+            let wish = kept.wish.take_if(|_| kept.member.has_ended());
+            if let Some(wish) = wish {
+                kept.grant(wish, &moment);
+            }
+        } else if kept.is_parent {
+            self.watch(job);
+        }
+    }
+
+    pub(super) fn insert(&mut self, job: JobId, member: Member<LogRecord>) {
+        self.serial += 1;
+        let kept = Kept {
+            member,
+            serial: self.serial,
+            wakes_at: None,
+            is_new: true,
+            awaits: Answers::default(),
+            begins: None,
+            retried: false,
+            is_parent: false,
+            wish: None,
+        };
+        self.jobs.insert(job, Box::new(kept));
+        self.appended.insert(job);
+    }
+
+    /// A member has done its work.
+    fn remove(&mut self, job: JobId, gone: Gone) {
+        let Some(kept) = self.jobs.remove(&job) else { return };
+        if let Some(at) = kept.wakes_at {
+            self.wakes.remove(&(at, job));
+        }
+        self.blobs.drop_from(job, 0);
+        if kept.awaits.reads + kept.awaits.recalls > 0 {
+            let orphans = self.orphans.entry(job).or_default();
+            orphans.reads += kept.awaits.reads;
+            orphans.recalls += kept.awaits.recalls;
+        }
+        self.writes.add(Of { job, serial: kept.serial }, Order::Forget(gone));
+        self.news.push_back(News::Gone(job));
+    }
+}
+
+impl Kept {
+    /// Does what the user wants of an ended job that is led here. False if its end is not committed.
+    pub(super) fn grant(&mut self, wish: Wish, moment: &Moment) -> bool {
+        match wish {
+            Wish::Retry => {
+                self.retried = self.member.retry(moment);
+                self.retried
+            }
+            Wish::Forget => self.member.forget(moment),
+        }
+    }
+}
+
+/// What of a record is to be fetched, and from where: its leader is asked first.
+fn wanted(kept: &Kept, job: JobId, at: Position, record: &LogRecord, me: PeerId) -> Wanted {
+    let leader = leader_of(&kept.member, me);
+    let others = kept.member.log().trio().peers();
+    let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
+    let from = leader.filter(|leader| *leader != me).into_iter().chain(others).collect();
+    Wanted { job, at, blobs: record.blobs().collect(), from }
+}
+
+/// The node that leads a job, if this one knows it.
+pub(super) fn leader_of(member: &Member<LogRecord>, me: PeerId) -> Option<PeerId> {
+    match member.role() {
+        Role::Leader => Some(me),
+        Role::Candidate => None,
+        Role::Follower { leader } => leader,
+    }
+}

@@ -1,0 +1,105 @@
+//! What the driver says: what is on the disk, which blobs are here, what logs say. The rest of `custody/jobs.rs`, in a file of its
+//! own for its length.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{Answers, Custody, Led, News, Wish};
+use crate::ctx::Ctx;
+use crate::custody::message::CustodyMessage;
+use crate::custody::writes::{Done, Gone};
+use crate::durable::{self, LogRecord};
+use crate::effect::Event;
+use crate::id::{BlobId, JobId};
+use crate::input::Fetched;
+
+impl Custody {
+    pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
+        for done in self.writes.on_persisted(upto) {
+            match done {
+                Done::Writes { of, count } => {
+                    if self.jobs.get(&of.job).is_some_and(|kept| kept.serial == of.serial) {
+                        self.with(ctx, of.job, |member, moment| member.on_durable(count, moment));
+                    }
+                }
+                Done::Gone(Gone { job, remembered: _, tell }) => {
+                    tell.into_iter().for_each(|to| self.post.add(to, CustodyMessage::Forgotten { job }));
+                    ctx.notify(Event::Forgotten { job });
+                }
+            }
+        }
+    }
+
+    /// This node can't write any more: it keeps and leads nothing.
+    pub(crate) fn on_journal_failed(&mut self, ctx: &mut Ctx<'_>) {
+        self.failed = true;
+        for job in self.led().map(|(job, _)| job).collect::<Vec<_>>() {
+            self.news.push_back(News::StepDown(job));
+            ctx.notify(Event::Follows { job, leader: None });
+        }
+        self.jobs.clear();
+        self.wakes.clear();
+        self.writes.on_failed();
+    }
+
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
+        for (job, at) in self.blobs.on_fetched(ctx.now, blob, fetched) {
+            self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
+        }
+    }
+
+    pub(crate) fn on_log_read(&mut self, ctx: &mut Ctx<'_>, job: JobId, from: u32, records: Vec<LogRecord>) {
+        if self.is_orphan(job, |answers| &mut answers.reads) {
+            return;
+        }
+        if let Some(kept) = self.jobs.get_mut(&job) {
+            kept.awaits.reads = kept.awaits.reads.saturating_sub(1);
+        }
+        self.with(ctx, job, |member, moment| member.on_read(from, records, moment));
+    }
+
+    /// A log was read as a whole: of a job that this node is to lead, or of one whose end the owner wants to know.
+    pub(crate) fn on_recalled(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        job: JobId,
+        restored: Option<Box<durable::Restored>>,
+    ) {
+        if self.is_orphan(job, |answers| &mut answers.recalls) {
+            return;
+        }
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        kept.awaits.recalls = kept.awaits.recalls.saturating_sub(1);
+        let Some(restored) = restored else {
+            ctx.counters.dropped += 1;
+            return;
+        };
+        // It may have left the lead since, and come to lead again.
+        let leads = kept.begins.take_if(|epoch| *epoch == restored.epoch).is_some();
+        if leads && restored.is_whole() {
+            let (retried, committed) = (core::mem::take(&mut kept.retried), kept.member.committed());
+            self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed })));
+        } else if leads {
+            // No client was told that it is accepted, and its inputs are nowhere.
+            kept.wish = Some(Wish::Forget);
+            if restored.has_ended() || kept.member.append(LogRecord::Ended).is_some() {
+                self.appended.insert(job);
+            }
+        } else if kept.is_parent && restored.has_ended() {
+            kept.is_parent = false;
+            self.news.push_back(News::Ended(restored));
+        }
+    }
+
+    /// Whether an answer is for a member that is gone.
+    fn is_orphan(&mut self, job: JobId, of: impl Fn(&mut Answers) -> &mut u32) -> bool {
+        let Some(answers) = self.orphans.get_mut(&job) else { return false };
+        let left = of(answers);
+        let is_orphan = *left > 0;
+        *left = left.saturating_sub(1);
+        if answers.reads + answers.recalls == 0 {
+            self.orphans.remove(&job);
+        }
+        is_orphan
+    }
+}

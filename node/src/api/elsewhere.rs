@@ -1,0 +1,332 @@
+//! Requests about a job that this node does not lead: finds the member that does, and hands over to [`super::relay`]. The
+//! members are asked at once, those first that are most likely to know; the wait for them is bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
+use weft_core::{JobId, PeerId};
+use weft_net::{ApiRequest, Asker};
+
+use super::Api;
+use super::caller::Names;
+use super::error::ApiError;
+use super::finding::{Named, ambiguous, find};
+use super::members::{Known, LEAD_PATH};
+use super::relay::{self, Wanted};
+use crate::jobs::{JobSummary, Moved};
+
+/// How long members are asked for who leads a job.
+const FIND_MAX: Duration = Duration::from_secs(3);
+/// Members that are asked at once.
+const AT_ONCE_MAX: usize = 32;
+/// Longest answer to that question, in bytes.
+const KNOWN_BYTES_MAX: usize = 16 << 10;
+/// Jobs in one such answer, and nodes that keep one of them; more are not looked at.
+const KNOWN_MAX: usize = 8;
+/// Jobs whose leader is remembered; beyond it all are forgotten, and asked for again.
+const LEADERS_MAX: usize = 4096;
+/// How often a request is tried where the job moves meanwhile.
+const TRIES: u32 = 3;
+/// Another member takes over a job within this time, in seconds: the longest silence, its jitter, and the round itself.
+const TAKEOVER_S: u64 = 20;
+
+/// The members that were found to lead jobs.
+#[derive(Debug, Default)]
+pub(super) struct Leaders(Mutex<BTreeMap<JobId, PeerId>>);
+
+impl Leaders {
+    fn get(&self, job: JobId) -> Option<PeerId> {
+        self.lock().get(&job).copied()
+    }
+
+    fn note(&self, job: JobId, leader: PeerId) {
+        let mut leaders = self.lock();
+        if leaders.len() >= LEADERS_MAX {
+            leaders.clear();
+        }
+        leaders.insert(job, leader);
+    }
+
+    fn forget(&self, job: JobId) {
+        self.lock().remove(&job);
+    }
+
+    /// Those that lead jobs that were asked for here.
+    pub(super) fn all(&self) -> BTreeSet<PeerId> {
+        self.lock().values().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, PeerId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a request about a job here if this node leads it, or if no other node can be asked; else has it answered by the
+/// member that does.
+pub(super) async fn pass_on(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let kept = match find(&api, &name) {
+        Ok(summary) => match summary.here() {
+            Ok(()) => return next.run(request).await,
+            Err(Moved { job, leader }) => Some(Kept { job, leader, keepers: keepers_of(&summary) }),
+        },
+        Err(error) if error.is_not_found() => None,
+        Err(_) => return next.run(request).await,
+    };
+    let asker = api.handle.asker().filter(|asker| kept.is_some() || !asker.connected().is_empty()).cloned();
+    match (asker, Wanted::of(request.uri().path())) {
+        (Some(asker), Some(wanted)) => {
+            let answered = Errand { api, asker, name, kept }.run(wanted, request).await;
+            answered.unwrap_or_else(ApiError::into_response)
+        }
+        (None, _) | (_, None) => next.run(request).await,
+    }
+}
+
+/// The nodes that keep a job at level `mesh`.
+pub(super) fn keepers_of(summary: &JobSummary) -> Vec<PeerId> {
+    summary.custody.as_ref().map(|custody| custody.keepers.clone()).unwrap_or_default()
+}
+
+/// A job that this node keeps for another leader.
+struct Kept {
+    job: JobId,
+    /// Who leads it, as far as this node knows.
+    leader: Option<PeerId>,
+    keepers: Vec<PeerId>,
+}
+
+/// One request about a job that another member leads.
+struct Errand {
+    api: Api,
+    asker: Asker,
+    name: String,
+    kept: Option<Kept>,
+}
+
+/// What the members said together.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Heard {
+    /// The jobs that are led, with the greatest epoch and who leads it then.
+    led: BTreeMap<JobId, (u32, PeerId)>,
+    /// Jobs that are kept, and by whom.
+    kept: BTreeMap<JobId, BTreeSet<PeerId>>,
+    /// Members that gave no answer.
+    silent: usize,
+}
+
+impl Errand {
+    async fn run(mut self, wanted: Wanted, request: Request) -> Result<Response, ApiError> {
+        let (parts, _no_body) = request.into_parts();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (job, leader) = self.leader().await?;
+            let question = relay::question(&parts, wanted, job);
+            let answered = self.asker.ask(leader, &question).await;
+            match answered {
+                Ok(answer) => {
+                    let is_moved = relay::is_moved(&answer);
+                    if is_moved {
+                        self.mislead(job);
+                    }
+                    if !is_moved || tries >= TRIES {
+                        return relay::response(&self.api, wanted, &parts, answer).await;
+                    }
+                }
+                Err(error) => {
+                    self.mislead(job);
+                    if tries >= TRIES || !(wanted.only_reads() || error.did_nothing()) {
+                        return Err(self.out_of_reach(job, leader, &error.to_string()).await?);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was known of the job's leader is not so any more.
+    fn mislead(&mut self, job: JobId) {
+        self.api.leaders.forget(job);
+        if let Some(kept) = &mut self.kept {
+            kept.leader = None;
+        }
+    }
+
+    /// Who leads the job that is meant.
+    async fn leader(&self) -> Result<(JobId, PeerId), ApiError> {
+        let known = self.kept.as_ref().and_then(|kept| Some((kept.job, kept.leader?)));
+        if let Some((job, leader)) = known.filter(|(_, leader)| self.asker.connected().contains(leader)) {
+            return Ok((job, leader));
+        }
+        let named = self.kept.as_ref().map_or_else(|| Named::of(&self.name), |kept| Named::Id(kept.job));
+        if let Named::Id(job) = named
+            && let Some(leader) = self.api.leaders.get(job)
+        {
+            return Ok((job, leader));
+        }
+        let heard = self.ask_all(&named).await;
+        let led: Vec<JobId> = heard.led.keys().copied().collect();
+        match (led.as_slice(), heard.kept.first_key_value()) {
+            ([job], _) => {
+                let leader = heard.led.get(job).map(|(_, leader)| *leader);
+                let leader = leader.ok_or_else(|| ApiError::not_found("job", &self.name))?;
+                self.api.leaders.note(*job, leader);
+                Ok((*job, leader))
+            }
+            ([], None) => Err(self.unknown(heard.silent)),
+            ([], Some((job, keepers))) => Err(self.leaderless(*job, keepers).await?),
+            (several, _) => Err(ambiguous(&self.name, several)),
+        }
+    }
+
+    /// Asks all that are connected, until the leader of an id is found, all have answered, or the time is over.
+    async fn ask_all(&self, named: &Named) -> Heard {
+        let mut likely = self.api.leaders.all();
+        likely.extend(self.kept.iter().flat_map(|kept| &kept.keepers));
+        let mut members = self.asker.connected();
+        members.sort_by_key(|peer| !likely.contains(peer));
+        let count = members.len();
+        let name = self.kept.as_ref().map_or_else(|| self.name.clone(), |kept| kept.job.to_string());
+        let target = relay::target(&format!("{LEAD_PATH}/"), &name);
+        let request = ApiRequest { method: String::from("GET"), target, ..ApiRequest::default() };
+        let ask = |peer: PeerId| {
+            let (asker, request) = (&self.asker, &request);
+            async move { (peer, known(asker, peer, request).await) }
+        };
+        let deadline = Instant::now() + FIND_MAX;
+        let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
+        let (mut heard, mut answered) = (self.heard_here(), 0);
+        while let Ok(Some((peer, known))) = timeout_at(deadline, answers.next()).await {
+            let Some(known) = known else { continue };
+            answered += 1;
+            known.into_iter().take(KNOWN_MAX).for_each(|known| heard.note(named, peer, known));
+            if matches!(named, Named::Id(_)) && !heard.led.is_empty() {
+                break;
+            }
+        }
+        heard.silent = count - answered;
+        heard
+    }
+
+    /// What this node knows by itself.
+    fn heard_here(&self) -> Heard {
+        let kept = self.kept.iter().map(|kept| (kept.job, kept.keepers.iter().copied().collect()));
+        Heard { kept: kept.collect(), ..Heard::default() }
+    }
+
+    fn unknown(&self, silent: usize) -> ApiError {
+        let error = ApiError::not_found("job", &self.name)
+            .expected("a job's id, its first digits, or its name, of this node or one that is connected");
+        match silent {
+            0 => error,
+            1 => error.help("one connected node did not answer"),
+            several => error.help(format!("{several} connected nodes did not answer")),
+        }
+    }
+
+    /// That a job is kept, and no node leads it now.
+    async fn leaderless(&self, job: JobId, keepers: &BTreeSet<PeerId>) -> Result<ApiError, ApiError> {
+        let names = Names::of(&self.api, &self.api.handle.snapshot().await?);
+        let connected = self.asker.connected();
+        let named = |peer: &PeerId| {
+            let (node, is_here) = (names.node(*peer), *peer == names.me() || connected.contains(peer));
+            format!("{}{}", node.called(), if is_here { "" } else { " (not connected)" })
+        };
+        let keepers: Vec<String> = keepers.iter().map(named).collect();
+        let text = format!("no node leads job {job} now; it is kept by {}", keepers.join(", "));
+        let help = format!(
+            "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s"
+        );
+        Ok(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help(help).soon())
+    }
+
+    /// That the leader of a job can't be asked.
+    async fn out_of_reach(&self, job: JobId, leader: PeerId, why: &str) -> Result<ApiError, ApiError> {
+        let leader = Names::of(&self.api, &self.api.handle.snapshot().await?).node(leader);
+        let name = leader.called();
+        let text = format!("node {name}, which leads job {job}, gave no answer: {why}");
+        Ok(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help("look at the job, and ask again").soon())
+    }
+}
+
+/// What a member says about the jobs that may be meant; `None` if it gives no answer.
+async fn known(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<Known>> {
+    let answer = asker.ask(peer, request).await.ok()?;
+    if answer.head.status != StatusCode::OK.as_u16() {
+        return None;
+    }
+    serde_json::from_slice(&answer.whole(KNOWN_BYTES_MAX).await.ok()?).ok()
+}
+
+impl Heard {
+    /// Adds what a member said about a job. What was not asked for is not heard.
+    fn note(&mut self, named: &Named, from: PeerId, known: Known) {
+        let Known { job, leads, epoch, keepers } = known;
+        let Some(job) = job.parse().ok().filter(|job| named.may_be(*job)) else { return };
+        if leads {
+            let leader = self.led.entry(job).or_insert((epoch, from));
+            if epoch > leader.0 {
+                *leader = (epoch, from);
+            }
+        }
+        if !keepers.is_empty() {
+            let keepers = keepers.iter().take(KNOWN_MAX).filter_map(|keeper| keeper.parse::<PeerId>().ok());
+            self.kept.entry(job).or_default().extend(keepers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: JobId = JobId(0xa7c3_72ed_eab4_6585);
+
+    fn peer(seed: u8) -> PeerId {
+        PeerId([seed; 32])
+    }
+
+    fn known(job: &str, leads: bool, epoch: u32) -> Known {
+        Known {
+            job: job.to_owned(),
+            leads,
+            epoch,
+            keepers: vec![peer(1).to_string(), String::from("nobody")],
+        }
+    }
+
+    #[test]
+    fn the_leader_of_the_greater_epoch_counts_and_what_was_not_asked_is_not_heard() {
+        let mut heard = Heard::default();
+        let named = Named::of("A7C3");
+        heard.note(&named, peer(1), known("a7c372edeab46585", true, 3));
+        heard.note(&named, peer(2), known("a7c372edeab46585", true, 7));
+        heard.note(&named, peer(3), known("a7c372edeab46585", true, 4));
+        heard.note(&named, peer(4), known("a7c372edeab46585", false, 9));
+        heard.note(&named, peer(4), known("b7c372edeab46585", true, 9));
+        heard.note(&named, peer(4), known("a7c3", true, 9));
+        assert_eq!(heard.led, BTreeMap::from([(JOB, (7, peer(2)))]));
+        assert_eq!(heard.kept, BTreeMap::from([(JOB, BTreeSet::from([peer(1)]))]));
+    }
+
+    #[test]
+    fn leaders_are_remembered_within_a_bound() {
+        let leaders = Leaders::default();
+        (0..=LEADERS_MAX as u64).for_each(|job| leaders.note(JobId(job), peer(1)));
+        assert!(leaders.lock().len() <= LEADERS_MAX);
+        assert_eq!(leaders.get(JobId(LEADERS_MAX as u64)), Some(peer(1)));
+        leaders.forget(JobId(LEADERS_MAX as u64));
+        assert_eq!(leaders.get(JobId(LEADERS_MAX as u64)), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! The number of this node's disk, by which a job's trio knows its members: drawn at random with a new journal, and drawn anew
+//! when the journal may lack something that this node has acknowledged to others.
+//!
+//! It is written with the number of this life of the journal before anybody is told of it. A life that ended before that is
+//! missed in the next one, which draws anew: whether *its* journal was whole is not known any more.
+
+use std::collections::BTreeSet;
+
+use weft_core::JobId;
+use weft_journal::{Entry, Journal, Opened, Shelf};
+
+use super::news::News;
+use super::worker::{job_of, key_of};
+
+/// Its name on its shelf.
+const KEY: &[u8] = b"disk";
+/// What the names of jobs begin with that are lost under that number.
+const LOST: &[u8] = b"lost";
+
+/// What is on the shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Written {
+    /// The number, never 0.
+    disk: u64,
+    /// The last life of the journal that used it.
+    opens: u64,
+}
+
+impl Written {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (disk, opens) = bytes.split_first_chunk::<8>()?;
+        let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+        let (disk, opens) = (number(*disk), number(opens.try_into().ok()?));
+        (disk != 0).then_some(Self { disk, opens })
+    }
+
+    fn encode(self) -> Vec<u8> {
+        [self.disk.to_le_bytes(), self.opens.to_le_bytes()].concat()
+    }
+}
+
+/// What the journal brought back about it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    written: Option<Written>,
+    /// Jobs in quarantine that are known to be lost under that number.
+    lost: BTreeSet<JobId>,
+}
+
+impl Found {
+    /// A thing on the shelf.
+    pub(super) fn note(&mut self, key: &[u8], bytes: &[u8]) {
+        if key == KEY {
+            self.written = Written::decode(bytes);
+        } else if let Some(job) = key.strip_prefix(LOST) {
+            self.lost.extend(job_of(job));
+        }
+    }
+}
+
+/// The number in this life, on the disk when this returns; 0 if it can't be written, and then this node keeps nothing. Drawn
+/// anew, too, if the log of a job is `lost` that it keeps with others, and was not known to be.
+pub(super) fn settle(
+    journal: &Journal,
+    opened: &Opened,
+    news: &News,
+    found: &Found,
+    lost: &BTreeSet<JobId>,
+) -> u64 {
+    let opens = opened.stamp.opens;
+    let is_whole = opened.continuity.is_whole() && lost.is_subset(&found.lost);
+    let before = found.written.filter(|found| is_whole && found.opens.checked_add(1) == Some(opens));
+    let Some(disk) = before.map(|found| found.disk).or_else(draw) else { return 0 };
+    let put = |key: Vec<u8>, bytes| Entry::Put { shelf: Shelf::Disk, key, bytes };
+    let mut entries: Vec<Entry> =
+        lost.difference(&found.lost).map(|job| put(lost_key(*job), Vec::new())).collect();
+    entries.extend(found.lost.difference(lost).map(|job| no_longer_lost(*job)));
+    entries.push(put(KEY.to_vec(), Written { disk, opens }.encode()));
+    match journal.append(entries) {
+        Ok(append) if news.wait_written(append) => disk,
+        Ok(_) => 0,
+        Err(refused) => {
+            tracing::warn!(%refused, "the number of this node's disk was not written: it keeps no jobs of others");
+            0
+        }
+    }
+}
+
+/// The log of a job that was lost is gone, or another one has its place.
+pub(super) fn no_longer_lost(job: JobId) -> Entry {
+    Entry::Take { shelf: Shelf::Disk, key: lost_key(job) }
+}
+
+fn lost_key(job: JobId) -> Vec<u8> {
+    [LOST, &key_of(job)].concat()
+}
+
+/// A number that no disk had before.
+fn draw() -> Option<u64> {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Some(u64::from_le_bytes(bytes).max(1)),
+        Err(error) => {
+            tracing::warn!(%error, "the operating system gives no random bytes: this node keeps no jobs of others");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else_is() {
+        let written = Written { disk: 0x1122_3344_5566_7788, opens: 9 };
+        assert_eq!(Written::decode(&written.encode()), Some(written));
+        for bad in [&[1; 15][..], &[1; 17], &[], &[0; 16]] {
+            assert_eq!(Written::decode(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The keeper's thread: takes orders, puts the blobs that a record names onto the disk, and then appends the record. It
+//! waits for the disk, so that the loop need not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use weft_blobs::Store;
+use weft_core::durable::LogRecord;
+use weft_core::{JobId, PeerId};
+use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, Shelf as Thing};
+
+use super::keeper::line_of;
+use super::news::{STUCK, Word};
+use super::orders::Order;
+use super::reading::Readings;
+use super::tally::Tally;
+use super::{Kept, blobs, disk};
+use crate::jobs::JobTable;
+
+/// Longest record that says when a job was read, in bytes.
+const READ_BYTES: usize = 8;
+/// A promise, in bytes.
+const PROMISE_BYTES: usize = 4;
+/// A job's name on a shelf, in bytes.
+const KEY_BYTES: usize = 8;
+
+/// What the thread has besides the journal.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) me: PeerId,
+    pub(super) store: Store,
+    pub(super) jobs: Arc<JobTable>,
+    /// Jobs at level `mesh` in the journal, as their logs are.
+    pub(super) mesh: BTreeMap<JobId, Tally>,
+    /// Jobs in quarantine that give way to what other nodes have of them.
+    pub(super) given_up: BTreeSet<JobId>,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub(super) struct Worker {
+    journal: Arc<Journal>,
+    kept: Kept,
+    parts: Parts,
+    readings: Readings,
+    /// The last append.
+    last: u64,
+}
+
+impl Worker {
+    pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
+        let readings = Readings::start(parts.me, &kept.shelf, &kept.news)?;
+        Ok(Self { journal, kept, parts, readings, last: 0 })
+    }
+
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        while let Some((orders, is_awaited)) = self.kept.orders.take() {
+            if is_awaited {
+                self.kept.news.wake();
+            }
+            self.perform_all(orders);
+        }
+        drop(self.readings);
+        // The loop has dropped its own before it closed the queue.
+        Arc::into_inner(self.journal).map_or(Ok(()), Journal::close)
+    }
+
+    fn perform_all(&mut self, orders: VecDeque<Order>) {
+        if !self.kept.news.has_failed() {
+            let records = orders.iter().filter_map(Order::record);
+            match blobs::put(&self.parts.store, records) {
+                Ok(lost) => lost.into_iter().for_each(|(job, blob)| {
+                    self.kept.news.add(Word::Lost { job, blob });
+                }),
+                Err(why) => self.kept.news.fail(why),
+            }
+        }
+        for order in orders {
+            if !self.kept.news.has_failed() {
+                self.perform(order);
+            } else if let Order::Ask(question) = order {
+                self.kept.news.add(Word::Input(question.unread()));
+            }
+        }
+    }
+
+    fn perform(&mut self, order: Order) {
+        match order {
+            Order::Keep { ticket, job, record, listing } => self.keep(ticket, job, &record, listing),
+            Order::List { job, listing } => {
+                self.append(vec![Entry::List { job, listing: *listing }]);
+            }
+            Order::Read { job, at_ms } => self.note_read(job, at_ms),
+            Order::Cut { ticket, job, after } => self.cut(ticket, job, after),
+            Order::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
+            Order::Ask(question) => self.readings.ask(question, self.last),
+            Order::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
+        }
+    }
+
+    fn keep(&mut self, ticket: u64, job: JobId, record: &LogRecord, listing: Option<Box<Listing>>) {
+        let is_first = matches!(record, LogRecord::Accepted(_));
+        let mut entries = self.give_way(job);
+        let is_new = is_first && (!entries.is_empty() || !self.kept.news.is_quarantined(job));
+        let Some(seq) = self.journal.next_seq(job).or(is_new.then_some(1)) else {
+            tracing::warn!("a record of job {job} is not kept: it was forgotten, or is in quarantine");
+            return self.kept.news.pair(self.last, ticket);
+        };
+        let (kind, bytes) = (kind_of(record), record.encode());
+        let ends = u32::try_from(record.ends().count()).unwrap_or(u32::MAX);
+        entries.push(Entry::Append { job, seq, kind, ends, bytes });
+        entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
+        if self.append_for(ticket, entries) {
+            self.note_kept(job, seq, record);
+        }
+    }
+
+    /// Takes note of a record that was appended.
+    fn note_kept(&mut self, job: JobId, seq: u32, record: &LogRecord) {
+        if matches!(record, LogRecord::Retried { .. }) {
+            self.kept.shelf.note_retried(job, seq);
+        }
+        if matches!(record, LogRecord::Accepted(accepted) if accepted.trio.is_some()) {
+            self.parts.mesh.entry(job).or_default();
+        }
+        let Some(tally) = self.parts.mesh.get_mut(&job) else { return };
+        tally.apply(seq, record);
+        self.parts.jobs.show(job, tally.shown());
+        if matches!(record, LogRecord::Ended | LogRecord::Retried { .. }) {
+            self.list_followed(job);
+        }
+    }
+
+    /// Has a job listed as it is shown that another node leads: the loop is told nothing of it.
+    fn list_followed(&mut self, job: JobId) {
+        let summary = self.parts.jobs.summary(job).filter(|summary| summary.here().is_err());
+        if let Some(summary) = summary {
+            self.append(vec![Entry::List { job, listing: line_of(self.parts.me, &summary) }]);
+        }
+    }
+
+    /// Makes room for what other nodes have of a job whose log is in quarantine here. This node's disk has another number since
+    /// that was found, so nobody counts on what was in it.
+    fn give_way(&mut self, job: JobId) -> Vec<Entry> {
+        if !self.parts.given_up.remove(&job) {
+            return Vec::new();
+        }
+        tracing::warn!(
+            "the log of job {job}, which is in quarantine, gives way to that of its other keepers"
+        );
+        self.kept.news.forget_quarantined(job);
+        vec![Entry::Forget { job }, disk::no_longer_lost(job)]
+    }
+
+    /// In a log that is other nodes' too, nothing but their records takes a number.
+    fn note_read(&mut self, job: JobId, at_ms: u64) {
+        let bytes = at_ms.to_le_bytes().to_vec();
+        if self.parts.mesh.contains_key(&job) {
+            self.append(vec![Entry::Put { shelf: Thing::Reads, key: key_of(job), bytes }]);
+        } else if let Some(seq) = self.journal.next_seq(job) {
+            self.append(vec![Entry::Append { job, seq, kind: Kind::Read, ends: 0, bytes }]);
+        }
+    }
+
+    fn promise(&mut self, ticket: u64, job: JobId, epoch: u32) {
+        let mut entries = self.give_way(job);
+        if entries.is_empty() && self.kept.news.is_quarantined(job) {
+            tracing::warn!("a promise about job {job} is not kept: what is here of it is in quarantine");
+            return self.kept.news.pair(self.last, ticket);
+        }
+        entries.push(Entry::Own { job, bytes: epoch.to_le_bytes().to_vec() });
+        self.append_for(ticket, entries);
+    }
+
+    /// Removes the end of a log, and then counts anew what is left: it is rare, and short of a lost leader it never happens.
+    fn cut(&mut self, ticket: u64, job: JobId, after: u32) {
+        let ends_there = self.journal.next_seq(job).is_none_or(|next| next <= after.saturating_add(1));
+        if ends_there {
+            return self.kept.news.pair(self.last, ticket);
+        }
+        if !self.is_written() {
+            return;
+        }
+        let mut named = Vec::new();
+        // All of them or none, as for a log that is forgotten.
+        if let Err(error) = self.kept.shelf.blobs(job, after, |blob| named.push(blob)) {
+            tracing::warn!(%error, "what the end of a log keeps in the store was not read, and stays");
+            named.clear();
+        }
+        if !self.append_for(ticket, vec![Entry::Cut { job, after }]) || !self.is_written() {
+            return;
+        }
+        named.into_iter().for_each(|blob| self.parts.store.unpin(blob));
+        match self.kept.shelf.tally(job) {
+            Ok(tally) => {
+                self.kept.shelf.note_cut(job, tally.retried);
+                self.parts.jobs.show(job, tally.shown());
+                self.parts.mesh.insert(job, tally);
+                self.list_followed(job);
+            }
+            Err(error) => tracing::warn!(%error, "a log whose end was cut off was not counted anew"),
+        }
+    }
+
+    /// What the log names in the store is wanted no longer. It can be read once all of it is on the disk.
+    fn forget(&mut self, ticket: Option<u64>, job: JobId, remembered: bool) {
+        if !self.is_written() {
+            return;
+        }
+        let mut named = Vec::new();
+        // All of them or none: of a log that was hurt meanwhile, they stay pinned until the node is started again.
+        match self.kept.shelf.blobs(job, 0, |blob| named.push(blob)) {
+            Ok(()) if ticket.is_some() => named.into_iter().for_each(|blob| self.parts.store.unpin(blob)),
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "what a forgotten job kept in the store was not read"),
+        }
+        self.kept.shelf.note_forgotten(job);
+        let mut entries = vec![Entry::Forget { job }];
+        if self.parts.mesh.remove(&job).is_some() {
+            entries.push(Entry::Take { shelf: Thing::Reads, key: key_of(job) });
+        }
+        if remembered {
+            entries.push(Entry::Put { shelf: Thing::Forgotten, key: key_of(job), bytes: Vec::new() });
+        }
+        if ticket.is_none() {
+            entries.push(disk::no_longer_lost(job));
+        }
+        if let Some(ticket) = ticket {
+            self.append_for(ticket, entries);
+        } else if self.append(entries).is_some() && self.is_written() {
+            self.kept.news.forget_quarantined(job);
+        }
+    }
+
+    /// Waits until all that was appended is on the disk.
+    fn is_written(&self) -> bool {
+        let is_written = self.kept.news.wait_written(self.last);
+        if !is_written {
+            let why = self.journal.failure().map(|failure| failure.to_string());
+            let stuck = || format!("the journal wrote nothing for {} s; check the disk", STUCK.as_secs());
+            self.kept.news.fail(why.unwrap_or_else(stuck));
+        }
+        is_written
+    }
+
+    /// True if it was taken.
+    fn append_for(&mut self, ticket: u64, entries: Vec<Entry>) -> bool {
+        let append = self.append(entries);
+        if let Some(append) = append {
+            self.kept.news.pair(append, ticket);
+        }
+        append.is_some()
+    }
+
+    /// Appends, and waits for room in the journal's queue. What else the journal refuses, this node did wrong.
+    fn append(&mut self, entries: Vec<Entry>) -> Option<u64> {
+        match self.journal.append_admitted(entries, Instant::now() + STUCK) {
+            Ok(append) => {
+                self.last = append;
+                Some(append)
+            }
+            // A line or a reading of a job that was forgotten meanwhile.
+            Err(Refused::Unknown { .. }) => None,
+            Err(Refused::Failed(failure)) => {
+                self.kept.news.fail(failure.to_string());
+                None
+            }
+            Err(refused) => {
+                self.kept.news.fail(format!("the journal did not take a record: {refused}"));
+                None
+            }
+        }
+    }
+}
+
+/// The journal's word for a record.
+fn kind_of(record: &LogRecord) -> Kind {
+    match record {
+        LogRecord::Accepted(_) => Kind::Accepted,
+        LogRecord::Extended { .. } => Kind::Extended,
+        LogRecord::Closed => Kind::Closed,
+        LogRecord::Outcomes(_) | LogRecord::Rest(_) => Kind::Outcomes,
+        LogRecord::Cancelled => Kind::Cancelled,
+        LogRecord::Restarted { .. } => Kind::Restarted,
+        LogRecord::Ended => Kind::Ended,
+        LogRecord::Retried { .. } => Kind::Retried,
+        LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
+        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } => Kind::Noted,
+    }
+}
+
+/// When a job was read, by the record of it.
+pub(super) fn read_at_ms(bytes: &[u8]) -> Option<u64> {
+    <[u8; READ_BYTES]>::try_from(bytes).ok().map(u64::from_le_bytes)
+}
+
+/// The epoch that was promised.
+pub(super) fn promised(bytes: &[u8]) -> Option<u32> {
+    <[u8; PROMISE_BYTES]>::try_from(bytes).ok().map(u32::from_le_bytes)
+}
+
+/// A job's name on a shelf.
+pub(super) fn key_of(job: JobId) -> Vec<u8> {
+    job.0.to_le_bytes().to_vec()
+}
+
+/// The job of such a name.
+pub(super) fn job_of(key: &[u8]) -> Option<JobId> {
+    <[u8; KEY_BYTES]>::try_from(key).ok().map(|bytes| JobId(u64::from_le_bytes(bytes)))
+}
