@@ -14,6 +14,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weft_core::custody::Seat;
 use weft_core::durable::{Level, LogRecord};
 use weft_core::{JobId, LeaseId, Report, Submission};
 
@@ -63,6 +64,8 @@ pub(crate) struct MeshJob {
     leaders: BTreeMap<u32, (HostId, u32)>,
     /// The greatest epoch that a member said it promised, by its disk.
     promised: BTreeMap<(HostId, u64), u32>,
+    /// What a member acknowledged, by its disk.
+    acked: BTreeMap<(HostId, u64), Rows>,
     /// Whom its user follows.
     leader: Option<HostId>,
     /// Its user wanted it forgotten.
@@ -115,10 +118,12 @@ impl Mesh {
         let stored = stored(record);
         let Some(job) = self.jobs.get_mut(&name) else { return Arc::new(stored) };
         let key = (rows.epoch_of_next(record), rows.len() + 1);
+        let begins = !job.written.contains_key(&key);
         let known = Arc::clone(job.written.entry(key).or_insert_with(|| Arc::new(stored)));
         job.begun.entry(key.0).or_insert(by);
         let is_led = matches!(record, LogRecord::Led { .. } | LogRecord::Retried { .. });
-        let lacks = is_led && !job.is_over() && !rows.begin_with(&job.committed);
+        // Other members take the record from whoever began with it.
+        let lacks = is_led && begins && !job.is_over() && !rows.begin_with(&job.committed);
         let (one, count) = (*known == *record, job.committed.len());
         self.demand(COLLISION, one, || {
             format!("record {} of epoch {} of {name:?} is {known:?}, and {record:?}", key.1, key.0)
@@ -167,6 +172,12 @@ impl Mesh {
         job.is_over() || later || job.ended.contains(&lease.epoch)
     }
 
+    /// Whether a node leads a lease's job itself by now.
+    pub(crate) fn leads_later(&self, host: HostId, lease: LeaseId) -> bool {
+        let Some(job) = self.jobs.get(&lease.job) else { return false };
+        job.begun.iter().any(|(epoch, leader)| *epoch > lease.epoch && *leader == host)
+    }
+
     /// Whether all that a job's user was told holds still.
     pub(crate) fn is_owed(&self, name: JobId) -> bool {
         self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())
@@ -190,18 +201,17 @@ impl MeshJob {
         self.gone || self.unwanted
     }
 
-    /// How many of its seats have the disk that they had when they were taken, with all of these records and their blobs.
-    fn copies(hosts: &[SimHost], name: JobId, rows: &Rows) -> usize {
-        let seats = rows.seats();
-        let has = |host: &&SimHost| {
+    /// How many of its seats have these records and their blobs, or had them before their disk was lost.
+    fn copies(&self, hosts: &[SimHost], name: JobId, rows: &Rows) -> usize {
+        let has = |seat: &Seat| {
+            let Some(host) = hosts.iter().find(|host| host.peer == seat.peer) else { return false };
             let records = host.disk.records(name);
-            let has_rows = records.len() >= rows.len() && rows.begin_with_all(records);
-            has_rows && rows.blobs().all(|blob| host.blobs.contains(&blob))
+            let here = host.disk.number == seat.disk
+                && rows.begin_with_all(records)
+                && rows.blobs().all(|blob| host.blobs.contains(&blob));
+            here || self.acked.get(&(host.id, seat.disk)).is_some_and(|acked| rows.begin_with_all(&acked.0))
         };
-        let sits = |host: &&SimHost| {
-            seats.iter().any(|seat| seat.peer == host.peer && seat.disk == host.disk.number)
-        };
-        hosts.iter().filter(sits).filter(has).count()
+        rows.seats().iter().filter(|seat| has(seat)).count()
     }
 }
 

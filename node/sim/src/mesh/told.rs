@@ -156,7 +156,7 @@ impl Mesh {
         if rows.begin_with_all(&job.committed) {
             return Told::default();
         }
-        let copies = MeshJob::copies(hosts, name, &rows);
+        let copies = job.copies(hosts, name, &rows);
         let common = rows.count_common(&job.committed);
         let epoch = rows.epoch_at(common + 1);
         let committed_in = Rows(job.committed.clone()).epoch_at(common + 1);
@@ -200,7 +200,7 @@ impl Mesh {
             if (end.worker, end.attempts, rows.epoch_at(place)) != (Some(worker), *attempt, *epoch) {
                 continue;
             }
-            let safe = rows.begin_with_all(&job.committed) || MeshJob::copies(hosts, *name, &rows) >= 2;
+            let safe = rows.begin_with_all(&job.committed) || job.copies(hosts, *name, &rows) >= 2;
             self.demand(TOLD_EARLY, safe, || {
                 format!("host {} acknowledges task {index} of {name:?}, which is not on two disks", by.0)
             });

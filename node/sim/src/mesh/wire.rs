@@ -77,6 +77,10 @@ impl Mesh {
             format!("host {} acknowledges {upto} records of {name:?}, and has {}", host.id.0, rows.len())
         });
         let Some(job) = self.jobs.get_mut(&name) else { return };
+        let acked = job.acked.entry((host.id, host.disk.number)).or_default();
+        if !rows.begin_with_all(&acked.0) {
+            *acked = rows;
+        }
         let promised = job.promised.entry((host.id, host.disk.number)).or_default();
         let most = *promised;
         *promised = most.max(epoch);

@@ -2,6 +2,7 @@
 //! them, `weft-sim run NAME` runs one, and the tests run all. A scenario that fails panics.
 #![expect(clippy::unwrap_used, reason = "a scenario that fails stops with a message")]
 
+mod custody;
 mod faults;
 mod joins;
 mod market;
@@ -150,6 +151,26 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "an_owner_that_died_knows_none_of_its_joins_parents",
         play: joins::an_owner_that_died_knows_none_of_its_joins_parents,
+    },
+    Scenario {
+        name: "a_job_goes_on_when_its_owner_is_lost_for_ever",
+        play: custody::a_job_goes_on_when_its_owner_is_lost_for_ever,
+    },
+    Scenario {
+        name: "an_owner_that_returns_leads_its_job_again",
+        play: custody::an_owner_that_returns_leads_its_job_again,
+    },
+    Scenario {
+        name: "a_job_outlives_two_takeovers_in_a_row",
+        play: custody::a_job_outlives_two_takeovers_in_a_row,
+    },
+    Scenario {
+        name: "an_owner_in_the_minority_tells_nothing_and_follows_when_it_is_back",
+        play: custody::an_owner_in_the_minority_tells_nothing_and_follows_when_it_is_back,
+    },
+    Scenario {
+        name: "a_job_waits_for_its_owner_when_its_custodian_lost_its_disk",
+        play: custody::a_job_waits_for_its_owner_when_its_custodian_lost_its_disk,
     },
     Scenario {
         name: "a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed_on",
