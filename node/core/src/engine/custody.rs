@@ -8,6 +8,7 @@ use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::membership::Membership;
+use crate::refusal::Refusal;
 
 impl Engine {
     /// Has custody do something.
