@@ -163,6 +163,26 @@ fn sources_that_are_named_can_be_opened() {
 }
 
 #[test]
+fn tests_that_a_page_names_are_there() {
+    let mut named = 0;
+    for page in files("md") {
+        let text = read(&page);
+        for quoted in text.split('`') {
+            // Constants, which are checked elsewhere, have capitals and a value.
+            let Some((path, test)) = quoted.split_once(".rs: ") else { continue };
+            if !path.contains("/tests/") || !test.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c)) {
+                continue;
+            }
+            let source = read(&root().join(format!("{path}.rs")));
+            let is_there = source.contains(&format!("#[test]\nfn {test}("));
+            assert!(is_there, "{}: {path}.rs has no test {test}", shown(&page));
+            named += 1;
+        }
+    }
+    assert!(named > 5, "docs/jobs.md names tests: was their form changed?");
+}
+
+#[test]
 fn pages_are_in_plain_words() {
     let plain = files("md").into_iter().filter(|page| PLAIN.iter().any(|part| shown(page).starts_with(part)));
     let found: Vec<String> = plain.flat_map(|page| riddles(&shown(&page), &read(&page), str::trim)).collect();

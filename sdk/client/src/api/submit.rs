@@ -71,7 +71,7 @@ pub struct JobSubmission {
     /// Answer with `{"job": id}` once it is accepted; the results are kept for `GET /v1/jobs/{id}/results`.
     #[serde(default)]
     pub detached: bool,
-    /// What the job survives: `memory` or `disk`; see [`Level::of_none`] for one that names none. One of level `disk` is not
+    /// What the job survives: `memory`, `disk` or `mesh`; see [`Level::of_none`] for one that names none. One above `memory` is not
     /// cancelled with its connection, and its results are kept as those of a detached one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
