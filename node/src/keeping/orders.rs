@@ -96,6 +96,7 @@ impl Order {
             | Self::Cut { .. }
             | Self::Promise { .. }
             | Self::Ask(_)
+            | Self::Remember { .. }
             | Self::Forget { .. } => None,
         }
     }

@@ -194,8 +194,8 @@ fn what_was_tried_again_is_told_as_it_ended_last() {
     assert_eq!(page(&keeper, 0, ALL), (vec![1, 2], 4));
     // Pages that go on behind the last number tell each result once, also where some were replaced.
     let one = Portion { results_max: 1, ..ALL };
-    let read = |from| keeper.kept().shelf.results(JOB, from, one, None).unwrap().ends;
-    let numbers = |from| read(from).first().map(|end| (end.index, end.number));
+    let read = |from: u64| keeper.kept().shelf.results(JOB, from..u64::MAX, one, None).unwrap().ends;
+    let numbers = |from: u64| read(from).first().map(|end| (end.index, end.number));
     assert_eq!([0, 2, 4].map(numbers), [Some((1, Some(1))), Some((2, Some(3))), None]);
     keeper.close().unwrap();
     let Opened { keeper, jobs, .. } = place.open();

@@ -347,7 +347,7 @@ struct Nobody;
 impl weft_journal::Fold for Nobody {
     fn own(&mut self, _: JobId, _: &[u8]) {}
     fn record(&mut self, _: JobId, _: u32, _: weft_journal::Kind, _: &[u8]) {}
-    fn complete(&mut self, _: JobId) {}
+    fn complete(&mut self, _: JobId, _: u64) {}
     fn quarantined(&mut self, _: JobId, _: &weft_journal::Damage) {}
     fn shelved(&mut self, _: weft_journal::Shelf, _: &[u8], _: &[u8]) {}
 }
