@@ -73,9 +73,10 @@ impl Owed {
 /// A worker whose outcome ended a lease gets an acknowledgement within [`OWED_MS`].
 pub(crate) fn an_outcome_is_soon_acknowledged(scene: &Scene<'_>) -> Result<(), String> {
     // Of a job at level `mesh` they wait for another node.
-    let owed = scene.host.owed.since.iter().filter(|((worker, lease), _)| {
-        *worker != scene.host.peer && !scene.reference.mesh.has(lease.job)
-    });
+    let owed =
+        scene.host.owed.since.iter().filter(|((worker, lease), _)| {
+            *worker != scene.host.peer && !scene.reference.mesh.has(lease.job)
+        });
     let late =
         owed.map(|(key, since)| (*since, *key)).min().filter(|(since, _)| since.plus_ms(OWED_MS) < scene.now);
     ensure(late.is_none(), || format!("no acknowledgement for {late:?}"))

@@ -6,8 +6,7 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId,
-    Stream, Work,
+    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
 };
 
 use crate::custody::Read;

@@ -8,8 +8,8 @@ mod lives;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_core::{
-    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, 
-    Report, TaskId, Terms, Time,
+    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Report,
+    TaskId, Terms, Time,
 };
 
 use crate::host::HostId;
