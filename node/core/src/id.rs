@@ -149,7 +149,8 @@ id64!(
 pub struct LeaseId {
     /// The job.
     pub job: JobId,
-    /// The job's epoch: 0 for ever for a job in memory; from 1 for a kept one, and one more with each restart of its owner.
+    /// The job's epoch: 0 for ever for a job in memory; from 1 for one at level `disk`, and one more with each restart of its
+    /// owner; for one at level `mesh` that in which a node leads it, from 3.
     pub epoch: u32,
     /// The task's place in the job, from 0.
     pub index: u32,

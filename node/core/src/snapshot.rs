@@ -120,7 +120,8 @@ pub struct JobView {
     pub held: u32,
     /// What it survives.
     pub level: Level,
-    /// 0 in memory. Of a kept job: 1, and one more for each restart of its owner and each time it was tried again.
+    /// 0 in memory. Of a job at level disk: 1, and one more for each restart of its owner and each time it was tried again. Of
+    /// one at level mesh: that in which this node leads it.
     pub epoch: u32,
 }
 
