@@ -232,20 +232,22 @@ impl Ports {
     }
 
     fn begin(&mut self, Wanted { blob, from, bytes }: Wanted) {
-        let (net, answers, store) = (self.net.clone(), self.fetched.clone(), self.fault.clone());
+        let (net, answers) = (self.net.clone(), self.fetched.clone());
+        let (store, fault) = (self.store.clone(), self.fault.clone());
         self.tasks.spawn_local(async move {
             let fetched = match caught("a fetch", net.fetch(blob, &from, bytes)).await {
                 // It may have come by another way meanwhile, and be of another length than was said.
                 Ok(Ok(length)) => {
-                    store.set(None);
+                    fault.set(None);
                     here(bytes, length)
                 }
                 Ok(Err(error)) if error.is_ours(bytes) => {
-                    store.set(Some(error.to_string()));
+                    fault.set(Some(error.to_string()));
                     Fetched::NoRoom
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
+                    log_if_vanished(&store, &fault, blob);
                     if error.is_wrong() { Fetched::Wrong } else { Fetched::Missing }
                 }
                 // A fault of this node, and logged already: what waits for the blob is tried again.
@@ -319,6 +321,17 @@ impl BlobAccess for SlotBlobs {
     }
 }
 
+/// Says that another program removed a blob that work of this node rests on, if so. The store counts it until it is healed;
+/// a fault would be over with the next success.
+fn log_if_vanished(store: &Store, fault: &StoreFault, id: BlobId) {
+    if store.has_vanished(id) {
+        fault.log(&format!(
+            "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; cancel \
+             the job and submit it again"
+        ));
+    }
+}
+
 /// The blob store as the mesh sees it.
 #[derive(Debug)]
 pub(crate) struct NetBlobs(pub(crate) Store, pub(crate) StoreFault);
@@ -326,12 +339,8 @@ pub(crate) struct NetBlobs(pub(crate) Store, pub(crate) StoreFault);
 impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
-        if found.is_none() && self.0.has_vanished(id) {
-            // The store counts it until it is healed; a fault would be over with the next success.
-            self.1.log(&format!(
-                "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; \
-                 cancel the job and submit it again"
-            ));
+        if found.is_none() {
+            log_if_vanished(&self.0, &self.1, id);
         }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }

@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// Publishes a written file, unless a verified one exists, and frees its reserved quota. Returns the generation of
-    /// the published file.
+    /// the published file. A file that another program removed is replaced.
     pub(crate) fn publish(
         &self,
         temp: &Path,
@@ -78,7 +78,9 @@ impl Shared {
     ) -> Result<u64, Error> {
         let mut state = self.lock();
         let here = state.index.blob(id).filter(|blob| blob.verified && (blob.durable || !durable));
-        if let Some(here) = here {
+        if let Some(here) = here
+            && self.disk.open_blob(id)?.is_some()
+        {
             state.index.release(charged);
             state.index.touch(id);
             return Ok(here.generation);

@@ -211,6 +211,15 @@ impl Store {
         self.shared.lock().index.blob(id).map(|blob| blob.bytes)
     }
 
+    /// The blob's length, if it is stored and its file is there. Unlike [`Store::len`] this asks the disk, and so finds
+    /// that another program removed the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn len_on_disk(&self, id: BlobId) -> Result<Option<u64>, Error> {
+        Ok(self.shared.open_blob(id)?.map(|(blob, _file)| blob.bytes))
+    }
+
     /// Protects the blob from eviction until it is unpinned as often as it was pinned. An absent blob may be pinned: it
     /// is protected once it arrives. Pins are in memory: a restarted node must pin again.
     pub fn pin(&self, id: BlobId) {

@@ -320,6 +320,29 @@ fn a_directory_that_is_removed_under_a_running_store_is_made_again() {
     assert_eq!(store.get(long).unwrap().unwrap().as_ref(), big);
 }
 
+/// As a client does that asks whether a blob is here before it sends it.
+#[test]
+fn a_blob_whose_file_was_removed_is_not_here_and_is_taken_again() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let big = vec![7; 3 << 20];
+    let id = store.put(&big).unwrap();
+    assert_eq!(store.len_on_disk(id).unwrap(), Some(3 << 20));
+    fs::remove_dir_all(dir.path().join("blobs")).unwrap();
+    assert_eq!(store.len(id), Some(3 << 20), "the index does not know yet");
+    // One that does not ask sends it again, and so does a peer.
+    let taken = store.put_reader(big.as_slice(), 3 << 20, Durability::Cached).unwrap();
+    assert_eq!((taken, store.get(id).unwrap().unwrap().as_ref()), ((id, 3 << 20), big.as_slice()));
+    fs::remove_file(path_of(dir.path(), id)).unwrap();
+    let mut incoming = store.incoming(id, 3 << 20).unwrap();
+    incoming.write(&big).unwrap();
+    incoming.finish(Durability::Cached).unwrap();
+    assert_eq!(store.get(id).unwrap().unwrap().as_ref(), big);
+    fs::remove_file(path_of(dir.path(), id)).unwrap();
+    assert_eq!(store.len_on_disk(id).unwrap(), None);
+    assert_eq!((store.len(id), store.usage().bytes), (None, 0));
+}
+
 #[test]
 fn a_vanished_blob_is_told_of_until_no_work_rests_on_it() {
     let dir = TempDir::new().unwrap();

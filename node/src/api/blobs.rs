@@ -170,7 +170,10 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
     let id = blob_id(&name)?;
     let missing = || ApiError::not_found("blob", &name);
     if method == Method::HEAD {
-        let bytes = api.handle.store().len(id).ok_or_else(missing)?;
+        // A client sends again what is not here: the index alone would not know that the file was removed.
+        let store = api.handle.store().clone();
+        let found = spawn_blocking(move || store.len_on_disk(id)).await.map_err(thread_died)??;
+        let bytes = found.ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;

@@ -143,6 +143,16 @@ async fn a_blob_that_another_program_removed_is_told_of_until_it_is_here_again()
 }
 
 #[tokio::test]
+async fn what_another_program_removed_is_sent_again() {
+    let bench = Bench::start().await;
+    let bytes = vec![9; 200_000];
+    let blob = bench.mesh.put_blob(bytes.clone()).await.unwrap();
+    std::fs::remove_dir_all(bench.dir.path().join("blobs")).unwrap();
+    assert_eq!(bench.mesh.put_blob(bytes.clone()).await.unwrap(), blob);
+    assert_eq!(bench.mesh.get_blob(&blob.id).await.unwrap(), bytes);
+}
+
+#[tokio::test]
 async fn a_json_job_has_files_profile_and_limits() {
     let bench = Bench::start().await;
     let blob = bench.mesh.put_blob("from the store").await.unwrap().id;
