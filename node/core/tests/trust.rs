@@ -307,3 +307,27 @@ fn all_that_agree_have_done_well_not_only_who_came_last() {
     assert_eq!(verified(&mesh).agreed, [id(1), id(2)]);
     assert_eq!(reputation(&mesh, 1).blame, 0, "less than half of a loss is forgotten");
 }
+
+/// A job has its own record of a node besides the owner's: how often in a row its disk was full.
+#[test]
+fn who_agrees_has_done_well_for_the_job_too() {
+    let mut mesh = Mesh::of(&[0, 1, 1, 1]);
+    mesh.submit_with(0, 2, verify(3));
+    let fill = |mesh: &mut Mesh| {
+        let run = *mesh.slots[1].first().expect("something runs");
+        mesh.end(1, run, Report::bare(Outcome::NoRoom("the output can't be stored".into())));
+        assert_eq!(mesh.running()[1], 0);
+        (0..7).for_each(|_| mesh.advance_ms(1000));
+        assert_eq!(mesh.running()[1], 1, "the first pause is one of 5 s, the second in a row one of 10 s");
+    };
+    fill(&mut mesh);
+    answer(&mut mesh, 1, b"x");
+    answer(&mut mesh, 2, b"x");
+    assert_eq!(
+        verified(&mesh).agreed,
+        [id(1), id(2)],
+        "the last that agreed is not the only one that did well"
+    );
+    (0..2).for_each(|_| mesh.advance_ms(1000));
+    fill(&mut mesh);
+}
