@@ -7,6 +7,7 @@
 
 mod dir;
 mod error;
+mod former;
 mod grace;
 mod layer;
 mod listen;
@@ -28,6 +29,7 @@ pub use dir::{
     write_mesh_key,
 };
 pub use error::SettingsError;
+pub(crate) use former::JOURNAL_DIR;
 pub use grace::GRACE_MAX;
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;

@@ -296,6 +296,25 @@ fn without_its_own_journal_a_node_serves_what_needs_none_and_ends_with_a_code_of
     assert_eq!(fs::read(second.path("journal").join("journal.db")).unwrap(), before, "it is left as it was");
 }
 
+/// As everybody is advised who copied a data directory.
+#[test]
+fn a_node_whose_identity_was_deleted_starts_with_a_new_one_and_keeps_the_former_ones_jobs_aside() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let node = host.loopback_node(&["--slots", "1"]);
+    let peer = || host.json(&["status", "--json"])["peer"].as_str().unwrap().to_owned();
+    let former = peer();
+    let ended = host.cli_with(&["submit", &module("echo"), "--fn", "echo"], b"weft");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    terminate(node);
+    fs::remove_file(host.path("identity.key")).unwrap();
+    let node = host.loopback_node(&["--slots", "1"]);
+    assert_ne!(peer(), former);
+    assert!(host.json(&["jobs", "--all", "--json"]).as_array().unwrap().is_empty());
+    assert!(host.path("journal.former").join("journal.db").exists());
+    terminate(node);
+}
+
 /// A small disk of its own below a directory, that can be filled.
 struct SmallDisk(PathBuf);
 

@@ -17,10 +17,8 @@ use super::{Node, Notice};
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
 use crate::ports::News;
-use crate::settings::Settings;
+use crate::settings::{JOURNAL_DIR, Settings};
 
-/// The journal's directory, in the data directory.
-const DIR: &str = "journal";
 /// Between two looks for what may be forgotten, if results are kept for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks whether a node that is to end can.
@@ -64,7 +62,7 @@ impl Keeping {
         jobs: &Arc<JobTable>,
     ) -> Result<(Self, Option<Keeper>), StartError> {
         let news = Arc::new(Notify::new());
-        let dir = settings.data_dir.join(DIR);
+        let dir = settings.data_dir.join(JOURNAL_DIR);
         let place = Place { dir, me, reserve_bytes: settings.reserve_bytes };
         let opened = match keeping::open(&place, store, jobs, Arc::clone(&news)) {
             Ok(opened) => opened,

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment;
+use super::former::set_journal_aside;
 use super::private::{self, FILE_MODE};
 
 /// The file of addresses that tickets brought, one multiaddr a line.
@@ -197,14 +198,19 @@ pub fn check_version(data_dir: &Path) -> Result<bool, DirError> {
     }
 }
 
-/// The node's secret; makes the directory and a new secret when they are missing.
+/// The node's secret; makes the directory and a new secret when they are missing. A journal that is there then is that of
+/// another identity, and is set aside.
 ///
 /// # Errors
-/// When the file can't be read or written, or holds no key.
+/// When the file can't be read or written, or holds no key; when the journal can't be set aside.
 pub fn load_or_make_identity(data_dir: &Path) -> Result<[u8; 32], DirError> {
     make_dir(data_dir)?;
     if let Some(key) = read_key(data_dir, KeyFile::Identity)? {
         return Ok(key);
+    }
+    if let Some(former) = set_journal_aside(data_dir)? {
+        let former = former.display();
+        tracing::warn!("this node gets a new identity; the jobs of the former one are kept in {former}");
     }
     let key = random_key(data_dir)?;
     write_key(data_dir, KeyFile::Identity, &key, Replace::No)?;

@@ -12,7 +12,7 @@ use std::sync::Once;
 
 use rustix::fs::Access;
 
-use super::DirError;
+use super::{DirError, JOURNAL_DIR};
 
 /// The mode of a directory that only its user may enter.
 pub(super) const DIR_MODE: u32 = 0o700;
@@ -25,8 +25,8 @@ const STICKY: u32 = 0o1000;
 /// Files of the data directory itself; what else is there is the user's own.
 const FILES: [&str; 8] =
     ["lock", "identity.key", "mesh.key", "joined.peers", "api.json", "api.token", "peers", "peers.new"];
-/// Directories in it that are the node's from top to bottom; `journal` is for the journal of jobs once a node keeps one.
-const TREES: [&str; 3] = ["blobs", "modules", "journal"];
+/// Directories in it that are the node's from top to bottom.
+const TREES: [&str; 3] = ["blobs", "modules", JOURNAL_DIR];
 
 /// Makes a directory with its parents. One that exists is closed to others, unless it is one for all users, such as
 /// `/tmp`.

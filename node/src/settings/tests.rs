@@ -241,6 +241,36 @@ fn the_identity_is_made_once_and_is_private() {
 }
 
 #[test]
+fn a_new_identity_sets_the_journal_of_the_former_one_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name.starts_with("journal"));
+        names.sort();
+        names
+    };
+    let first = load_or_make_identity(dir.path()).unwrap();
+    for number in 0..3 {
+        std::fs::create_dir(dir.path().join("journal")).unwrap();
+        std::fs::write(dir.path().join("journal/journal.db"), [number]).unwrap();
+        load_or_make_identity(dir.path()).unwrap();
+        assert!(dir.path().join("journal").exists(), "the identity is not new");
+        std::fs::remove_file(dir.path().join("identity.key")).unwrap();
+        assert_ne!(load_or_make_identity(dir.path()).unwrap(), first);
+    }
+    assert_eq!(entries(), ["journal.former", "journal.former.2", "journal.former.3"]);
+    assert_eq!(std::fs::read(dir.path().join("journal.former.2/journal.db")).unwrap(), [1]);
+    // The journal of a node that runs is its own.
+    std::fs::create_dir(dir.path().join("journal")).unwrap();
+    std::fs::remove_file(dir.path().join("identity.key")).unwrap();
+    let held = lock(dir.path()).unwrap();
+    load_or_make_identity(dir.path()).unwrap();
+    assert!(dir.path().join("journal").exists());
+    drop(held);
+}
+
+#[test]
 fn a_directory_is_held_by_one_node() {
     let dir = tempfile::tempdir().unwrap();
     let held = lock(dir.path()).unwrap();
