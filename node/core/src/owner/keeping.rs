@@ -155,7 +155,7 @@ impl Keeping {
             return false;
         }
         if self.lines.contains(lease.job) {
-            self.safe.extend(self.lines.ack(worker, lease));
+            self.lines.ack(worker, lease);
         } else {
             self.acks.push((worker, lease));
         }

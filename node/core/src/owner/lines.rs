@@ -30,8 +30,6 @@ struct Line {
     /// The last one that a second node keeps, as far as this node knows.
     committed: u32,
     held: VecDeque<Held>,
-    /// This input has something about it, which no acknowledgement overtakes.
-    gathered: bool,
     /// Acknowledgements of this input.
     acks: Vec<(PeerId, LeaseId)>,
     /// The end of the job is among the words.
@@ -54,7 +52,7 @@ impl Lines {
     pub(super) fn open(&mut self, job: JobId, trio: Trio, last: u32) {
         self.close(job);
         let (held, acks) = (VecDeque::new(), Vec::new());
-        self.of.insert(job, Line { last, committed: 0, held, gathered: false, acks, end_waits: false, trio });
+        self.of.insert(job, Line { last, committed: 0, held, acks, end_waits: false, trio });
     }
 
     /// This node does not lead a job any more, or it is forgotten: nothing that waits is told.
@@ -105,23 +103,20 @@ impl Lines {
 
     /// The input has something about a job. True if that is one of these.
     pub(super) fn gather(&mut self, job: JobId) -> bool {
-        let Some(line) = self.of.get_mut(&job) else { return false };
-        line.gathered = true;
-        self.touched.push(job);
-        true
+        let is_led = self.of.contains_key(&job);
+        if is_led {
+            self.touched.push(job);
+        }
+        is_led
     }
 
-    /// A worker is to be told that an outcome is safe. It comes back if it is; otherwise it is held until then.
-    pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) -> Option<(PeerId, LeaseId)> {
-        let line = self.of.get_mut(&lease.job)?;
-        let is_through = line.held.is_empty() && line.committed >= line.last;
-        if is_through && !line.gathered && line.acks.is_empty() {
-            return Some((worker, lease));
-        }
+    /// A worker is to be told that an outcome is safe. Held until the input has been handled, at least: the end that the
+    /// outcome is for may be gathered after this.
+    pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) {
+        let Some(line) = self.of.get_mut(&lease.job) else { return };
         line.acks.push((worker, lease));
         self.acks += 1;
         self.touched.push(lease.job);
-        None
     }
 
     /// Whether the input has something about one of these.
@@ -154,7 +149,6 @@ impl Lines {
         touched.dedup();
         for job in &touched {
             let Some(line) = self.of.get_mut(job) else { continue };
-            line.gathered = false;
             if !line.acks.is_empty() {
                 let acks = core::mem::take(&mut line.acks);
                 let cost = acks.len().saturating_mul(ack_bytes);
@@ -266,12 +260,15 @@ mod tests {
     fn an_acknowledgement_overtakes_nothing_and_is_counted_until_it_is_told() {
         let mut lines = Lines::default();
         lines.open(JOB, TRIO, 0);
-        assert_eq!(lines.ack(WORKER, lease(JOB, 0)), Some((WORKER, lease(JOB, 0))), "nothing waits");
-        assert_eq!(lines.ack(WORKER, lease(OTHER, 0)), None, "it is not led here");
-        word(&mut lines, JOB, 1);
-        assert_eq!(lines.ack(WORKER, lease(JOB, 1)), None);
+        lines.ack(WORKER, lease(JOB, 0));
+        lines.ack(WORKER, lease(OTHER, 0));
         lines.end_input(Time(9), 10);
-        assert_eq!(lines.ack(WORKER, lease(JOB, 2)), None, "an input later it still waits");
+        assert_eq!(release(&mut lines, JOB).1, 1, "nothing waits, and the other job is not led here");
+        lines.ack(WORKER, lease(JOB, 1));
+        word(&mut lines, JOB, 1);
+        lines.end_input(Time(9), 10);
+        assert_eq!(release(&mut lines, JOB).1, 0, "the end that it is for was gathered after it");
+        lines.ack(WORKER, lease(JOB, 2));
         lines.end_input(Time(9), 10);
         assert_eq!((lines.acks(), lines.bytes()), (2, 120));
         lines.on_committed(JOB, 1);
