@@ -170,7 +170,9 @@ fn tests_that_a_page_names_are_there() {
         for quoted in text.split('`') {
             // Constants, which are checked elsewhere, have capitals and a value.
             let Some((path, test)) = quoted.split_once(".rs: ") else { continue };
-            if !path.contains("/tests/") || !test.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c)) {
+            if !path.contains("/tests/")
+                || !test.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
+            {
                 continue;
             }
             let source = read(&root().join(format!("{path}.rs")));

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 
 use crate::durable::LogRecord;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
-use crate::memo::shelf::Remembered;
 use crate::message::{Gossip, Message};
 use crate::outcome::Verified;
 use crate::receipt::Proof;
 use crate::refusal::Refusal;
+use crate::remembered::Remembered;
 use crate::task::{Payload, Program, Recalled, Report, Stream};
 
 /// An action that the driver performs.

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use crate::durable::{LogRecord, Restored};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
-use crate::memo::shelf::Remembered;
 use crate::message::{Gossip, Message};
+use crate::remembered::Remembered;
 pub use crate::submission::{Join, Submission};
 use crate::task::{Payload, Report, Stream};
 

@@ -44,6 +44,7 @@ mod programs;
 pub mod receipt;
 pub mod referral;
 mod refusal;
+mod remembered;
 pub mod reputation;
 mod self_fencing;
 pub mod snapshot;
@@ -61,13 +62,13 @@ pub use engine::Engine;
 pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
 pub use input::{Command, Fetched, Input};
-pub use memo::shelf::Remembered;
 pub use message::{Gossip, Known, Message};
 pub use outcome::Verified;
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
 pub use referral::{BidRequest, CellWord, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
+pub use remembered::Remembered;
 pub use submission::{About, Join, Level, Submission};
 pub use task::{
     Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,

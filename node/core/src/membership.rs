@@ -5,7 +5,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::cells::Cells;
 use crate::config::MeshConfig;
-use crate::custody::{Eligible, Seat};
+use crate::custody::choice::Eligible;
+use crate::custody::trio::Seat;
 use crate::host::{self, Host, Reach, Voice};
 use crate::id::PeerId;
 use crate::message::{Capacity, Needs, label_excess};

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::custody::CustodyMessage;
+use crate::custody::message::CustodyMessage;
 use crate::id::{BidId, CallId, JobId, LeaseId};
 use crate::referral::CellWord;
 use crate::task::Stream;

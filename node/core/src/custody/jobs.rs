@@ -9,53 +9,26 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::blobs::Blobs;
+use super::choice::Eligible;
+use super::log::MeshLog;
+use super::lookout;
 use super::member::{Member, Moment, Restored, Role};
-use super::message::CustodyMessage;
+use super::message::{CustodyMessage, answer_without_log};
+use super::news::{Led, News};
 use super::post::Post;
 use super::tombstones::Tombstones;
-use super::trio::{Seat, Trio};
+use super::trio::Seat;
 use super::writes::{Of, Order, Writes};
-use super::{Eligible, answer_without_log, lookout};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
-use crate::owner::MeshLog;
 use crate::snapshot::KeptView;
 use crate::time::{Soonest, Time};
 
 /// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
 const JOBS_MAX: usize = 65_536;
-
-/// What the owner is to know.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// Another node answers for a job from here on; this one keeps it.
-    Keeps(JobId),
-    /// All records of a led job up to that one are committed.
-    Committed { job: JobId, upto: u32 },
-    /// This node leads a job no more.
-    StepDown(JobId),
-    /// This node leads a job.
-    Leads(Box<Led>),
-    /// Who keeps a job from here on.
-    Keepers { job: JobId, trio: Trio },
-    /// A job that another node leads has ended for good.
-    Ended(Box<durable::Restored>),
-    /// This node keeps a job no more.
-    Gone(JobId),
-}
-
-/// A job that this node leads from here on.
-#[derive(Debug)]
-pub(crate) struct Led {
-    pub(crate) job: durable::Restored,
-    /// Its user wanted it tried again.
-    pub(crate) retried: bool,
-    /// All of its records up to that one are committed.
-    pub(crate) committed: u32,
-}
 
 /// All jobs that this node keeps.
 #[derive(Debug)]

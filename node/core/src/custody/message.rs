@@ -164,3 +164,12 @@ impl CustodyMessage {
         records.saturating_add(spans.saturating_mul(10)).saturating_add(64)
     }
 }
+
+/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record. A
+/// [`CustodyMessage::Keep`] that does begins a [`Member`] there ([`Member::learn`]).
+#[must_use]
+pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
+    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
+    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
+    (*after != Position::NONE).then_some(behind)
+}

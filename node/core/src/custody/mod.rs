@@ -17,41 +17,27 @@
 
 mod action;
 mod blobs;
-mod choice;
+pub(crate) mod choice;
 mod jobs;
+pub(crate) mod log;
 mod lookout;
 mod member;
-mod message;
-mod outline;
+pub(crate) mod message;
+pub(crate) mod news;
+pub(crate) mod outline;
 mod position;
 mod post;
-mod record;
+pub(crate) mod record;
 mod tombstones;
-mod trio;
+pub(crate) mod trio;
 mod writes;
 
 pub use action::Action;
-pub(crate) use choice::{Eligible, choose};
-pub(crate) use jobs::{Custody, Led, News, Wish};
+pub(crate) use jobs::{Custody, Wish};
 pub use member::{Member, Moment, Restored, Role};
-pub use message::CustodyMessage;
+pub use message::{CustodyMessage, answer_without_log};
 pub use outline::{Outline, Replacement};
 pub use position::{Position, SPANS_MAX, Span, Spans};
 pub use record::{Mark, Record};
 pub use tombstones::{TOMBSTONES_MAX, Tombstones};
 pub use trio::{Seat, Trio};
-
-/// Seats of a trio.
-const SEATS: u32 = 3;
-
-/// The epoch in which the owner of a job at level `mesh` leads it first: the first round, seat 0.
-pub(crate) const FIRST_EPOCH: u32 = SEATS;
-
-/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record. A
-/// [`CustodyMessage::Keep`] that does begins a [`Member`] there ([`Member::learn`]).
-#[must_use]
-pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
-    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
-    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
-    (*after != Position::NONE).then_some(behind)
-}

@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 
 use super::position::{Position, SPANS_MAX, Spans};
 use super::record::{Mark, Record};
-use super::trio::{Seat, Trio};
-use super::{FIRST_EPOCH, SEATS};
+use super::trio::{FIRST_EPOCH, SEATS, Seat, Trio};
 use crate::id::PeerId;
 
 /// Most ends, retries and replacements of one log; what would be one more is no record of such a log.

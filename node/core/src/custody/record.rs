@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use super::trio::{Seat, Trio};
-use crate::durable::LogRecord;
 use crate::time::Time;
 
 /// A record of a job's log, as far as custody is concerned.
@@ -52,49 +51,4 @@ pub enum Mark {
     Other,
     /// It has no place in such a log.
     Foreign,
-}
-
-impl Record for LogRecord {
-    fn mark(&self) -> Mark {
-        match self {
-            Self::Accepted(accepted) => accepted.trio.map_or(Mark::Foreign, Mark::Accepted),
-            Self::Led { epoch, at: _ } => Mark::Led(*epoch),
-            Self::Retried { epoch, at: _ } => Mark::Retried(*epoch),
-            Self::Replaced { seat, by } => Mark::Replaced { seat: *seat, by: *by },
-            Self::Ended => Mark::Ended,
-            Self::Restarted { .. } => Mark::Foreign,
-            Self::Extended { .. }
-            | Self::Closed
-            | Self::Outcomes(_)
-            | Self::Rest(_)
-            | Self::ParentEnded(_)
-            | Self::Cancelled
-            | Self::GivenUp { .. }
-            | Self::NotTaken(_) => Mark::Other,
-        }
-    }
-
-    fn names_blobs(&self) -> bool {
-        self.blobs().next().is_some()
-    }
-
-    fn led(epoch: u32, at: Time) -> Self {
-        Self::Led { epoch, at }
-    }
-
-    fn retried(epoch: u32, at: Time) -> Self {
-        Self::Retried { epoch, at }
-    }
-
-    fn replaced(seat: u8, by: Seat) -> Self {
-        Self::Replaced { seat, by }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        Self::encode(self)
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        Self::decode(bytes).ok()
-    }
 }

@@ -2,6 +2,12 @@
 
 use crate::id::PeerId;
 
+/// Seats of a trio.
+pub(crate) const SEATS: u32 = 3;
+
+/// The epoch in which the owner of a job at level `mesh` leads it first: the first round, seat 0.
+pub(crate) const FIRST_EPOCH: u32 = SEATS;
+
 /// A member of a trio: a node with one disk. Another disk of the same node is another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
 pub struct Seat {

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
-use crate::custody::{self, Outline};
+use crate::custody::outline::Outline;
+use crate::custody::trio;
 use crate::submission::Level;
 use crate::task::{Payload, Report};
 use crate::time::Time;
@@ -116,7 +117,7 @@ impl Fold {
 fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound> {
     let Accepted { mut spec, tasks, at, parents, trio } = accepted;
     spec.check().map_err(Unsound::Refused)?;
-    let epoch = if spec.level == Level::Mesh { custody::FIRST_EPOCH } else { FIRST_EPOCH };
+    let epoch = if spec.level == Level::Mesh { trio::FIRST_EPOCH } else { FIRST_EPOCH };
     match (spec.level, trio) {
         (Level::Mesh, Some(_)) if mesh.is_some() => {}
         (Level::Mesh, _) => return Err(Unsound::NoTrio),
@@ -146,7 +147,7 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
 }
 
 /// The epoch of a kept job's first life. A job in memory has epoch 0 for ever, one at level mesh begins with
-/// [`custody::FIRST_EPOCH`].
+/// [`trio::FIRST_EPOCH`].
 pub(crate) const FIRST_EPOCH: u32 = 1;
 
 /// Whether a record of the job itself may follow those so far.
@@ -287,7 +288,7 @@ mod tests {
 
     use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
-    use crate::custody::{Seat, Trio};
+    use crate::custody::trio::{Seat, Trio};
     use crate::id::{BlobId, JobId, PeerId};
     use crate::outcome::{Failure, Outcome};
     use crate::submission::Submission;

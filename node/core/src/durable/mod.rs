@@ -14,6 +14,7 @@
 //! Calls, bids, leases, attempts without a result and renewals are in no record. After a restart the attempts of what is
 //! open begin anew in a new *epoch*, so that an outcome of the life before is known as such.
 
+mod custody;
 mod fold;
 mod record;
 mod restored;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::unsound::{LOG_VERSION, Unsound};
-use crate::custody::{Seat, Trio};
+use crate::custody::trio::{Seat, Trio};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::outcome::Verified;
 use crate::receipt::Proof;

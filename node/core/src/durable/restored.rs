@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::record::{Kept, NotTaken, ParentEnd, Rest};
-use crate::custody::{Outline, Trio};
+use crate::custody::outline::Outline;
+use crate::custody::trio::Trio;
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};

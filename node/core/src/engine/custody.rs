@@ -3,7 +3,8 @@
 
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
-use crate::custody::{Custody, News, Wish};
+use crate::custody::news::News;
+use crate::custody::{Custody, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::JobId;

@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use super::task::{Counts, Task, TaskState};
 use super::tasks::Tasks;
 use crate::ctx::Ctx;
-use crate::custody::{self, Trio};
+use crate::custody::trio::{self, Trio};
 use crate::durable::{FIRST_EPOCH, KeptEnd, Level};
 use crate::effect::Effect;
 use crate::policy::order::Candidate;
@@ -69,7 +69,7 @@ impl Job {
             epoch: match spec.level {
                 Level::Memory => 0,
                 Level::Disk => FIRST_EPOCH,
-                Level::Mesh => custody::FIRST_EPOCH,
+                Level::Mesh => trio::FIRST_EPOCH,
             },
             trio: None,
             begins_with: 0,

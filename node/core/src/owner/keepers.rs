@@ -1,11 +1,12 @@
 //! Who keeps a new job at level mesh: this node and two others, chosen among those that can; the same three as the job that it
-//! comes after. The choice itself is [`custody::choose`]'s.
+//! comes after. The choice itself is [`choice::choose`]'s.
 
 use super::Owner;
 use super::lines::Lines;
 use super::record::Records;
 use crate::ctx::Ctx;
-use crate::custody::{self, Eligible, Seat, Trio};
+use crate::custody::choice::{self, Eligible};
+use crate::custody::trio::{Seat, Trio};
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
@@ -33,7 +34,7 @@ impl Owner {
         }
         let me = Eligible { seat, host: members.host(ctx.me) };
         let others = self.eligible_nodes(ctx, members).collect();
-        custody::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
+        choice::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
     }
 
     /// The connected nodes that can keep jobs of others.

@@ -16,6 +16,7 @@ use super::job::Job;
 use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
+use crate::custody::log::MeshLog;
 use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -88,12 +89,6 @@ enum What {
     },
     /// What is told to the jobs that come after it.
     ParentEnded(ParentEnd),
-}
-
-/// Where records of jobs at level mesh go.
-pub(crate) trait MeshLog {
-    /// Adds a record to a job's log. Its number, or nothing if this node does not lead the job any more.
-    fn append(&mut self, ctx: &mut Ctx<'_>, job: JobId, record: LogRecord) -> Option<u32>;
 }
 
 /// A word that waits for a ticket.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::words::{Told, Word};
 use crate::ctx::Ctx;
-use crate::custody::Trio;
+use crate::custody::trio::Trio;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::config::MeshConfig;
     use crate::ctx::{Outlet, Surroundings};
-    use crate::custody::Seat;
+    use crate::custody::trio::Seat;
     use crate::effect::{Effect, Event};
     use crate::memo::Memo;
     use crate::programs::Programs;

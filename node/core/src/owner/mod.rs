@@ -55,7 +55,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
-use crate::custody::Trio;
+use crate::custody::log::MeshLog;
+use crate::custody::trio::Trio;
 use crate::durable::{Accepted, Level, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -71,7 +72,6 @@ use crate::task::{Outcome, Payload, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
 pub(crate) use explain::Viewpoint;
-pub(crate) use keeping::MeshLog;
 
 use agenda::Alarm;
 use books::{Books, OwnerCtx, Stopped};

@@ -8,11 +8,19 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::message::KEEPERS_MAX;
+use crate::message::{Call, Grant, KEEPERS_MAX};
 
 /// Jobs whose epochs are remembered; beyond it the one that was heard of longest ago is forgotten.
 const JOBS_MAX: usize = 4096;
+
+/// Tasks that come, and the nodes that their call names as those which may lead their job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brought<'a> {
+    pub(super) grants: &'a [Grant],
+    pub(super) keepers: &'a [PeerId],
+}
 
 /// The epochs that this worker has seen.
 #[derive(Debug, Default)]
@@ -95,6 +103,14 @@ impl Epochs {
 fn leads(keepers: &[PeerId], node: PeerId, epoch: u32) -> bool {
     let seat = usize::try_from(epoch).unwrap_or(usize::MAX) % KEEPERS_MAX;
     keepers.get(seat) == Some(&node)
+}
+
+/// Leaves out the nodes of a call that names more than may lead a job.
+pub(super) fn bound_keepers(ctx: &mut Ctx<'_>, call: &mut Call) {
+    if call.keepers.len() > KEEPERS_MAX {
+        ctx.counters.dropped += 1;
+        call.keepers = Vec::new();
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 use alloc::vec::Vec;
 
 use super::Worker;
+use super::epochs::Brought;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::message::{BATCH_MAX, Call, Grant, KEEPERS_MAX};
+use crate::message::BATCH_MAX;
 
 impl Worker {
     /// A node says which jobs it leads, each in its epoch.
@@ -18,15 +19,9 @@ impl Worker {
         }
     }
 
-    /// Tasks come from a node, with a call that names the nodes which may lead their job. Whether they are refused, because
-    /// another one leads it.
-    pub(super) fn is_fenced(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: PeerId,
-        grants: &[Grant],
-        keepers: &[PeerId],
-    ) -> bool {
+    /// Tasks come from a node. Whether they are refused, because another one leads their job.
+    pub(super) fn is_fenced(&mut self, ctx: &mut Ctx<'_>, from: PeerId, brought: Brought<'_>) -> bool {
+        let Brought { grants, keepers } = brought;
         let Some(first) = grants.first().filter(|_| !keepers.is_empty()) else { return false };
         if self.epochs.on_tasks(from, first.lease, keepers) {
             self.leave_older(ctx, first.lease.job, first.lease.epoch);
@@ -43,13 +38,5 @@ impl Worker {
                 self.holder().cancel(ctx, keeper, part);
             }
         }
-    }
-}
-
-/// Leaves out the nodes of a call that names more than may lead a job.
-pub(super) fn bound_keepers(ctx: &mut Ctx<'_>, call: &mut Call) {
-    if call.keepers.len() > KEEPERS_MAX {
-        ctx.counters.dropped += 1;
-        call.keepers = Vec::new();
     }
 }

@@ -49,8 +49,7 @@ use crate::time::{Soonest, Time};
 use absences::Absences;
 use bidder::Bidder;
 pub(crate) use completion::Piece;
-use epochs::Epochs;
-use fence::bound_keepers;
+use epochs::{Brought, Epochs, bound_keepers};
 use holder::{DiskSpace, Holder};
 use identity::{Identity, Refusal, Returned};
 use ledger::Ledger;
@@ -124,7 +123,7 @@ impl Worker {
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
         let open = self.requests.get(CallKey { owner, call: award.call });
         let keepers = open.map(|open| open.call.keepers.clone()).unwrap_or_default();
-        if self.is_fenced(ctx, owner, &award.grants, &keepers) {
+        if self.is_fenced(ctx, owner, Brought { grants: &award.grants, keepers: &keepers }) {
             return self.refuse(ctx, owner, &award);
         }
         match self.bidder().accept(ctx, owner, &award) {
@@ -136,7 +135,7 @@ impl Worker {
     /// An owner that was matched with an advert awards tasks; its call comes along.
     pub(crate) fn on_claim(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut call: Call, award: Award) {
         bound_keepers(ctx, &mut call);
-        if self.is_fenced(ctx, owner, &award.grants, &call.keepers) {
+        if self.is_fenced(ctx, owner, Brought { grants: &award.grants, keepers: &call.keepers }) {
             return self.refuse(ctx, owner, &award);
         }
         match self.bidder().accept_match(ctx, owner, &call, &award) {
@@ -152,7 +151,7 @@ impl Worker {
     pub(crate) fn on_assign(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut assign: Assign) {
         self.on_ack(ctx, owner, &assign.acks);
         bound_keepers(ctx, &mut assign.call);
-        if self.is_fenced(ctx, owner, &assign.grants, &assign.call.keepers) {
+        if self.is_fenced(ctx, owner, Brought { grants: &assign.grants, keepers: &assign.call.keepers }) {
             return holder::refuse_prefilled(ctx, owner, &assign, None);
         }
         let whole = assign.grants.len() <= BATCH_MAX;

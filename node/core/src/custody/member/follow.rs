@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use super::state::{Following, State};
 use super::{Member, Moment};
-use crate::custody::SEATS;
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
 use crate::custody::record::Record;
+use crate::custody::trio::SEATS;
 use crate::id::PeerId;
 use crate::time::Time;
 

@@ -2,10 +2,10 @@
 
 use super::Member;
 use super::state::{Waiting, Write};
-use crate::custody::FIRST_EPOCH;
 use crate::custody::action::Action;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record};
+use crate::custody::trio::FIRST_EPOCH;
 use alloc::sync::Arc;
 
 /// Most records that wait for their blobs, and their bytes; a member takes no further one until some are written.

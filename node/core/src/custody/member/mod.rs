@@ -24,7 +24,7 @@ use super::outline::Outline;
 use super::position::Position;
 use super::record::Record;
 use super::trio::Seat;
-use super::{FIRST_EPOCH, SEATS};
+use super::trio::{FIRST_EPOCH, SEATS};
 use crate::id::{JobId, PeerId};
 use crate::time::Time;
 

@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use super::lead::page_of;
 use super::state::{Answer, Candidacy, First, Following, Reading, Source, State};
 use super::{Member, Moment};
-use crate::custody::SEATS;
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::{Position, SPANS_MAX};
 use crate::custody::record::Record;
+use crate::custody::trio::SEATS;
 use crate::custody::trio::{Seat, Trio};
 use crate::id::PeerId;
 

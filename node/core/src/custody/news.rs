@@ -1,0 +1,36 @@
+//! What custody has to tell the owner of jobs. Plain data.
+
+use alloc::boxed::Box;
+
+use super::trio::Trio;
+use crate::durable;
+use crate::id::JobId;
+
+/// What the owner is to know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Another node answers for a job from here on; this one keeps it.
+    Keeps(JobId),
+    /// All records of a led job up to that one are committed.
+    Committed { job: JobId, upto: u32 },
+    /// This node leads a job no more.
+    StepDown(JobId),
+    /// This node leads a job.
+    Leads(Box<Led>),
+    /// Who keeps a job from here on.
+    Keepers { job: JobId, trio: Trio },
+    /// A job that another node leads has ended for good.
+    Ended(Box<durable::Restored>),
+    /// This node keeps a job no more.
+    Gone(JobId),
+}
+
+/// A job that this node leads from here on.
+#[derive(Debug)]
+pub(crate) struct Led {
+    pub(crate) job: durable::Restored,
+    /// Its user wanted it tried again.
+    pub(crate) retried: bool,
+    /// All of its records up to that one are committed.
+    pub(crate) committed: u32,
+}
