@@ -256,7 +256,7 @@ impl JobTable {
         }
     }
 
-    /// Notes that the disk takes nothing more: whoever waits for it is answered.
+    /// Notes that the disk takes nothing more: those that wait for it are answered.
     pub fn note_journal_failed(&self, why: &str) {
         let mut table = self.lock();
         table.journal_failure.get_or_insert_with(|| why.to_owned());

@@ -296,7 +296,7 @@ fn without_its_own_journal_a_node_serves_what_needs_none_and_ends_with_a_code_of
     assert_eq!(fs::read(second.path("journal").join("journal.db")).unwrap(), before, "it is left as it was");
 }
 
-/// As everybody is advised who copied a data directory.
+/// As all users are advised who copied a data directory.
 #[test]
 fn a_node_whose_identity_was_deleted_starts_with_a_new_one_and_keeps_the_former_ones_jobs_aside() {
     let _turn = turn();

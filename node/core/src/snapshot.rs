@@ -40,7 +40,7 @@ pub struct Snapshot {
     pub peers: Vec<PeerView>,
     /// Own jobs, oldest first; those at level mesh that this node leads among them.
     pub jobs: Vec<JobView>,
-    /// Jobs at level mesh that this node keeps, by their ids, whoever leads them.
+    /// Jobs at level mesh that this node keeps, by their ids, also those that other nodes lead.
     pub kept: Vec<KeptView>,
     /// Counters since start.
     pub counters: Counters,

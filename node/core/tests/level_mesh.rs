@@ -119,7 +119,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
     mesh.disks[node].log(job).into_iter().map(kind).collect()
 }
 
-/// A job of so many tasks of node 0, which has no slots; the nodes that keep it.
+/// A job of this many tasks of node 0, which has no slots; the nodes that keep it.
 fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
     let mut mesh = nodes(slots);
     mesh.submit_with(0, tasks, kept);

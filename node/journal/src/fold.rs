@@ -14,6 +14,7 @@ use crate::head::Head;
 use crate::kind::Kind;
 use crate::listing::Listing;
 use crate::reader;
+use crate::rows::{blob, integer, right_row};
 use crate::schema::{self, parts_of, row_id};
 use crate::shelf::{Shelf, TABLES};
 use crate::shelves::Shelves;
@@ -35,7 +36,7 @@ pub trait Fold {
     fn own(&mut self, job: JobId, bytes: &[u8]);
     /// The next record of a job.
     fn record(&mut self, job: JobId, seq: u32, kind: Kind, bytes: &[u8]);
-    /// That was all of this job: so many ends of tasks its log has told.
+    /// That was all of this job: this many ends of tasks its log has told.
     fn complete(&mut self, job: JobId, ends: u64);
     /// What was told of this job is not to be used. It stays in the file until it is forgotten.
     fn quarantined(&mut self, job: JobId, why: &Damage);
@@ -317,27 +318,4 @@ fn read_things(
         }
     }
     Ok(())
-}
-
-/// A row of the table of records with all its columns; none if it is not what was written under this id.
-pub(crate) fn right_row<'a>(row: &'a Row<'_>, id: i64, checker: &Checker) -> Option<RecordRow<'a>> {
-    let job = JobId(integer(row, 1)?.cast_unsigned());
-    let found = RecordRow { id, job, kind: integer(row, 2)?, upto: integer(row, 3)?, bytes: blob(row, 4)? };
-    (checker.row(&found) == blob(row, 5)?).then_some(found)
-}
-
-/// A number of a row; none if something else is there.
-pub(crate) fn integer(row: &Row<'_>, place: usize) -> Option<i64> {
-    match row.get_ref(place) {
-        Ok(ValueRef::Integer(number)) => Some(number),
-        _ => None,
-    }
-}
-
-/// Bytes of a row; none if something else is there.
-pub(crate) fn blob<'a>(row: &'a Row<'_>, place: usize) -> Option<&'a [u8]> {
-    match row.get_ref(place) {
-        Ok(ValueRef::Blob(bytes)) => Some(bytes),
-        _ => None,
-    }
 }

@@ -48,6 +48,7 @@ mod reader;
 mod rebuild;
 mod record;
 mod room;
+mod rows;
 mod salvage;
 mod schema;
 mod shelf;

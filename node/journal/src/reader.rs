@@ -11,11 +11,11 @@ use weft_core::{JobId, PeerId};
 use crate::apply::Line;
 use crate::check::Checker;
 use crate::error::{Damage, Error};
-use crate::fold::{blob, integer, right_row};
 use crate::head::Head;
 use crate::heads::Heads;
 use crate::kind::Kind;
 use crate::listing::{Filter, Listed, Listing, PAGE_MAX, Page, Place, State, label_text, labels_of};
+use crate::rows::{blob, integer, right_row};
 use crate::schema::{self, parts_of, row_id};
 
 const COLUMNS: &str = "no, job, owner, name, labels, state, since_ms, ended_ms, tasks, done, failed, sum";

@@ -235,7 +235,7 @@ fn what_a_fold_does_not_want_is_not_read_and_counted_all_the_same() {
     journal.put((1..=9).map(|seq| record(2, seq)).collect());
     journal.put(vec![Entry::List { job: JobId(1), listing: listing(1, State::Done) }]);
     drop(journal);
-    // In a record that is not wanted: nobody looks at it now.
+    // In a record that is not wanted: it is not looked at now.
     let db = dir.path().join("journal.db");
     let mut bytes = std::fs::read(&db).unwrap();
     let content = content(1, 5);

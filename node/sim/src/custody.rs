@@ -1,5 +1,5 @@
 //! Jobs at level `mesh` in the world: what members write and read of their logs, how a process takes up those on its disk,
-//! and how a user finds whoever leads a job. The model of them is in [`crate::mesh`].
+//! and how a user finds the node that leads a job. The model of them is in [`crate::mesh`].
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ impl World {
         self.queue.after(after, Event::Wish { job, wish, tries: 0 });
     }
 
-    /// A user asks whoever leads a job for something, and looks for it for a while.
+    /// A user asks the node that leads a job for something, and looks for it for a while.
     pub(crate) fn on_wish(&mut self, job: JobId, wish: Wish, tries: u32) -> Result<(), Violation> {
         let leader = self.reference.mesh.leader(job).filter(|id| {
             let host = &self.hosts[id.0];

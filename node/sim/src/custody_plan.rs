@@ -32,7 +32,7 @@ impl CustodyPlan {
         if hosts.len() < 3 || !chance.permille(333) {
             return Self::NONE;
         }
-        // Whoever leads a job must find a machine for its tasks; each fits the first one, which is never lost.
+        // The node that leads a job must find a machine for its tasks; each fits the first one, which is never lost.
         for host in hosts.iter_mut() {
             (host.journal, host.guests) = (true, Guests::All);
         }

@@ -121,7 +121,7 @@ impl Disk {
         *self = Self::default();
     }
 
-    /// Somebody makes a copy of what is safe.
+    /// A person makes a copy of what is safe.
     pub(crate) fn copy(&mut self) {
         self.copy = Some(self.safe.clone());
     }

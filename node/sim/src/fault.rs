@@ -28,7 +28,7 @@ pub enum Fault {
     Restart(HostId),
     /// The disk of a dead process is lost: it keeps its name, and no blob.
     Wipe(HostId),
-    /// Somebody copies what a host keeps of jobs.
+    /// A person copies what a host keeps of jobs.
     Copy(HostId),
     /// The last copy takes the place of what a dead process kept of jobs.
     GoBack(HostId),

@@ -90,7 +90,7 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
         if audit.issued.binary_search(&(*worker, *lease)).is_ok() {
             continue;
         }
-        // Whoever leads a job at level `mesh` no more leaves its leases to who leads it next.
+        // The node that leads a job at level `mesh` no more leaves its leases to who leads it next.
         if scene.reference.mesh.has(lease.job) && audit.jobs.iter().all(|job| job.job != lease.job) {
             continue;
         }

@@ -47,7 +47,7 @@ pub(crate) enum Event {
     Persisted { host: HostId, life: u32, ticket: u64 },
     /// A driver of one process of a host has read a log: as it was when it was asked, or as it is.
     Read { host: HostId, life: u32, read: Read, rows: Option<Rows> },
-    /// A user wants something of whoever leads a job at level `mesh`.
+    /// A user wants something of the node that leads a job at level `mesh`.
     Wish { job: JobId, wish: Wish, tries: u32 },
     /// A fetch of one process of a host ends.
     Fetched { host: HostId, life: u32, blob: BlobId, from: Vec<PeerId> },

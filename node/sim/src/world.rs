@@ -228,7 +228,7 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
-            // Its user finds whoever leads it.
+            // Its user finds the node that leads it.
             Event::User { command: Command::Cancel { job }, .. } if self.reference.mesh.has(job) => {
                 self.on_wish(job, Wish::Cancel, 0)
             }

@@ -1,4 +1,4 @@
-//! Rows of jobs that are kept: what the disk costs beside the same work in memory, how long a job takes to be accepted at each
+//! Rows of jobs that are kept: what the disk costs next to the same work in memory, how long a job takes to be accepted at each
 //! level, and how long a node with a large job takes to start again. Part of [`Bench`], in a file of its own for its theme.
 //!
 //! A level whose word to the client waits for something has that as its floor, measured in the same round.
@@ -57,7 +57,7 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// Many tasks that do nothing, each result on the disk before it is told; beside the same in memory.
+    /// Many tasks that do nothing, each result on the disk before it is told; next to the same in memory.
     async fn kept_noops(&mut self, near: &Task) -> Result<Row, BenchError> {
         const WHAT: &str = "no-op tasks at disk, one node";
         (self.tell)(WHAT);
@@ -117,7 +117,7 @@ impl Bench<'_> {
         Ok([row(&p50, what_p50), row(&p99, what_p99)])
     }
 
-    /// From the kill of a node with a large job that waits to its answer that it knows all of its tasks; beside the same
+    /// From the kill of a node with a large job that waits to its answer that it knows all of its tasks; next to the same
     /// without the job. The node is one of its own.
     async fn restart(&mut self) -> Result<Row, BenchError> {
         const WHAT: &str = "a node with 1,000,000 kept tasks starts again";

@@ -28,7 +28,7 @@ impl Custody {
 pub enum Led {
     /// This node: what it tells of the job is so.
     Here,
-    /// Another node, or none for now. This node keeps the log, and tells nobody that asks for the job but who leads it; the
+    /// Another node, or none for now. This node keeps the log, and tells those that ask for the job only who leads it; the
     /// figures of its summary are those of the log, some of which another leader may replace.
     Elsewhere {
         /// The node that leads it, if it is known.

@@ -97,7 +97,7 @@ impl Table {
             }
             Event::Follows { job, leader } => self.follow(job, leader),
             Event::Keepers { job, keepers } => self.change(job, |entry| entry.set_keepers(keepers)),
-            // Whoever has its log enters it anew: [`super::JobTable::lead`].
+            // The one that has its log enters it anew: [`super::JobTable::lead`].
             Event::Leads { .. } | Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
             Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
             Event::ExtensionRefused { job, tasks, reason } => {

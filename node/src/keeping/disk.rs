@@ -1,7 +1,7 @@
 //! The number of this node's disk, by which a job's trio knows its members: drawn at random with a new journal, and drawn anew
 //! when the journal may lack something that this node has acknowledged to others.
 //!
-//! It is written with the number of this life of the journal before anybody is told of it. A life that ended before that is
+//! It is written with the number of this life of the journal before any node is told of it. A life that ended before that is
 //! missed in the next one, which draws anew: whether *its* journal was whole is not known any more.
 
 use std::collections::BTreeSet;

@@ -198,7 +198,7 @@ impl News {
         self.wake.notify_one();
     }
 
-    /// The loop takes nothing more: nobody waits for it.
+    /// The loop takes nothing more: no thread waits for it.
     pub(super) fn close(&self) {
         self.lock().closing = true;
         self.took.notify_all();

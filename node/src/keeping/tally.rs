@@ -75,7 +75,7 @@ impl Tally {
         self.keepers?.get(seat).copied()
     }
 
-    /// Who keeps a job at level `mesh`. Nobody is known to lead it.
+    /// Who keeps a job at level `mesh`. No node is known to lead it.
     pub(super) fn custody(&self) -> Option<Custody> {
         let keepers = self.keepers?.to_vec();
         Some(Custody { keepers, led: Led::Elsewhere { leader: None }, shared: self.is_shared })
@@ -93,7 +93,7 @@ impl Tally {
         tasks.saturating_sub(done).saturating_sub(failed).saturating_sub(cancelled)
     }
 
-    /// The job has ended like this, and its log has told so many ends of tasks; not all of them were read.
+    /// The job has ended like this, and its log has told this many ends of tasks; not all of them were read.
     pub(super) fn set_ended(&mut self, counts: Counts, told: u64) {
         (self.counts, self.told) = (Counts { skipped: self.counts.skipped, ..counts }, told);
     }

@@ -156,7 +156,7 @@ impl Worker {
     }
 
     /// Makes room for what other nodes have of a job whose log is in quarantine here. This node's disk has another number since
-    /// that was found, so nobody counts on what was in it.
+    /// that was found, so no node counts on what was in it.
     fn give_way(&mut self, job: JobId) -> Vec<Entry> {
         if !self.parts.given_up.remove(&job) {
             return Vec::new();

@@ -292,7 +292,7 @@ impl Node {
         let is_refused = self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });
         self.apply(Input::Command(Command::Cancel { job }));
         if is_refused {
-            // Nobody knows it: its log, too, goes if none of its tasks runs.
+            // No table knows it: its log, too, goes if none of its tasks runs.
             self.apply(Input::Command(Command::ForgetJob { job }));
         }
     }

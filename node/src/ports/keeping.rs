@@ -125,7 +125,7 @@ impl Ports {
         }
     }
 
-    /// Has a log removed. A job that another node led is unknown at once: nobody is told of it.
+    /// Has a log removed. A job that another node led is unknown at once: no client is told of it.
     pub(super) fn forget(&mut self, ticket: u64, job: JobId, remembered: bool) {
         self.recalled.remove(&job);
         self.leaders.remove(&job);

@@ -41,7 +41,7 @@ pub(super) struct Gone {
 /// What is on the disk now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
-    /// So many writes of a member.
+    /// This many writes of a member.
     Writes {
         of: Of,
         count: usize,

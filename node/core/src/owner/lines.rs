@@ -48,7 +48,7 @@ struct Held {
 }
 
 impl Lines {
-    /// This node leads a job that these keep, whose log has so many records, none of which is known to be committed.
+    /// This node leads a job that these keep, whose log has this many records, none of which is known to be committed.
     pub(super) fn open(&mut self, job: JobId, trio: Trio, last: u32) {
         self.close(job);
         let (held, acks) = (VecDeque::new(), Vec::new());
@@ -141,7 +141,7 @@ impl Lines {
         line.held.push_back(Held { behind: line.last, since: now, word, cost });
     }
 
-    /// The input has been handled: its acknowledgements are held behind its words, each counted as so many bytes. The jobs that
+    /// The input has been handled: its acknowledgements are held behind its words, each counted as this many bytes. The jobs that
     /// may have something to tell at once.
     pub(super) fn end_input(&mut self, now: Time, ack_bytes: usize) -> Vec<JobId> {
         let mut touched = core::mem::take(&mut self.touched);

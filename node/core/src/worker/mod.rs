@@ -15,6 +15,7 @@
 mod absences;
 mod advertise;
 mod bidder;
+mod calls;
 mod classes;
 mod completion;
 mod credit;
@@ -100,25 +101,6 @@ impl Worker {
     }
 
     // ---- messages of owners
-
-    pub(crate) fn on_call(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId, mut call: Call) {
-        bound_keepers(ctx, &mut call);
-        self.bidder().on_call(ctx, members, owner, call);
-    }
-
-    pub(crate) fn on_withdraw(&mut self, owner: PeerId, call: CallId) {
-        self.bidder().on_withdraw(CallKey { owner, call });
-    }
-
-    pub(crate) fn on_release(&mut self, owner: PeerId, bid: BidId) {
-        self.bidder().on_release(owner, bid);
-    }
-
-    /// An owner gossiped how many of its tasks wait.
-    pub(crate) fn on_backlog(&mut self, ctx: &Ctx<'_>, owner: PeerId, backlog: u32) {
-        let may_ask = owner != ctx.me && self.identity.slots > 0 && self.identity.owners.takes(owner);
-        self.requests.on_backlog(owner, backlog > 0 && may_ask);
-    }
 
     pub(crate) fn on_award(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, award: Award) {
         let open = self.requests.get(CallKey { owner, call: award.call });

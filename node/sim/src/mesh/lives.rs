@@ -37,7 +37,7 @@ impl Mesh {
         gone
     }
 
-    /// Who keeps a job, as far as anybody was told.
+    /// Who keeps a job, as far as any user was told.
     pub(crate) fn seats(&self, name: JobId) -> Vec<Seat> {
         self.jobs.get(&name).map(MeshJob::seats).unwrap_or_default()
     }
@@ -58,7 +58,7 @@ impl Mesh {
 }
 
 impl MeshJob {
-    /// Who sits in its trio, as far as anybody was told; else by its first record.
+    /// Who sits in its trio, as far as any user was told; else by its first record.
     pub(super) fn seats(&self) -> Vec<Seat> {
         if !self.committed.is_empty() {
             return Rows(self.committed.clone()).seats();

@@ -2,7 +2,7 @@
 //! node. It reads disks and messages, not the engine's fold and not its members' state. The invariants here hold over all
 //! nodes and all of their lives.
 //!
-//! What somebody was told counts as committed from then on, with all records before it: no later leader may lack it, and no
+//! What a user was told counts as committed from then on, with all records before it: no later leader may lack it, and no
 //! member may remove it.
 
 mod fence;
@@ -48,7 +48,7 @@ pub(crate) struct MeshJob {
     verified: bool,
     /// The record of each epoch and number.
     written: BTreeMap<(u32, usize), Arc<LogRecord>>,
-    /// What somebody was told, and all before it.
+    /// What a user was told, and all before it.
     committed: Vec<Arc<LogRecord>>,
     /// What that says.
     said: Said,
@@ -122,7 +122,7 @@ impl Mesh {
         let known = Arc::clone(job.written.entry(key).or_insert_with(|| Arc::new(stored)));
         job.begun.entry(key.0).or_insert(by);
         let is_led = matches!(record, LogRecord::Led { .. } | LogRecord::Retried { .. });
-        // Other members take the record from whoever began with it.
+        // Other members take the record from the one that began with it.
         let lacks = is_led && begins && !job.is_over() && !rows.begin_with(&job.committed);
         let (one, count) = (*known == *record, job.committed.len());
         self.demand(COLLISION, one, || {

@@ -134,7 +134,7 @@ impl Mesh {
         told
     }
 
-    /// Somebody is told what the first `place` of these records say: they count as committed.
+    /// A user is told what the first `place` of these records say: they count as committed.
     pub(super) fn commit(
         &mut self,
         hosts: &[SimHost],

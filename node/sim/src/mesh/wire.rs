@@ -52,7 +52,7 @@ impl Mesh {
         });
     }
 
-    /// A leader says that so many records are committed.
+    /// A leader says that this many records are committed.
     fn on_known_committed(&mut self, hosts: &[SimHost], (name, by): (JobId, HostId), count: usize) -> Told {
         let rows = Rows(hosts[by.0].disk.records(name).to_vec());
         if count == 0 || !self.has(name) {
@@ -69,7 +69,7 @@ impl Mesh {
         Told { job: Some(name), ..self.commit(hosts, (name, by), &rows, Some(count.min(rows.len()))) }
     }
 
-    /// A follower says that so many records are on its disk.
+    /// A follower says that this many records are on its disk.
     fn on_kept(&mut self, host: &SimHost, name: JobId, (epoch, upto): (u32, usize)) {
         let rows = Rows(host.disk.records(name).to_vec()).first(upto);
         let here = rows.len() == upto && rows.blobs().all(|blob| host.blobs.contains(&blob));
