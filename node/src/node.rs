@@ -137,14 +137,8 @@ impl Node {
         let slots_ready = ports.poll_fd().and_then(slots::wait_for).map_err(StartError::Slots)?;
         let (requests_tx, requests) = mpsc::channel(REQUESTS_MAX);
         let info = info_of(&settings, me, store_fault);
-        let mut handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_asker(asker);
-        match (keeper, kept.unopened()) {
-            (Some(keeper), _) => {
-                handle = handle.with_kept(keeper.kept().clone());
-                ports.keep_with(keeper);
-            }
-            (None, why) => handle = handle.without_journal(why.unwrap_or_default()),
-        }
+        let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_asker(asker);
+        let handle = kept.begin(keeper, handle, &mut ports);
         let (api, published) = start_api(&settings, handle.clone(), asked).await?;
         let node = NodeConfig {
             name: settings.name,

@@ -90,6 +90,7 @@ pub enum Refusal {
 }
 
 impl fmt::Display for Refusal {
+    #[expect(clippy::too_many_lines, reason = "one sentence a refusal")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VerifyImpure => {
@@ -139,9 +140,9 @@ impl fmt::Display for Refusal {
             Self::JobGoesOn => {
                 f.write_str("the job has not ended, so nothing of it is tried again: wait for its end, or cancel it first")
             }
-            Self::LogOutdated => f.write_str(
-                "the job was tried again or forgotten meanwhile: look at it, and ask again if it is still there",
-            ),
+            Self::LogOutdated => {
+                f.write_str("the job was tried again or forgotten meanwhile: look at it")
+            }
             Self::TooFewKeepers { found } => write!(
                 f,
                 "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \

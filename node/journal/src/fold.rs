@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use weft_core::JobId;
 

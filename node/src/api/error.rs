@@ -142,7 +142,21 @@ fn status_of(reason: &Refusal) -> StatusCode {
     match reason {
         Refusal::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
         Refusal::JobGoesOn | Refusal::LogOutdated => StatusCode::CONFLICT,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::VerifyImpure
+        | Refusal::VerifyTooMany { .. }
+        | Refusal::SlotsTooMany { .. }
+        | Refusal::ParentsTooMany { .. }
+        | Refusal::ParentTwice { .. }
+        | Refusal::ParentItself
+        | Refusal::ParentUnknown { .. }
+        | Refusal::NoNodeTakes(_)
+        | Refusal::InputTooLong { .. }
+        | Refusal::JournalFailed
+        | Refusal::JobOver
+        | Refusal::TooFewKeepers { .. }
+        | Refusal::ParentNotKept { .. }
+        | Refusal::ParentsKeptApart { .. }
+        | Refusal::BlobMissing { .. } => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -96,7 +96,7 @@ impl Bench<'_> {
                     let module = self.client.put_blob(NOOP_WASM).await?.id;
                     self.round_trips(&module, calls).await?
                 }
-                _ => {
+                Level::Disk | Level::Mesh => {
                     let dir = dir.to_owned();
                     blocking(move || bare_fsyncs(&dir, calls)).await?
                 }

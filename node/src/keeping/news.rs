@@ -19,6 +19,7 @@ const ANSWERS_MAX: usize = 8;
 
 /// What the loop is told.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a word is handed over once, and lives no longer")]
 pub(crate) enum Word {
     /// For the engine.
     Input(Input),

@@ -12,9 +12,10 @@ use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Re
 
 use super::start::StartError;
 use super::{Node, Notice};
+use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
-use crate::ports::News;
+use crate::ports::{News, Ports};
 use crate::settings::{JOURNAL_DIR, Settings};
 
 /// Between two looks for what may be forgotten, if results are kept for longer.
@@ -121,6 +122,16 @@ impl Keeping {
             unopened: Some(why.to_string()),
             remembered: Vec::new(),
         }
+    }
+
+    /// Has jobs kept from now on, if the journal could be opened, and those who ask told why not otherwise.
+    pub(super) fn begin(&self, keeper: Option<Keeper>, handle: NodeHandle, ports: &mut Ports) -> NodeHandle {
+        let Some(keeper) = keeper else {
+            return handle.without_journal(self.unopened().unwrap_or_default());
+        };
+        let handle = handle.with_kept(keeper.kept().clone());
+        ports.keep_with(keeper);
+        handle
     }
 
     /// Why there is no journal, if it could not be opened.

@@ -12,6 +12,7 @@ const LEADERS_MAX: usize = 65_536;
 
 /// What the loop hears of the journal.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an input is handed over once, and lives no longer")]
 pub(crate) enum News {
     /// For the engine.
     Input(Input),

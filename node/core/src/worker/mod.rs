@@ -40,7 +40,7 @@ use alloc::vec::Vec;
 
 use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::Ctx;
-use crate::id::{BidId, BlobId, CallId, LeaseId, PeerId, RunId};
+use crate::id::{BlobId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::local::LocalCapacity;
 use crate::membership::Membership;

@@ -308,24 +308,7 @@ impl LeanMesh {
             | Effect::ReadLog { .. }
             | Effect::Recall { .. }
             | Effect::Remember { .. }
-            | Effect::Notify(
-                Told::Printed { .. }
-                | Told::JobEnded { .. }
-                | Told::JobGivenUp { .. }
-                | Told::Lost { .. }
-                | Told::Differed { .. }
-                | Told::Refused { .. }
-                | Told::OwnerGone { .. }
-                | Told::DependenciesSatisfied { .. }
-                | Told::Accepted { .. }
-                | Told::Leads { .. }
-                | Told::Follows { .. }
-                | Told::Keepers { .. }
-                | Told::Confirmed { .. }
-                | Told::ExtensionRefused { .. }
-                | Told::RetryRefused { .. }
-                | Told::Forgotten { .. },
-            ) => {}
+            | Effect::Notify(_) => {}
         }
     }
 
