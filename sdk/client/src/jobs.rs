@@ -1,6 +1,7 @@
 //! The jobs of the node: hand one in, find it again, list them.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, stream};
 
@@ -15,6 +16,8 @@ use crate::patience::Patience;
 use crate::pump::Pump;
 use crate::task::Task;
 
+/// How long a job that no node leads is asked for: another one takes over in less.
+const LEAD_TIME: Duration = Duration::from_secs(30);
 /// Longest name of a job, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -151,11 +154,11 @@ impl Mesh {
     /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so, or have that name.
     pub async fn job(&self, job: &str) -> Result<api::Job, Error> {
         let path = format!("/v1/jobs/{}", job_name(job)?);
-        let mut patience = Patience::new();
+        let (mut patience, until) = (Patience::new(), Instant::now() + LEAD_TIME);
         loop {
             match self.http().json(Call::get(path.clone(), about_job(job)).soon()).await {
                 // Another node is about to take the lead.
-                Err(error @ Error::NotNow { .. }) => match patience.after(&error) {
+                Err(error @ Error::NotNow { .. }) if Instant::now() < until => match patience.after(&error) {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None => return Err(error),
                 },
