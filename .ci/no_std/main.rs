@@ -69,6 +69,7 @@ extern "C" fn main(_count: i32, _words: *const *const u8) -> i32 {
         store_bytes: u64::MAX,
         labels: alloc::vec::Vec::new(),
         class_min: weft_core::message::Class::Scavenger,
+        disk: 0,
         boot: 1,
         owners: weft_core::Owners::All,
     };
