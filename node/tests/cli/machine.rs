@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::{finish, module, poll, run, run_with, weft};
+use crate::{Said, finish, module, poll, run, run_with, weft};
 
 /// A node that is killed when dropped.
 struct Node(Child);
@@ -203,15 +203,24 @@ fn a_start_on_a_full_disk_speaks_of_the_disk() {
             return;
         }
     };
-    let refused = |disk: &SmallDisk, code: i32, words: &[&str]| {
-        let said = run(&disk.data_dir(), &["node", "--no-mdns", "--slots", "1"]).refused(code, words);
+    let args = ["node", "--no-mdns", "--slots", "1"];
+    let of_disk = |disk: &SmallDisk, said: &Said| {
         assert!(said.err.contains(disk.data_dir().to_str().unwrap()), "{said:?}");
         assert!(!said.err.contains("--api") && !said.err.contains("listen"), "{said:?}");
     };
     fresh.fill();
-    refused(&fresh, 1, &["No space left on device", "its disk is full: make room there"]);
+    let said = run(&fresh.data_dir(), &args);
+    of_disk(&fresh, &said.refused(1, &["No space left on device", "its disk is full: make room there"]));
     // One that has its identity does without its journal, and fails where clients would find it.
     drop(Node::start(&used.data_dir(), &[], Stdio::null()));
     used.fill();
-    refused(&used, 1, &["No space left on device", "its disk is full: make room there"]);
+    let said = run(&used.data_dir(), &args);
+    of_disk(&used, &said);
+    assert_eq!(said.code, 1, "{said:?}");
+    // A line before it says that the journal could not be closed.
+    let last = said.err.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("No space left on device") && last.contains("its disk is full: make room there"),
+        "{said:?}"
+    );
 }
