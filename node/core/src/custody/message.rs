@@ -166,7 +166,7 @@ impl CustodyMessage {
 }
 
 /// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record. A
-/// [`CustodyMessage::Keep`] that does begins a [`Member`] there ([`Member::learn`]).
+/// [`CustodyMessage::Keep`] that does begins a [`Member`](super::Member) there ([`Member::learn`](super::Member::learn)).
 #[must_use]
 pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
     let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };

@@ -1,5 +1,5 @@
 //! Known results on their way to this node's disk and back: what was computed here or came home outlives a restart, what
-//! others told does not. The table itself ([`Memo`](super::Memo)) knows no disk; the engine calls both functions.
+//! others told does not. The table itself ([`Memo`]) knows no disk; the engine calls both functions.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
