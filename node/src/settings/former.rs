@@ -17,7 +17,8 @@ const FORMER_MAX: u32 = 1000;
 /// When the system does not rename it.
 pub(super) fn set_journal_aside(data_dir: &Path) -> Result<Option<PathBuf>, DirError> {
     let journal = data_dir.join(JOURNAL_DIR);
-    if !journal.exists() {
+    // An empty one, such as a new disk that is mounted there, is no node's.
+    if std::fs::read_dir(&journal).map_or(true, |mut entries| entries.next().is_none()) {
         return Ok(None);
     }
     let _held = match lock(data_dir) {
