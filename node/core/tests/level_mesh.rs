@@ -315,7 +315,7 @@ fn in_a_partition_the_minority_tells_nothing() {
     mesh.steps = 0;
     mesh.run_all();
     mesh.advance_ms(20_000);
-    assert_eq!(words(&mesh, 0, JOB).len(), 2, "what ran here is told by nobody: {:?}", words(&mesh, 0, JOB));
+    assert_eq!(words(&mesh, 0, JOB).len(), 2, "what ran here is told by no node: {:?}", words(&mesh, 0, JOB));
     assert_eq!(leader(&mesh, custodian), Some(custodian));
     mesh.join_again(0, custodian);
     mesh.join_again(0, witness);
@@ -438,7 +438,7 @@ fn a_cancelled_job_is_over_everywhere() {
         let job = mesh.disks[node].fold(JOB);
         assert!(job.has_ended() && job.is_cancelled() && job.figures().cancelled == 3);
     }
-    assert_eq!(mesh.running(), [0, 0, 0], "nobody takes up what was cancelled");
+    assert_eq!(mesh.running(), [0, 0, 0], "no node takes up what was cancelled");
 }
 
 #[test]

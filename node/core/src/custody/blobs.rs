@@ -1,5 +1,5 @@
 //! Blobs that records of other members name: a record is written once they are here. Each is pinned until then, and kept by the
-//! driver with its record afterwards. Plain bookkeeping; what can't be had is tried again.
+//! driver with its record afterwards. Plain bookkeeping; what can't be fetched is tried again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

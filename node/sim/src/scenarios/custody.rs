@@ -86,7 +86,7 @@ pub(super) fn a_job_waits_for_its_owner_when_its_custodian_lost_its_disk(watch: 
     world.mend(OWNER, witness);
     world.mend(custodian, witness);
     world.run_for(ms(60_000));
-    assert_eq!(world.leader(job), None, "nobody may lead it without its owner's records");
+    assert_eq!(world.leader(job), None, "no node may lead it without its owner's records");
     world.fault(Fault::Restart(OWNER));
     world.run_until("all tasks end", ms(90_000), |world| done(world, job, 40));
     world

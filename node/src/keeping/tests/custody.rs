@@ -367,7 +367,7 @@ fn a_log_in_quarantine_makes_another_disk_and_gives_way_to_what_others_have() {
     fs::write(&db, &bytes).unwrap();
     let Opened { keeper, mesh, disk: after, .. } = place.open();
     assert!(keeper.kept().is_quarantined(JOB));
-    assert!(mesh.is_empty() && after != disk && after != 0, "nobody counts on what was here");
+    assert!(mesh.is_empty() && after != disk && after != 0, "no node counts on what was here");
     keeper.close().unwrap();
     let Opened { keeper, disk: later, .. } = place.open();
     assert_eq!(later, after, "that it is lost is known by now");
