@@ -238,7 +238,7 @@ impl Engine {
             }
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
-            Message::Custody(all) => self.with_custody(|custody, ctx, _| custody.on_messages(ctx, from, all)),
+            Message::Custody(all) => self.receive_custody(from, all),
             Message::Lead(led) => worker.on_lead(ctx, from, &led),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),

@@ -137,11 +137,24 @@ impl Custody {
 
     // ---- the other nodes
 
-    pub(crate) fn on_messages(&mut self, ctx: &mut Ctx<'_>, from: PeerId, messages: Vec<CustodyMessage>) {
+    /// Another node says something. `is_owned` knows the jobs of this node's owner: of those that are not here, no other node
+    /// keeps anything, whatever it says.
+    pub(crate) fn on_messages(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        messages: Vec<CustodyMessage>,
+        is_owned: &dyn Fn(JobId) -> bool,
+    ) {
         ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
         ctx.examine(messages.len().min(BATCH_MAX));
         for message in messages.into_iter().take(BATCH_MAX) {
-            self.on_message(ctx, from, message);
+            let job = message.job();
+            if !self.jobs.contains_key(&job) && is_owned(job) {
+                ctx.counters.dropped += 1;
+            } else {
+                self.on_message(ctx, from, message);
+            }
         }
     }
 

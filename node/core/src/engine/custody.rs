@@ -1,13 +1,15 @@
 //! What custody and the owner have to do with each other: the owner's records go to custody's logs, and the owner is told which
 //! of them are committed, and which jobs it leads.
 
+use alloc::vec::Vec;
+
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
-use crate::custody::{Custody, Wish};
+use crate::custody::{Custody, CustodyMessage, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
 
@@ -24,13 +26,26 @@ impl Engine {
         act(&mut self.custody, &mut ctx, &self.members);
     }
 
+    /// Another node says something of jobs that both keep, or are to keep.
+    pub(super) fn receive_custody(&mut self, from: PeerId, all: Vec<CustodyMessage>) {
+        let surroundings = Surroundings {
+            counters: &mut self.counters,
+            memo: &mut self.memo,
+            programs: &mut self.programs,
+            out: &mut self.out,
+        };
+        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
+        let owner = &self.owner;
+        self.custody.on_messages(&mut ctx, from, all, &|job| owner.has(job));
+    }
+
     /// What time and this input meant for the jobs that this node keeps is told to the owner.
     pub(super) fn heed_custody(&mut self) {
         let draining = self.worker.is_draining();
         self.with_custody(|custody, ctx, _| custody.on_time(ctx, draining));
         if self.custody.is_to_look_out(self.now) {
             let (ctx, owner, _, members) = self.parts();
-            let eligible = owner.eligible_nodes(&ctx, members).collect::<alloc::vec::Vec<_>>();
+            let eligible = owner.eligible_nodes(&ctx, members).collect::<Vec<_>>();
             self.with_custody(|custody, ctx, members| custody.look_out(ctx, members, &eligible));
         }
         self.with_custody(Custody::tell_begun);

@@ -145,10 +145,13 @@ impl Owner {
     }
 
     /// Whether a job is here, or was and is remembered.
+    pub(crate) fn has(&self, name: JobId) -> bool {
+        self.records.contains_key(&name) || self.history.tasks_of(name).is_some()
+    }
+
+    /// Whether a job is one of this node, or one that it keeps for another.
     fn is_known(&self, name: JobId) -> bool {
-        self.records.contains_key(&name)
-            || self.history.tasks_of(name).is_some()
-            || self.books.followed.contains(&name)
+        self.has(name) || self.books.followed.contains(&name)
     }
 
     /// Whether a new job is taken, and who keeps it if it is one at level mesh.

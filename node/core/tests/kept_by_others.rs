@@ -1,0 +1,117 @@
+//! Jobs that other nodes keep, too, where something goes wrong around their members: forged logs, logs that can't be read, an
+//! end that comes while another node leads. The rules of the members are tested in `custody.rs`, what engines do with them in
+//! `level_mesh.rs`.
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod wire;
+
+use weft_core::custody::{CustodyMessage, Position};
+use weft_core::durable::LogRecord;
+use weft_core::message::Message;
+use weft_core::*;
+use wire::{JOB, Mesh, index};
+
+const CHILD: JobId = JobId(0xc1d);
+
+/// Nodes with these slots that keep jobs, and know each other.
+fn nodes(slots: &[u32]) -> Mesh {
+    let mut mesh = Mesh::of(&[]);
+    mesh.keep = true;
+    slots.iter().for_each(|slots| mesh.join(*slots, Vec::new()));
+    mesh.advance_ms(1000);
+    mesh
+}
+
+/// The node submits a job of this many tasks at that level.
+fn submit(mesh: &mut Mesh, node: usize, tasks: usize, level: Level) {
+    mesh.submit_with(node, tasks, |what| what.level = level);
+}
+
+/// A job at level mesh of this many tasks of node 0, and the nodes that keep it, by seat.
+fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
+    let mut mesh = nodes(slots);
+    submit(&mut mesh, 0, tasks, Level::Mesh);
+    let log = mesh.disks[0].log(JOB);
+    let keepers = match log.first() {
+        Some(LogRecord::Accepted(first)) => first.trio.map(|trio| trio.peers().map(index)),
+        Some(_) | None => None,
+    };
+    (mesh, keepers.expect("it is kept by three"))
+}
+
+/// The beginning of the log of a job that node 1 leads as its owner, as it tells it to others.
+fn forged(job: JobId) -> Message {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.submit_with(1, 1, |what| (what.level, what.job) = (Level::Mesh, job));
+    let first = mesh.disks[1].log(job).first().map(LogRecord::encode).expect("it is kept");
+    let keep = CustodyMessage::Keep {
+        job,
+        epoch: 3,
+        after: Position::NONE,
+        records: vec![first.into()],
+        committed: 1,
+        last: 1,
+    };
+    Message::Custody(vec![keep])
+}
+
+/// How many ends of tasks of a job a node told.
+fn ends(mesh: &Mesh, node: usize, of: JobId) -> usize {
+    let ends = mesh.events[node].iter();
+    ends.filter(|event| matches!(event, Event::TaskEnded { job, .. } if *job == of)).count()
+}
+
+fn leader(mesh: &Mesh, node: usize) -> Option<usize> {
+    let kept = mesh.engines[node].snapshot().kept;
+    kept.into_iter().find(|view| view.job == JOB).and_then(|view| view.leader).map(index)
+}
+
+/// Runs what runs until nothing does, with time for what waits.
+fn run(mesh: &mut Mesh, ms: u64) {
+    for _ in 0..ms / 500 {
+        mesh.steps = 0;
+        mesh.run_all();
+        mesh.advance_ms(500);
+    }
+}
+
+// ---- what others say of a job
+
+#[test]
+fn no_node_makes_a_job_of_another_one_its_own() {
+    for level in [Level::Memory, Level::Disk] {
+        let mut mesh = nodes(&[1, 0, 0]);
+        submit(&mut mesh, 0, 1, level);
+        let before = mesh.disks[0].log(JOB).len();
+        let check = |mesh: &Mesh| {
+            assert_eq!(mesh.disks[0].log(JOB).len(), before, "nothing is added to its log");
+            assert_eq!(mesh.disks[0].promises.get(&JOB), None);
+            assert!(mesh.engines[0].snapshot().kept.is_empty());
+            let moved = mesh.events[0].iter().any(|event| matches!(event, Event::Follows { .. }));
+            assert!(!moved, "its clients are not sent elsewhere");
+        };
+        mesh.say(1, 0, forged(JOB));
+        check(&mesh);
+        mesh.run_all();
+        assert_eq!(ends(&mesh, 0, JOB), 1);
+        mesh.say(1, 0, forged(JOB));
+        mesh.say(1, 0, Message::Custody(vec![CustodyMessage::Forgotten { job: JOB }]));
+        let logs = usize::from(level == Level::Disk);
+        assert_eq!(mesh.disks[0].logs.len(), logs, "nor is it forgotten when it has ended");
+        assert!(mesh.engines[0].snapshot().kept.is_empty());
+    }
+}
+
+// ---- who leads it
+
+// ---- what waits for a second node
+
+/// Ends what runs on a node, each task with as much as travels inside a message.
+fn end_with_much(mesh: &mut Mesh, node: usize) {
+    let long = || Payload::inline(&[7; 16 << 10]);
+    let report = Report { output: long(), errors: long(), files: long(), ..mesh.report() };
+    let runs: Vec<_> = mesh.slots[node].drain(..).map(|run| (run, report.clone())).collect();
+    mesh.steps = 0;
+    mesh.input(node, Input::Ran(runs));
+}
+
