@@ -104,6 +104,21 @@ fn no_node_makes_a_job_of_another_one_its_own() {
 
 // ---- who leads it
 
+#[test]
+fn a_log_that_was_not_read_is_asked_for_again() {
+    let (mut mesh, [_, custodian, _]) = submitted(&[0, 1, 1, 1], 3);
+    mesh.unreadable = Some(custodian);
+    mesh.switch_off(0);
+    mesh.steps = 0;
+    mesh.advance_ms(20_000);
+    assert_eq!(leader(&mesh, custodian), Some(custodian));
+    let led = mesh.events[custodian].iter().any(|event| matches!(event, Event::Leads { .. }));
+    assert!(!led, "it does not know the job yet");
+    mesh.unreadable = None;
+    run(&mut mesh, 20_000);
+    assert_eq!(ends(&mesh, custodian, JOB), 3);
+}
+
 // ---- what waits for a second node
 
 /// Ends what runs on a node, each task with as much as travels inside a message.

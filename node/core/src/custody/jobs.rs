@@ -18,7 +18,7 @@ use super::news::{Led, News};
 use super::post::Post;
 use super::tombstones::Tombstones;
 use super::trio::Seat;
-use super::writes::{Of, Order, Writes};
+use super::writes::Writes;
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
 use crate::id::{JobId, PeerId};
@@ -53,6 +53,10 @@ pub(crate) struct Custody {
     looks_at: Option<Time>,
     draining: bool,
     failed: bool,
+    /// Jobs whose logs were to be read as a whole and were not.
+    unread: BTreeSet<JobId>,
+    /// When they are asked for again.
+    asks_at: Option<Time>,
 }
 
 /// One of them.
@@ -107,6 +111,8 @@ impl Custody {
             looks_at: None,
             draining: false,
             failed: false,
+            unread: BTreeSet::new(),
+            asks_at: None,
         }
     }
 
@@ -245,10 +251,8 @@ impl Custody {
     pub(crate) fn watch(&mut self, job: JobId) {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         kept.is_parent = true;
-        let of = Of { job, serial: kept.serial };
         if kept.member.has_ended() && kept.awaits.recalls == 0 {
-            kept.awaits.recalls += 1;
-            self.writes.add(of, Order::Recall);
+            self.recall(job);
         }
     }
 
@@ -257,6 +261,7 @@ impl Custody {
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, draining: bool) {
         self.draining = draining;
         self.blobs.try_again(ctx);
+        self.recall_again(ctx.now);
         let due: Vec<JobId> =
             self.wakes.iter().take_while(|(at, _)| *at <= ctx.now).map(|(_, job)| *job).collect();
         for job in due {
@@ -284,6 +289,7 @@ impl Custody {
         next.at(self.wakes.first().map(|(at, _)| *at), "a job that three nodes keep is looked after");
         next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
         next.at(self.looks_at, "nodes that are gone for long are replaced");
+        next.at(self.asks_at, "a log that was not read is asked for again");
         next.get()
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Mesh {
     pub(crate) disk_numbers: Vec<u64>,
     /// Nodes that join from now on keep jobs of others.
     pub(crate) keep: bool,
+    /// A node that can't read its logs as a whole.
+    pub(crate) unreadable: Option<usize>,
     /// Nodes that are switched off.
     off: BTreeSet<usize>,
     inputs: u64,
@@ -203,6 +205,7 @@ impl Mesh {
             lazy: false,
             disk_numbers: Vec::new(),
             keep: false,
+            unreadable: None,
             off: BTreeSet::new(),
             inputs: 0,
             boots: 100,
@@ -338,6 +341,7 @@ impl Mesh {
                 }
                 Effect::Recall { job } => {
                     let restored = fold(self.disks[node].log(job)).into_restored().ok();
+                    let restored = restored.filter(|_| self.unreadable != Some(node));
                     answers.push(Input::Recalled { job, restored });
                 }
             }

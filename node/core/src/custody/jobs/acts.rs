@@ -68,8 +68,7 @@ impl Custody {
             Action::Committed { upto } => self.on_committed(ctx, job, upto),
             Action::Lead { epoch } => {
                 kept.begins = Some(epoch);
-                kept.awaits.recalls += 1;
-                self.writes.add(of, Order::Recall);
+                self.recall(job);
                 self.begun.push((job, epoch));
                 self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
             }
@@ -122,6 +121,14 @@ impl Custody {
         self.appended.insert(job);
     }
 
+    /// Has the whole log of a job read.
+    pub(super) fn recall(&mut self, job: JobId) {
+        if let Some(kept) = self.jobs.get_mut(&job) {
+            kept.awaits.recalls += 1;
+            self.writes.add(Of { job, serial: kept.serial }, Order::Recall);
+        }
+    }
+
     /// A member has done its work.
     fn remove(&mut self, job: JobId, gone: Gone) {
         let Some(kept) = self.jobs.remove(&job) else { return };
@@ -129,6 +136,7 @@ impl Custody {
             self.wakes.remove(&(at, job));
         }
         self.blobs.drop_from(job, 0);
+        self.unread.remove(&job);
         if kept.awaits.reads + kept.awaits.recalls > 0 {
             let orphans = self.orphans.entry(job).or_default();
             orphans.reads += kept.awaits.reads;

@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Answers, Custody, Led, News, Wish, moment};
+use super::{Answers, Custody, Kept, Led, News, Wish, moment};
 use crate::ctx::Ctx;
 use crate::custody::message::CustodyMessage;
 use crate::custody::writes::{Done, Gone};
@@ -12,6 +12,10 @@ use crate::durable::{self, LogRecord};
 use crate::effect::Event;
 use crate::id::{BlobId, JobId};
 use crate::input::Fetched;
+use crate::time::Time;
+
+/// A log that was to be read as a whole and was not is asked for again after this time, in milliseconds.
+const RECALL_AGAIN_MS: u64 = 5000;
 
 impl Custody {
     pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
@@ -39,6 +43,7 @@ impl Custody {
         }
         self.jobs.clear();
         self.wakes.clear();
+        self.unread.clear();
         self.writes.on_failed();
     }
 
@@ -71,8 +76,9 @@ impl Custody {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         kept.awaits.recalls = kept.awaits.recalls.saturating_sub(1);
         let Some(restored) = restored else {
+            // Nothing goes on with the job before its log was read.
             ctx.counters.dropped += 1;
-            return;
+            return self.ask_again(ctx.now, job);
         };
         // It may have left the lead since, and come to lead again.
         let leads = kept.begins.take_if(|epoch| *epoch == restored.epoch).is_some();
@@ -92,6 +98,25 @@ impl Custody {
         } else if kept.is_parent && restored.has_ended() {
             kept.is_parent = false;
             self.news.push_back(News::Ended(restored));
+        }
+    }
+
+    fn ask_again(&mut self, now: Time, job: JobId) {
+        self.unread.insert(job);
+        self.asks_at.get_or_insert(now.plus_ms(RECALL_AGAIN_MS));
+    }
+
+    /// Asks for the logs again that were not read and are still wanted, when it is time.
+    pub(super) fn recall_again(&mut self, now: Time) {
+        if self.asks_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.asks_at = None;
+        for job in core::mem::take(&mut self.unread) {
+            let wanted = |kept: &Kept| kept.begins.is_some() || (kept.is_parent && kept.member.has_ended());
+            if self.jobs.get(&job).is_some_and(|kept| wanted(kept) && kept.awaits.recalls == 0) {
+                self.recall(job);
+            }
         }
     }
 
