@@ -119,6 +119,23 @@ fn a_log_that_was_not_read_is_asked_for_again() {
     assert_eq!(ends(&mesh, custodian, JOB), 3);
 }
 
+#[test]
+fn a_job_begins_whose_parent_ended_while_another_node_led_it() {
+    for level in [Level::Memory, Level::Disk] {
+        let (mut mesh, [_, custodian, witness]) = submitted(&[0, 1, 1], 1);
+        mesh.submit_with(0, 1, |what| (what.level, what.job, what.after) = (level, CHILD, vec![JOB]));
+        mesh.cut(0, custodian, false);
+        mesh.cut(0, witness, false);
+        run(&mut mesh, 40_000);
+        assert_eq!((ends(&mesh, custodian, JOB), ends(&mesh, 0, CHILD)), (1, 0));
+        mesh.join_again(0, custodian);
+        mesh.join_again(0, witness);
+        run(&mut mesh, 20_000);
+        assert_eq!(leader(&mesh, 0), Some(custodian), "what has ended is not led anew");
+        assert_eq!(ends(&mesh, 0, CHILD), 1, "{level:?}");
+    }
+}
+
 // ---- what waits for a second node
 
 /// Ends what runs on a node, each task with as much as travels inside a message.

@@ -65,6 +65,10 @@ impl Owner {
     pub(crate) fn on_step_down(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         let Self { records, books, credit, history, .. } = self;
         books.followed.insert(name);
+        // Its end will come from another node, and is told to those that wait for it here.
+        if records.values().any(|record| record.dependencies.awaits(name)) {
+            books.watched.push(name);
+        }
         books.keeping.leave(name);
         books.completed.retain(|completed| completed.parent != name);
         history.forget(name);

@@ -98,6 +98,9 @@ impl Custody {
         } else if kept.is_parent && restored.has_ended() {
             kept.is_parent = false;
             self.news.push_back(News::Ended(restored));
+        } else if kept.is_parent && kept.member.has_ended() {
+            // It was read before the end was written.
+            self.ask_again(ctx.now, job);
         }
     }
 
