@@ -147,3 +147,30 @@ fn end_with_much(mesh: &mut Mesh, node: usize) {
     mesh.input(node, Input::Ran(runs));
 }
 
+#[test]
+fn a_job_whose_other_keepers_are_gone_holds_up_no_other() {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.keep = false;
+    (0..6).for_each(|_| mesh.join(16, Vec::new()));
+    mesh.keep = true;
+    mesh.submit_with(0, 3000, |what| (what.level, what.terms.memo) = (Level::Mesh, Recall::Off));
+    mesh.switch_off(1);
+    mesh.switch_off(2);
+    for _ in 0..60 {
+        (3..9).for_each(|node| end_with_much(&mut mesh, node));
+        mesh.advance_ms(50);
+    }
+    let held = mesh.engines[0].audit().held_words_bytes;
+    assert!((16 << 20..17 << 20).contains(&held), "it stands still by itself: {held}");
+    assert_eq!(ends(&mesh, 0, JOB), 0);
+    mesh.submit_with(0, 1, |what| (what.level, what.job) = (Level::Disk, CHILD));
+    run(&mut mesh, 2000);
+    assert_eq!(ends(&mesh, 0, CHILD), 1);
+    mesh.restart(1, 0);
+    for _ in 0..200 {
+        (3..9).for_each(|node| mesh.run_some(node));
+        mesh.steps = 0;
+        mesh.advance_ms(500);
+    }
+    assert_eq!(ends(&mesh, 0, JOB), 3000, "it goes on when one is back");
+}

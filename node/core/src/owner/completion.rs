@@ -16,7 +16,7 @@ use super::task::{Arrival, Attempt, Brought, TaskState};
 use super::verification;
 use crate::ctx::Ctx;
 use crate::effect::Event;
-use crate::id::{LeaseId, PeerId};
+use crate::id::{JobId, LeaseId, PeerId};
 use crate::message::{Delivery, PRINTED_BYTES_MAX, PRINTED_BYTES_MIN};
 use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::{Proof, Receipt};
@@ -41,7 +41,7 @@ pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: P
     if attempt.fetching.is_some() {
         return;
     }
-    if record.job.is_kept() && !takes_kept(cx, from) {
+    if record.job.is_kept() && !takes_kept(cx, lease.job, from) {
         return put_off(cx, record, lease);
     }
     let names_blobs = delivery.report.blobs().next().is_some();
@@ -59,9 +59,9 @@ pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: P
 
 /// Whether an outcome of a kept job is taken: not while too much waits for the disk. This node's own worker may not keep
 /// its outcomes, and has few.
-fn takes_kept(cx: &OwnerCtx<'_, '_>, from: PeerId) -> bool {
+fn takes_kept(cx: &OwnerCtx<'_, '_>, job: JobId, from: PeerId) -> bool {
     let keeping = &cx.books.keeping;
-    keeping.takes() || (from == cx.ctx.me && !keeping.has_failed())
+    keeping.takes(job) || (from == cx.ctx.me && !keeping.has_failed())
 }
 
 /// An outcome is not taken now: the worker keeps it, and sends it again.

@@ -24,9 +24,10 @@ use crate::refusal::Refusal;
 use crate::snapshot::Note;
 use crate::time::Time;
 
-/// Bytes of held words beyond which no outcome of a kept job is taken from another node, and no task of one is placed.
+/// Bytes of held words, of jobs that wait for the disk and of jobs that wait for a second node each, beyond which no outcome of
+/// such a job is taken from another node, and no task of one is placed.
 const HELD_BYTES_MAX: usize = 64 << 20;
-/// Acknowledgements that are held; beyond them none is, and the worker sends its outcome again.
+/// Acknowledgements that are held, of either; beyond them none is, and the worker sends its outcome again.
 const HELD_ACKS_MAX: usize = 65_536;
 /// What a held word counts besides what it carries, in bytes.
 const WORD_BYTES: usize = 128;
@@ -67,8 +68,17 @@ pub(super) struct Keeping {
     pub(super) done: VecDeque<ParentEnd>,
     /// Jobs whose logs were to go, the newest last.
     forgotten: VecDeque<JobId>,
-    /// Kept jobs were told to stand still because too much is held.
-    pub(super) stalls: bool,
+    /// Of what too much was held when kept jobs were last brought in line.
+    pub(super) seen: Full,
+}
+
+/// Of what too much is held: jobs of that kind stand still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Full {
+    /// Of what waits for the disk.
+    disk: bool,
+    /// Of what waits for a second node.
+    mesh: bool,
 }
 
 #[derive(Debug)]
@@ -111,9 +121,19 @@ impl Keeping {
         self.failed
     }
 
-    /// Whether tasks of kept jobs are placed and their outcomes are taken.
-    pub(super) fn takes(&self) -> bool {
-        !self.failed && self.held_bytes.saturating_add(self.lines.bytes()) < HELD_BYTES_MAX
+    /// Of what too much is held.
+    pub(super) fn full(&self) -> Full {
+        Full {
+            disk: self.failed || self.held_bytes >= HELD_BYTES_MAX,
+            mesh: self.failed || self.lines.bytes() >= HELD_BYTES_MAX,
+        }
+    }
+
+    /// Whether tasks of a kept job are placed and their outcomes are taken. What waits for a second node holds up no job on the
+    /// disk, and that of one job no other.
+    pub(super) fn takes(&self, job: JobId) -> bool {
+        let Full { disk, mesh } = self.full();
+        if self.lines.contains(job) { !mesh && self.lines.has_room(job) } else { !disk }
     }
 
     pub(super) fn on_disk_low(&mut self, low: bool) {
@@ -145,11 +165,13 @@ impl Keeping {
 
     /// A worker is told that an outcome is safe once it is. False if too many wait: the worker sends it again.
     pub(super) fn ack(&mut self, worker: PeerId, lease: LeaseId) -> bool {
-        let held = self.held_acks.saturating_add(self.acks.len()).saturating_add(self.lines.acks());
+        let is_of_mesh = self.lines.contains(lease.job);
+        let held =
+            if is_of_mesh { self.lines.acks() } else { self.held_acks.saturating_add(self.acks.len()) };
         if held >= HELD_ACKS_MAX {
             return false;
         }
-        if self.lines.contains(lease.job) {
+        if is_of_mesh {
             self.lines.ack(worker, lease);
         } else {
             self.acks.push((worker, lease));
@@ -186,11 +208,11 @@ impl Keeping {
     }
 
     /// Why a kept job's task that waits is not placed, if its job is to blame for nothing.
-    pub(super) fn note(&self, begins_with: u64) -> Option<Note> {
+    pub(super) fn note(&self, job: JobId, begins_with: u64) -> Option<Note> {
         if self.failed {
             Some(Note::JournalFailed)
         } else {
-            (!self.takes() || !self.is_persisted(begins_with)).then_some(Note::DiskBehind)
+            (!self.takes(job) || !self.is_persisted(begins_with)).then_some(Note::DiskBehind)
         }
     }
 

@@ -56,8 +56,12 @@ impl Owner {
 
     /// All records of a job up to that one are committed.
     pub(crate) fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
+        let stood_still = !self.books.keeping.takes(job);
         self.books.keeping.on_committed(ctx, job, upto);
-        self.go_on_if_room();
+        if stood_still {
+            self.books.dirty.insert(job);
+        }
+        self.heed_room();
     }
 
     /// A job is led here no more: nothing of it is placed, written or told. Its workers are told nothing, for their outcomes are

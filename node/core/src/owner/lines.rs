@@ -10,6 +10,9 @@ use crate::custody::trio::Trio;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
 
+/// Bytes of held words about one job beyond which no outcome of it is taken from another node, and none of its tasks is placed.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
 /// The jobs at level mesh that this node leads, each with its line of words.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -30,6 +33,8 @@ struct Line {
     /// The last one that a second node keeps, as far as this node knows.
     committed: u32,
     held: VecDeque<Held>,
+    /// What these take, in bytes.
+    bytes: usize,
     /// Acknowledgements of this input.
     acks: Vec<(PeerId, LeaseId)>,
     /// The end of the job is among the words.
@@ -52,17 +57,15 @@ impl Lines {
     pub(super) fn open(&mut self, job: JobId, trio: Trio, last: u32) {
         self.close(job);
         let (held, acks) = (VecDeque::new(), Vec::new());
-        self.of.insert(job, Line { last, committed: 0, held, acks, end_waits: false, trio });
+        self.of.insert(job, Line { last, committed: 0, held, bytes: 0, acks, end_waits: false, trio });
     }
 
     /// This node does not lead a job any more, or it is forgotten: nothing that waits is told.
     pub(super) fn close(&mut self, job: JobId) {
         let Some(line) = self.of.remove(&job) else { return };
         self.acks -= line.acks.len();
-        for Held { word, cost, .. } in line.held {
-            self.bytes -= cost;
-            self.acks -= word.count_acks();
-        }
+        self.bytes -= line.bytes;
+        self.acks -= line.held.iter().map(|held| held.word.count_acks()).sum::<usize>();
     }
 
     /// Who keeps a job from here on.
@@ -87,6 +90,11 @@ impl Lines {
     /// What they take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether more may wait about a job.
+    pub(super) fn has_room(&self, job: JobId) -> bool {
+        self.of.get(&job).is_none_or(|line| line.bytes < LINE_BYTES_MAX)
     }
 
     /// Acknowledgements that wait.
@@ -137,6 +145,7 @@ impl Lines {
     pub(super) fn hold(&mut self, now: Time, job: JobId, word: Word, cost: usize) {
         let Some(line) = self.of.get_mut(&job) else { return };
         self.bytes += cost;
+        line.bytes += cost;
         line.end_waits |= matches!(word, Word::ParentEnded(_));
         line.held.push_back(Held { behind: line.last, since: now, word, cost });
     }
@@ -153,6 +162,7 @@ impl Lines {
                 let acks = core::mem::take(&mut line.acks);
                 let cost = acks.len().saturating_mul(ack_bytes);
                 self.bytes += cost;
+                line.bytes += cost;
                 line.held.push_back(Held { behind: line.last, since: now, word: Word::Acks(acks), cost });
             }
         }
@@ -172,6 +182,7 @@ impl Lines {
         let Some(line) = self.of.get_mut(&job) else { return all };
         while let Some(held) = line.held.pop_front_if(|held| held.behind <= line.committed) {
             self.bytes -= held.cost;
+            line.bytes -= held.cost;
             let mut told = held.word.tell(ctx);
             self.acks -= told.acks.len();
             all.acks.append(&mut told.acks);

@@ -249,7 +249,7 @@ impl Owner {
     /// this node's own worker answers at once.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         self.acknowledge(ctx, members);
-        self.stall_if_full();
+        self.heed_room();
         let Self { records, books, credit, .. } = self;
         books.full_disks.drain(..).for_each(|worker| credit.forget(worker));
         dependencies::tell_children(&mut OwnerCtx { ctx, members, books }, records);

@@ -29,26 +29,16 @@ impl Owner {
         let Self { books, .. } = self;
         let begin = books.keeping.on_persisted(ctx, upto);
         begin.into_iter().for_each(|name| books.dirty.insert(name));
-        self.go_on_if_room();
+        self.heed_room();
     }
 
-    /// Where too much was held, kept jobs go on once there is less.
-    pub(super) fn go_on_if_room(&mut self) {
+    /// Where too much is held, kept jobs stand still until there is less.
+    pub(super) fn heed_room(&mut self) {
         let Self { records, books, .. } = self;
-        if books.keeping.stalls && books.keeping.takes() {
-            books.keeping.stalls = false;
-            let kept = records.values().filter(|record| record.job.is_kept());
-            kept.for_each(|record| books.dirty.insert(record.name()));
-        }
-    }
-
-    /// Where too much waits for the disk, kept jobs stand still until there is less.
-    pub(super) fn stall_if_full(&mut self) {
-        let Self { records, books, .. } = self;
-        if books.keeping.takes() || books.keeping.stalls {
+        let full = books.keeping.full();
+        if core::mem::replace(&mut books.keeping.seen, full) == full {
             return;
         }
-        books.keeping.stalls = true;
         let kept = records.values().filter(|record| record.job.is_kept());
         kept.for_each(|record| books.dirty.insert(record.name()));
     }

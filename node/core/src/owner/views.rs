@@ -24,7 +24,7 @@ impl Owner {
             Some(record) => {
                 let mut why = explain::why(from, &self.records, record, index)?;
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
-                    why.notes.extend(keeping.note(record.job.begins_with));
+                    why.notes.extend(keeping.note(record.name(), record.job.begins_with));
                 }
                 why
             }

@@ -72,7 +72,7 @@ pub(super) fn place(cx: &mut OwnerCtx<'_, '_>, markets: &mut Markets<'_>, record
 /// Whether tasks of a kept job must wait: for the record of its epoch, or because too much waits for the disk.
 fn is_barred(cx: &OwnerCtx<'_, '_>, record: &Record) -> bool {
     let keeping = &cx.books.keeping;
-    record.job.is_kept() && !(keeping.takes() && keeping.is_persisted(record.job.begins_with))
+    record.job.is_kept() && !(keeping.takes(record.name()) && keeping.is_persisted(record.job.begins_with))
 }
 
 /// Moves a job to the strategy that suits it now. True if its tasks go on credit alone, without a call.
