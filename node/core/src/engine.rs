@@ -173,7 +173,10 @@ impl Engine {
                 owner.on_journal_failed(&mut ctx, members);
                 self.with_custody(|custody, ctx, _| custody.on_journal_failed(ctx));
             }
-            Input::DiskLow(low) => owner.on_disk_low(low),
+            Input::DiskLow(low) => {
+                owner.on_disk_low(low);
+                self.custody.on_disk_low(low);
+            }
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
             Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
             Input::RestoreKept { promised, job } => {

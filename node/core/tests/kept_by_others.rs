@@ -102,6 +102,17 @@ fn no_node_makes_a_job_of_another_one_its_own() {
     }
 }
 
+#[test]
+fn a_node_whose_disk_is_nearly_full_takes_no_further_job_of_another_one() {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.input(0, Input::DiskLow(true));
+    mesh.say(1, 0, forged(JOB));
+    assert!(mesh.disks[0].log(JOB).is_empty() && mesh.engines[0].snapshot().kept.is_empty());
+    mesh.input(0, Input::DiskLow(false));
+    mesh.say(1, 0, forged(JOB));
+    assert_eq!(mesh.disks[0].log(JOB).len(), 1, "its leader says it again, and there is room now");
+}
+
 // ---- who leads it
 
 #[test]

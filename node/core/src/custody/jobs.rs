@@ -53,6 +53,8 @@ pub(crate) struct Custody {
     looks_at: Option<Time>,
     draining: bool,
     failed: bool,
+    /// The disk has little room: no further job of another node is taken.
+    low: bool,
     /// Jobs whose logs were to be read as a whole and were not.
     unread: BTreeSet<JobId>,
     /// When they are asked for again.
@@ -111,6 +113,7 @@ impl Custody {
             looks_at: None,
             draining: false,
             failed: false,
+            low: false,
             unread: BTreeSet::new(),
             asks_at: None,
         }
@@ -192,7 +195,8 @@ impl Custody {
     }
 
     fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
-        if self.jobs.len() < JOBS_MAX { Member::learn(self.me, from, message, moment) } else { None }
+        let takes = self.jobs.len() < JOBS_MAX && !self.low;
+        if takes { Member::learn(self.me, from, message, moment) } else { None }
     }
 
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, restarted: bool) {

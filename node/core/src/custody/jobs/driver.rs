@@ -47,6 +47,11 @@ impl Custody {
         self.writes.on_failed();
     }
 
+    /// The disk has little room, or enough again.
+    pub(crate) fn on_disk_low(&mut self, low: bool) {
+        self.low = low;
+    }
+
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
         for (job, at) in self.blobs.on_fetched(ctx.now, blob, fetched) {
             self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
