@@ -113,6 +113,29 @@ fn a_node_whose_disk_is_nearly_full_takes_no_further_job_of_another_one() {
     assert_eq!(mesh.disks[0].log(JOB).len(), 1, "its leader says it again, and there is room now");
 }
 
+#[test]
+fn a_job_whose_bytes_never_came_is_left_when_its_leader_is_gone() {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.held_fetches = Some(Vec::new());
+    submit(&mut mesh, 0, 1, Level::Mesh);
+    assert!(
+        (1..3).all(|node| mesh.engines[node].snapshot().kept.len() == 1 && !mesh.pinned(node).is_empty())
+    );
+    let wait = |mesh: &mut Mesh| {
+        for _ in 0..90 {
+            mesh.steps = 0;
+            mesh.advance_ms(10_000);
+        }
+    };
+    wait(&mut mesh);
+    assert_eq!(mesh.engines[1].snapshot().kept.len(), 1, "its leader is there, and the bytes may come");
+    mesh.switch_off(0);
+    wait(&mut mesh);
+    for node in 1..3 {
+        assert!(mesh.engines[node].snapshot().kept.is_empty() && mesh.pinned(node).is_empty(), "{node}");
+    }
+}
+
 // ---- who leads it
 
 #[test]

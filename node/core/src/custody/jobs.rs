@@ -3,6 +3,7 @@
 
 mod acts;
 mod driver;
+mod views;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,13 +19,13 @@ use super::news::{Led, News};
 use super::post::Post;
 use super::tombstones::Tombstones;
 use super::trio::Seat;
-use super::writes::Writes;
+use super::unwritten::Unwritten;
+use super::writes::{Gone, Writes};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
-use crate::snapshot::KeptView;
 use crate::time::{Soonest, Time};
 
 /// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
@@ -55,6 +56,7 @@ pub(crate) struct Custody {
     failed: bool,
     /// The disk has little room: no further job of another node is taken.
     low: bool,
+    unwritten: Unwritten,
     /// Jobs whose logs were to be read as a whole and were not.
     unread: BTreeSet<JobId>,
     /// When they are asked for again.
@@ -114,6 +116,7 @@ impl Custody {
             draining: false,
             failed: false,
             low: false,
+            unwritten: Unwritten::default(),
             unread: BTreeSet::new(),
             asks_at: None,
         }
@@ -181,10 +184,12 @@ impl Custody {
         if let Some(answer) = self.forgotten.answer(&message) {
             self.post.add(from, answer);
         } else if let Some(kept) = self.jobs.get_mut(&job) {
+            self.unwritten.hear(job, ctx.now);
             ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
             self.perform(ctx, job);
         } else if let Some(member) = self.learn(from, &message, &moment) {
             self.insert(job, member);
+            self.unwritten.begin(job, ctx.now);
             self.news.push_back(News::Keeps(job));
             self.perform(ctx, job);
         } else if let Some(answer) = answer_without_log(&message, self.me.disk) {
@@ -266,6 +271,9 @@ impl Custody {
         self.draining = draining;
         self.blobs.try_again(ctx);
         self.recall_again(ctx.now);
+        for job in self.unwritten.take_due(ctx.now) {
+            self.remove(job, Gone { job, remembered: false, tell: None });
+        }
         let due: Vec<JobId> =
             self.wakes.iter().take_while(|(at, _)| *at <= ctx.now).map(|(_, job)| *job).collect();
         for job in due {
@@ -293,6 +301,7 @@ impl Custody {
         next.at(self.wakes.first().map(|(at, _)| *at), "a job that three nodes keep is looked after");
         next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
         next.at(self.looks_at, "nodes that are gone for long are replaced");
+        next.at(self.unwritten.next_wakeup(), "jobs whose bytes never came are left");
         next.at(self.asks_at, "a log that was not read is asked for again");
         next.get()
     }
@@ -336,10 +345,6 @@ impl Custody {
         let all = self.jobs.iter().map(|(job, kept)| (*job, &kept.member));
         all.filter(|(_, member)| member.role() == Role::Leader)
     }
-
-    pub(crate) fn views(&self) -> Vec<KeptView> {
-        self.jobs.iter().map(|(job, kept)| view(*job, &kept.member, self.me.peer)).collect()
-    }
 }
 
 impl MeshLog for Custody {
@@ -369,17 +374,5 @@ fn note_links(member: &mut Member<LogRecord>, members: &Membership, moment: &Mom
         if !members.is_reachable(peer) {
             member.on_disconnected(peer, moment);
         }
-    }
-}
-
-fn view(job: JobId, member: &Member<LogRecord>, me: PeerId) -> KeptView {
-    KeptView {
-        job,
-        keepers: member.log().trio().peers().to_vec(),
-        leader: acts::leader_of(member, me),
-        epoch: member.epoch(),
-        committed: member.committed(),
-        last: member.log().last().seq,
-        has_seat: member.is_member(),
     }
 }

@@ -30,6 +30,7 @@ mod post;
 pub(crate) mod record;
 mod tombstones;
 pub(crate) mod trio;
+mod unwritten;
 mod writes;
 
 pub use action::Action;

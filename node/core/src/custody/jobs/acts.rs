@@ -53,7 +53,10 @@ impl Custody {
         let of = Of { job, serial: kept.serial };
         match action {
             Action::Send { to, message } => self.post.add(to, message),
-            Action::Persist { seq: _, record } => self.writes.add(of, Order::Persist(Box::new(record))),
+            Action::Persist { seq: _, record } => {
+                self.unwritten.end(job);
+                self.writes.add(of, Order::Persist(Box::new(record)));
+            }
             Action::Cut { after } => self.writes.add(of, Order::Cut { after }),
             Action::Promise { epoch } => self.writes.add(of, Order::Promise { epoch }),
             Action::Read { from, bytes_max } => {
@@ -130,13 +133,14 @@ impl Custody {
     }
 
     /// A member has done its work.
-    fn remove(&mut self, job: JobId, gone: Gone) {
+    pub(super) fn remove(&mut self, job: JobId, gone: Gone) {
         let Some(kept) = self.jobs.remove(&job) else { return };
         if let Some(at) = kept.wakes_at {
             self.wakes.remove(&(at, job));
         }
         self.blobs.drop_from(job, 0);
         self.unread.remove(&job);
+        self.unwritten.end(job);
         if kept.awaits.reads + kept.awaits.recalls > 0 {
             let orphans = self.orphans.entry(job).or_default();
             orphans.reads += kept.awaits.reads;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::{Answers, Custody, Kept, Led, News, Wish, moment};
 use crate::ctx::Ctx;
 use crate::custody::message::CustodyMessage;
+use crate::custody::unwritten::Unwritten;
 use crate::custody::writes::{Done, Gone};
 use crate::durable::{self, LogRecord};
 use crate::effect::Event;
@@ -44,6 +45,7 @@ impl Custody {
         self.jobs.clear();
         self.wakes.clear();
         self.unread.clear();
+        self.unwritten = Unwritten::default();
         self.writes.on_failed();
     }
 

@@ -1,0 +1,27 @@
+//! The jobs that this node keeps, as others may see them. The rest of `custody/jobs.rs`, in a file of its own for its length.
+
+use alloc::vec::Vec;
+
+use super::{Custody, acts};
+use crate::custody::member::Member;
+use crate::durable::LogRecord;
+use crate::id::{JobId, PeerId};
+use crate::snapshot::KeptView;
+
+impl Custody {
+    pub(crate) fn views(&self) -> Vec<KeptView> {
+        self.jobs.iter().map(|(job, kept)| view(*job, &kept.member, self.me.peer)).collect()
+    }
+}
+
+fn view(job: JobId, member: &Member<LogRecord>, me: PeerId) -> KeptView {
+    KeptView {
+        job,
+        keepers: member.log().trio().peers().to_vec(),
+        leader: acts::leader_of(member, me),
+        epoch: member.epoch(),
+        committed: member.committed(),
+        last: member.log().last().seq,
+        has_seat: member.is_member(),
+    }
+}
