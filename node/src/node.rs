@@ -352,7 +352,10 @@ impl Node {
                 self.notice(Notice::PeerDown { peer, reason });
                 self.apply(Input::PeerDown { peer, closed });
             }
-            NetEvent::Received { from, message } => self.apply(Input::Received { from, message }),
+            NetEvent::Received { from, message } => {
+                let message = kept::about_kept_by_others(self.handle.jobs(), message);
+                self.apply(Input::Received { from, message });
+            }
             NetEvent::Heard { origin, gossip } => self.apply(Input::Heard { origin, gossip }),
             NetEvent::Rtt { peer, rtt_us } => self.apply(Input::Rtt { peer, rtt_us }),
             NetEvent::Refused { address, reason } => self.notice(Notice::Refused { address, reason }),

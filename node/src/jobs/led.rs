@@ -62,6 +62,12 @@ impl JobTable {
         self.lock().jobs.get(&job).is_some_and(|entry| !entry.is_here())
     }
 
+    /// Whether a job is in the table that no other node keeps.
+    #[must_use]
+    pub fn is_of_this_node_alone(&self, job: JobId) -> bool {
+        self.lock().jobs.get(&job).is_some_and(|entry| !entry.has_keepers())
+    }
+
     /// Waits until another node leads a job.
     ///
     /// # Errors

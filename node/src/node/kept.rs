@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use weft_core::durable::Restored;
 use weft_core::input::Submission;
+use weft_core::message::Message;
 use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Time};
 
 use super::start::StartError;
@@ -167,6 +168,14 @@ impl Named {
         let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
         Self { blobs: program.chain(inputs.iter().map(Payload::blob)).flatten().collect() }
     }
+}
+
+/// A message without what it says of logs of jobs that this node alone has. The engine refuses that, too, for the jobs that it
+/// knows; those that ended long ago are in the table and the journal only.
+pub(super) fn about_kept_by_others(jobs: &JobTable, message: Message) -> Message {
+    let Message::Custody(mut all) = message else { return message };
+    all.retain(|word| !jobs.is_of_this_node_alone(word.job()));
+    Message::Custody(all)
 }
 
 fn look_every(keep_results: Duration) -> Duration {

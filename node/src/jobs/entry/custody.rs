@@ -8,6 +8,11 @@ use super::super::{Custody, Led, Moved, Shown};
 use super::Entry;
 
 impl Entry {
+    /// Whether it is a job at level `mesh`, which other nodes keep, too.
+    pub(in crate::jobs) fn has_keepers(&self) -> bool {
+        self.custody.is_some()
+    }
+
     /// Whether this node tells of the job: no other one leads it.
     pub(in crate::jobs) fn is_here(&self) -> bool {
         self.custody.as_ref().is_none_or(|custody| custody.led == Led::Here)

@@ -94,3 +94,13 @@ fn a_job_that_is_led_elsewhere_is_no_unfinished_or_unread_one_of_this_node() {
     table.forget_followed(job);
     assert_eq!(table.summary(job), None);
 }
+
+#[test]
+fn a_job_of_this_node_alone_is_one_that_has_no_keepers() {
+    let table = table_with(JOB, true, 1);
+    table.create(JobId(2), JobMeta { level: Level::Disk, ..meta(true) }).unwrap();
+    table.create(JobId(3), JobMeta { level: Level::Mesh, ..meta(true) }).unwrap();
+    table.keep(JobId(4), restored(Led::Elsewhere { leader: None }));
+    let alone = (1..=5).map(|job| table.is_of_this_node_alone(JobId(job)));
+    assert_eq!(alone.collect::<Vec<_>>(), [true, true, false, false, false]);
+}

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 
+use weft_core::custody::CustodyMessage;
 use weft_core::input::Submission;
-use weft_core::message::Class;
+use weft_core::message::{Class, Message};
 use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
 use crate::jobs::{JobMeta, JobState, NotAccepted, now_ms};
+use crate::node::kept::about_kept_by_others;
 
 const JOB: JobId = JobId(5);
 
@@ -157,4 +159,16 @@ fn tasks_whose_bytes_are_not_here_are_not_taken_and_none_that_come_later_are() {
         assert!(why.starts_with("2 tasks were not taken"), "{why}");
         life.end().await;
     });
+}
+
+#[test]
+fn what_is_said_of_logs_of_this_nodes_own_jobs_does_not_reach_its_engine() {
+    let jobs = JobTable::new();
+    jobs.create(JOB, meta(BlobId([0; 32]), Level::Disk)).unwrap();
+    jobs.create(JobId(6), meta(BlobId([0; 32]), Level::Mesh)).unwrap();
+    let word = |job| CustodyMessage::Forgotten { job: JobId(job) };
+    let heard = about_kept_by_others(&jobs, Message::Custody([5, 6, 7].map(word).to_vec()));
+    assert_eq!(heard, Message::Custody([6, 7].map(word).to_vec()));
+    let other = Message::Ack(Vec::new());
+    assert_eq!(about_kept_by_others(&jobs, other.clone()), other);
 }
