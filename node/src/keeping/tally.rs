@@ -105,8 +105,12 @@ impl Tally {
 
     fn end(&mut self, index: u32, outcome: &Outcome) {
         self.told += 1;
-        self.ended.set(index);
         self.counts.end(outcome);
+        // A log of another node's may name tasks that the job does not have; it can't be led then.
+        if index >= self.counts.tasks {
+            return;
+        }
+        self.ended.set(index);
         if *outcome == Outcome::Done {
             self.done.set(index);
         }
@@ -133,5 +137,26 @@ impl Bits {
         if let Some(word) = self.0.get_mut(place) {
             *word |= 1 << (index % u64::BITS);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_core::Report;
+    use weft_core::durable::Kept;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_the_job_does_not_have_takes_no_memory() {
+        let mut tally = Tally::default();
+        tally.apply(1, &LogRecord::Extended { inputs: vec![weft_core::Payload::empty(); 2] });
+        for index in [1, 2, 1 << 24] {
+            let report = Report::bare(Outcome::Done);
+            let kept =
+                Kept { index, report, worker: None, attempts: 1, memo: None, proof: None, verified: None };
+            tally.apply(2, &LogRecord::Outcomes(vec![kept]));
+        }
+        assert_eq!((tally.ended.0, tally.done.0, tally.told), (vec![0b10], vec![0b10], 3));
     }
 }
