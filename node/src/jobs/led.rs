@@ -27,7 +27,7 @@ impl JobTable {
         self.lock().follow(job, leader);
     }
 
-    /// Notes who keeps a job, its owner first.
+    /// Notes who keeps a job, by seat.
     pub fn set_keepers(&self, job: JobId, keepers: Vec<PeerId>) {
         self.lock().change(job, |entry| entry.set_keepers(keepers));
     }

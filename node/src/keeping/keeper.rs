@@ -97,7 +97,7 @@ impl Keeper {
 
     /// The line of a job in the list.
     pub(crate) fn line_of(&self, summary: &JobSummary) -> Listing {
-        line_of(self.me, summary)
+        line_of(summary)
     }
 
     /// Writes what waits, and closes the journal. Blocks meanwhile.
@@ -122,8 +122,8 @@ impl Keeper {
     }
 }
 
-/// The line of a job in the list of a node.
-pub(super) fn line_of(me: PeerId, summary: &JobSummary) -> Listing {
+/// The line of a job in the list.
+pub(super) fn line_of(summary: &JobSummary) -> Listing {
     let state = match summary.state() {
         JobState::Open | JobState::Running => State::Running,
         JobState::Done => State::Done,
@@ -131,9 +131,8 @@ pub(super) fn line_of(me: PeerId, summary: &JobSummary) -> Listing {
         JobState::Cancelled => State::Cancelled,
     };
     let title = &summary.meta.title;
-    let owner = summary.custody.as_ref().and_then(|custody| custody.keepers.first()).copied();
     Listing {
-        owner: owner.unwrap_or(me),
+        owner: summary.owner(),
         name: title.name.clone(),
         labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         state,

@@ -151,7 +151,7 @@ impl Worker {
     fn list_followed(&mut self, job: JobId) {
         let summary = self.parts.jobs.summary(job).filter(|summary| summary.here().is_err());
         if let Some(summary) = summary {
-            self.append(vec![Entry::List { job, listing: line_of(self.parts.me, &summary) }]);
+            self.append(vec![Entry::List { job, listing: line_of(&summary) }]);
         }
     }
 

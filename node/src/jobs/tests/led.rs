@@ -96,6 +96,15 @@ fn a_job_that_is_led_elsewhere_is_no_unfinished_or_unread_one_of_this_node() {
 }
 
 #[test]
+fn who_submitted_a_job_is_not_who_has_the_first_seat() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Mesh, ..meta(true) }).unwrap();
+    let owner = table.summary(JOB).unwrap().owner();
+    table.record(Event::Keepers { job: JOB, keepers: vec![OTHER, PeerId([2; 32]), PeerId([3; 32])] });
+    assert_eq!((table.summary(JOB).unwrap().owner(), owner), (PeerId([1; 32]), PeerId([1; 32])));
+}
+
+#[test]
 fn a_job_of_this_node_alone_is_one_that_has_no_keepers() {
     let table = table_with(JOB, true, 1);
     table.create(JobId(2), JobMeta { level: Level::Disk, ..meta(true) }).unwrap();

@@ -413,3 +413,28 @@ fn an_input_that_is_gone_when_its_record_comes_is_told_before_the_record_is() {
     }
     assert_eq!(told, [Word::Lost { job: JOB, blob: gone }, Word::Input(Input::Persisted { upto: 1 })]);
 }
+
+#[test]
+fn a_job_stays_that_of_the_node_it_was_submitted_to_when_another_one_has_its_seat() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let other = Seat { peer: PeerId([3; 32]), disk: 14 };
+    keep(&place, &keeper, vec![theirs(module, 1), led(4), LogRecord::Replaced { seat: 0, by: other }]);
+    keeper.add(Order::Ask(Question::Whole { job: JOB }));
+    let shown = loop {
+        let recalled = place.words(&keeper).into_iter().find_map(|word| match word {
+            Word::Recalled { shown, .. } => Some(shown),
+            Word::Input(_) | Word::Lost { .. } => None,
+        });
+        if let Some(shown) = recalled {
+            break shown;
+        }
+    };
+    assert_eq!(shown.custody.as_ref().unwrap().keepers, [other.peer, ME, WITNESS]);
+    assert_eq!(shown.meta.owner, OWNER);
+    place.jobs.lead(JOB, *shown);
+    let summary = place.jobs.summary(JOB).unwrap();
+    assert_eq!((summary.owner(), keeper.line_of(&summary).owner), (OWNER, OWNER));
+}
+
