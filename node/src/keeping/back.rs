@@ -11,10 +11,12 @@ use super::disk;
 use super::shelf::Shelf;
 use super::tally::Tally;
 use super::worker::{job_of, promised, read_at_ms};
-use crate::jobs::Counts;
+use crate::jobs::{Counts, now_ms};
 
 /// Known results that the engine is told of: more than it takes.
 const REMEMBERED_MAX: usize = 20_000;
+/// How far a time in a log that other nodes write, too, may be ahead of this node's clock, in milliseconds: a day.
+const AHEAD_MS: u64 = 86_400_000;
 /// Ended jobs that the engine is told of: as many as it remembers.
 const ENDED_MAX: usize = 1000;
 
@@ -307,9 +309,11 @@ impl Current {
         self.fold.apply(record)
     }
 
-    /// Another node's clock is no concern of this node's.
+    /// Another node's clock is no concern of this node's. In a log that other nodes write, too, what looks like this node's time
+    /// may not be: one that is far ahead is none.
     fn note_time(&mut self, at: Time, leader: Option<PeerId>, me: PeerId) {
-        if leader.is_none_or(|leader| leader == me) {
+        let is_own = leader.is_none_or(|leader| leader == me);
+        if is_own && (leader.is_none() || at.0 / 1000 <= now_ms().saturating_add(AHEAD_MS)) {
             self.latest = self.latest.max(at);
         }
     }

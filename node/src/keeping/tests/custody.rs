@@ -438,3 +438,17 @@ fn a_job_stays_that_of_the_node_it_was_submitted_to_when_another_one_has_its_sea
     assert_eq!((summary.owner(), keeper.line_of(&summary).owner), (OWNER, OWNER));
 }
 
+#[test]
+fn a_time_that_another_node_wrote_as_this_nodes_own_does_not_set_its_clock() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let LogRecord::Accepted(mut first) = theirs(module, 1) else { panic!("it is made above") };
+    // As if this node had submitted it, at the end of all time.
+    first.trio = Some(Trio([(ME, 12), (OWNER, 11), (WITNESS, 13)].map(|(peer, disk)| Seat { peer, disk })));
+    first.at = Time(u64::MAX);
+    let Opened { keeper, .. } = place.open();
+    keep(&place, &keeper, vec![LogRecord::Accepted(first), LogRecord::Led { epoch: 6, at: Time(u64::MAX) }]);
+    keeper.close().unwrap();
+    assert_eq!(place.open().latest, Time::ZERO);
+}
+
