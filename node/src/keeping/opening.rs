@@ -69,8 +69,9 @@ pub(crate) fn open(
     let mut back = Back::new(place.me);
     let told = news.clone();
     let (journal, opened) = Journal::open(&settings, &mut back, move |event| told.tell(event))?;
-    let readers: Vec<Reader> =
-        (0..READERS_MAX + READERS_MORE).map(|_| journal.reader()).collect::<Result<_, _>>()?;
+    let readers = |count: usize| (0..count).map(|_| journal.reader()).collect::<Result<Vec<Reader>, _>>();
+    let (shelf, own) = (readers(READERS_MAX)?, readers(READERS_MORE)?);
+    let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
     let mut troubles = Vec::new();
     if !opened.continuity.is_whole() {
         troubles.push(opened.continuity.to_string());
@@ -79,7 +80,6 @@ pub(crate) fn open(
         let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
         troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
     }
-    let shelf = Arc::new(Shelf::new(readers));
     back.read_again(&shelf);
     let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
     for (job, why) in std::mem::take(&mut back.unusable) {
@@ -102,7 +102,8 @@ pub(crate) fn open(
     let disk = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
     let mesh = back.jobs.iter().filter(|found| found.is_mesh());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
-    let parts = Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), mesh, given_up };
+    let parts =
+        Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), shelf: own, mesh, given_up };
     let kept = Kept { shelf, orders: Arc::default(), news };
     let keeper = Keeper::start(journal, kept, parts).map_err(|source| Error::Io {
         doing: "start a thread for",

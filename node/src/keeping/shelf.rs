@@ -14,8 +14,8 @@ use crate::jobs::{InputName, Portion, TaskEnd};
 
 /// Readers of the journal: as many pages are read at once.
 pub(super) const READERS_MAX: usize = 4;
-/// Readers besides, for the threads that read for the engine.
-pub(super) const READERS_MORE: usize = 2;
+/// Readers besides, of the keeper's thread and of the two that read for the engine: who reads results does not hold them up.
+pub(super) const READERS_MORE: usize = 3;
 /// Records read at once.
 const RECORDS: usize = 256;
 /// Bytes of records read at once; one record may be longer.
@@ -237,7 +237,7 @@ impl Shelf {
         Ok(found)
     }
 
-    fn reader(&self) -> Lent<'_> {
+    pub(super) fn reader(&self) -> Lent<'_> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(reader) = readers.pop() {
@@ -302,7 +302,7 @@ fn follow(
 }
 
 /// A reader that goes back when it is no longer used.
-struct Lent<'a> {
+pub(super) struct Lent<'a> {
     shelf: &'a Shelf,
     reader: Option<Reader>,
 }

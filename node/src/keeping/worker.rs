@@ -15,6 +15,7 @@ use super::news::{STUCK, Word};
 use super::orders::Order;
 use super::reading::Readings;
 use super::remembering::Remembering;
+use super::shelf::Shelf;
 use super::tally::Tally;
 use super::{Kept, blobs, disk};
 use crate::jobs::JobTable;
@@ -32,6 +33,8 @@ pub(super) struct Parts {
     pub(super) me: PeerId,
     pub(super) store: Store,
     pub(super) jobs: Arc<JobTable>,
+    /// Readers of its own.
+    pub(super) shelf: Arc<Shelf>,
     /// Jobs at level `mesh` in the journal, as their logs are.
     pub(super) mesh: BTreeMap<JobId, Tally>,
     /// Jobs in quarantine that give way to what other nodes have of them.
@@ -52,7 +55,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
-        let readings = Readings::start(parts.me, &kept.shelf, &kept.news)?;
+        let readings = Readings::start(parts.me, &parts.shelf, &kept.news)?;
         Ok(Self { journal, kept, parts, readings, last: 0, remembering: Remembering::default() })
     }
 
@@ -199,7 +202,7 @@ impl Worker {
         }
         let mut named = Vec::new();
         // All of them or none, as for a log that is forgotten.
-        if let Err(error) = self.kept.shelf.blobs(job, after, |blob| named.push(blob)) {
+        if let Err(error) = self.parts.shelf.blobs(job, after, |blob| named.push(blob)) {
             tracing::warn!(%error, "what the end of a log keeps in the store was not read, and stays");
             named.clear();
         }
@@ -207,7 +210,7 @@ impl Worker {
             return;
         }
         named.into_iter().for_each(|blob| self.parts.store.unpin(blob));
-        match self.kept.shelf.tally(job) {
+        match self.parts.shelf.tally(job) {
             Ok(tally) => {
                 self.kept.shelf.note_cut(job, tally.retried);
                 self.parts.jobs.show(job, tally.shown());
@@ -225,7 +228,7 @@ impl Worker {
         }
         let mut named = Vec::new();
         // All of them or none: of a log that was hurt meanwhile, they stay pinned until the node is started again.
-        match self.kept.shelf.blobs(job, 0, |blob| named.push(blob)) {
+        match self.parts.shelf.blobs(job, 0, |blob| named.push(blob)) {
             Ok(()) if ticket.is_some() => named.into_iter().for_each(|blob| self.parts.store.unpin(blob)),
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "what a forgotten job kept in the store was not read"),

@@ -452,3 +452,18 @@ fn a_time_that_another_node_wrote_as_this_nodes_own_does_not_set_its_clock() {
     assert_eq!(place.open().latest, Time::ZERO);
 }
 
+#[test]
+fn clients_that_read_results_do_not_hold_up_what_the_engine_reads() {
+    let place = Disk::new();
+    let module = place.store.put(b"module").unwrap();
+    let Opened { keeper, .. } = place.open();
+    let log = vec![theirs(module, 1), LogRecord::Outcomes(vec![done(0)])];
+    keep(&place, &keeper, log.clone());
+    let shelf = &keeper.kept().shelf;
+    let busy: Vec<_> = (0..shelf::READERS_MAX).map(|_| shelf.reader()).collect();
+    assert_eq!(records(&place, &keeper, 1, u32::MAX), log);
+    keeper.add(Order::Cut { ticket: 3, job: JOB, after: 1 });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: true });
+    place.wait_for(&keeper, 4);
+    drop(busy);
+}
