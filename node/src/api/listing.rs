@@ -47,7 +47,7 @@ pub(super) async fn jobs(
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     newest(&mut jobs, most);
     if filter.mesh {
-        add_those_of_others(&api, query, &mut jobs, most).await;
+        add_those_of_others(&api, Asked { filter: &filter, query }, &mut jobs, most).await;
     }
     Ok(json::answer(&jobs))
 }
@@ -59,8 +59,23 @@ fn newest(jobs: &mut Vec<Job>, most: usize) {
     jobs.drain(..jobs.len().saturating_sub(most));
 }
 
+/// What a client asks for, as it is and as it was written.
+struct Asked<'a> {
+    filter: &'a JobFilter,
+    query: Vec<(String, String)>,
+}
+
+/// Whether a job that another node told belongs to the page that was asked for. One that does not could have a client ask for
+/// the same page for ever.
+fn is_of_page(filter: &JobFilter, job: &Job) -> bool {
+    let position = Position::of(job);
+    let is_sound = position.to_string().parse::<Position>().is_ok();
+    is_sound && filter.passes(job) && filter.before.as_ref().is_none_or(|before| position < *before)
+}
+
 /// Adds what the members lead that are connected and answer in time; no more than `most` are held.
-async fn add_those_of_others(api: &Api, query: Vec<(String, String)>, jobs: &mut Vec<Job>, most: usize) {
+async fn add_those_of_others(api: &Api, asked: Asked<'_>, jobs: &mut Vec<Job>, most: usize) {
+    let Asked { filter, query } = asked;
     let Some(asker) = api.handle.asker() else { return };
     let pairs = query.into_iter().filter(|(name, _)| name != "mesh");
     let pairs: Vec<String> = pairs.map(|(name, value)| relay::target(&format!("{name}="), &value)).collect();
@@ -74,7 +89,8 @@ async fn add_those_of_others(api: &Api, query: Vec<(String, String)>, jobs: &mut
     let mut answers = stream::iter(asker.connected()).map(ask).buffer_unordered(AT_ONCE_MAX);
     let deadline = Instant::now() + LIST_TIME;
     while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
-        let told = answer.unwrap_or_default();
+        let told: Vec<Job> =
+            answer.unwrap_or_default().into_iter().filter(|job| is_of_page(filter, job)).collect();
         let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
         // Who leads a job knows it best.
         jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
@@ -173,6 +189,24 @@ mod tests {
         };
         assert_eq!(parsed(&query), Ok(expected));
         assert_eq!(parsed(&[]).unwrap().limit, Some(PAGE_MAX));
+    }
+
+    #[test]
+    fn what_another_node_tells_is_of_the_page_that_was_asked_for() {
+        let job = |job: &str, submitted_ms: u64| -> Job {
+            let told = serde_json::json!({
+                "job": job, "state": "ended", "detached": true, "cancelled_by_user": false, "class": "batch",
+                "module": "", "tasks": 1, "queued": 0, "leased": 0, "done": 1, "failed": 0, "cancelled": 0,
+                "retried": 0, "elapsed_ms": 1, "submitted_ms": submitted_ms,
+            });
+            serde_json::from_value(told).unwrap()
+        };
+        let id = "a7c372edeab46585";
+        let filter = parsed(&[("before", &format!("7-{id}")), ("mesh", "true")]).unwrap();
+        let is_of_page = |name: &str, submitted_ms| is_of_page(&filter, &job(name, submitted_ms));
+        assert!(is_of_page(id, 6) && is_of_page("a7c372edeab46584", 7));
+        assert!(!is_of_page(id, 7) && !is_of_page(id, 8), "it was on an earlier page");
+        assert!(!is_of_page("../../stop", 6), "it is no id");
     }
 
     #[test]
