@@ -32,6 +32,9 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// An answer of which nothing is taken for this long breaks off.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
+// Requests that come at once, and those that are refused, take little memory together.
+const _: () = assert!((ANSWERS_MAX + REFUSALS_MAX) * ASKED_BYTES_MAX <= 32 << 20);
+
 /// Serves until it is dropped.
 pub(crate) async fn answer(mut incoming: libp2p_stream::IncomingStreams, asked: mpsc::Sender<Asked>) {
     let mut answering: JoinSet<PeerId> = JoinSet::new();

@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 use weft_core::PeerId;
 
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/weft/api/1");
-/// Longest body of a request, in bytes.
-pub const REQUEST_BODY_BYTES_MAX: usize = 1 << 20;
+/// Longest body of a request, in bytes. None that a node takes has one.
+pub const REQUEST_BODY_BYTES_MAX: usize = 16 << 10;
 /// Longest head of a request or an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most headers of an answer.
