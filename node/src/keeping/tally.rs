@@ -65,7 +65,8 @@ impl Tally {
             | LogRecord::ParentEnded(_)
             | LogRecord::Restarted { .. }
             | LogRecord::Led { .. }
-            | LogRecord::NotTaken(_) => {}
+            | LogRecord::NotTaken(_)
+            | LogRecord::Given { .. } => {}
         }
     }
 
