@@ -142,6 +142,7 @@ impl Ports {
             Effect::ReadLog { job, from, bytes_max } => self.ask(Question::Page { job, from, bytes_max }),
             Effect::Recall { job } => self.ask(Question::Whole { job }),
             Effect::Remember { known, gone } => self.remember(known, gone),
+            Effect::Retain { outcomes, gone } => self.retain(outcomes, gone),
         }
     }
 

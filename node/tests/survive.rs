@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use support::work::{Work, assert_results};
+use support::work::{Work, assert_results, spin};
 use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this.
@@ -161,6 +161,26 @@ fn a_job_on_disk_goes_on_after_its_node_was_stopped() {
     });
     eventually(JOB, "the job ends", || mesh.progress(&job).1.then_some(()));
     mesh.assert_results();
+}
+
+#[test]
+fn what_another_node_runs_goes_on_when_the_owner_was_killed() {
+    const STEPS: u64 = 1_500_000_000;
+    let _turn = turn();
+    let mut mesh = Mesh::start();
+    // One of two long tasks runs at each node.
+    let outputs = [STEPS, STEPS + 1].map(|steps| Some(spin(steps))).to_vec();
+    let job = mesh.submit(Work { lines: format!("{STEPS}\n{}\n", STEPS + 1), outputs });
+    eventually(JOB, "both tasks run", || {
+        let jobs = mesh.owner.json(&["jobs", "--all", "--json"]);
+        let found = jobs.as_array().unwrap().iter().find(|found| found["job"] == job).expect("it is known");
+        (found["leased"] == 2).then_some(())
+    });
+    mesh.restart_owner(kill9);
+    eventually(JOB, "the job ends", || mesh.progress(&job).1.then_some(()));
+    mesh.assert_results();
+    assert_eq!(mesh.owner.counter("adopted"), 1, "the worker's task went on");
+    assert_eq!(mesh.worker.counter("lost"), 0);
 }
 
 #[test]

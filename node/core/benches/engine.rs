@@ -173,7 +173,8 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 | Effect::Promise { .. }
                 | Effect::ReadLog { .. }
                 | Effect::Recall { .. }
-                | Effect::Remember { .. } => {}
+                | Effect::Remember { .. }
+                | Effect::Retain { .. } => {}
             }
         }
         assert!(engine.next_wakeup().is_none_or(|(at, _)| at.0 > 0), "a driver asks after every input");

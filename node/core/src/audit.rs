@@ -67,6 +67,8 @@ pub struct Audit {
 pub struct JobAudit {
     /// The job.
     pub job: JobId,
+    /// The epoch of its leases.
+    pub epoch: u32,
     /// Tasks in all.
     pub total: u32,
     /// Tasks whose state is queued.

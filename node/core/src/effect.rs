@@ -11,6 +11,7 @@ use crate::outcome::Verified;
 use crate::receipt::Proof;
 use crate::refusal::Refusal;
 use crate::remembered::Remembered;
+use crate::retained::{Retained, RetainedKey};
 use crate::task::{Payload, Program, Recalled, Report, Stream};
 
 /// An action that the driver performs.
@@ -125,6 +126,14 @@ pub enum Effect {
         known: Vec<Remembered>,
         /// Tasks without a result from now on.
         gone: Vec<TaskId>,
+    },
+    /// Keep these outcomes, which their owners have not acknowledged, for a later life ([`crate::Input::Retained`]), and forget
+    /// those. Nothing waits for it: what is lost runs again. A driver without a disk does nothing.
+    Retain {
+        /// Outcomes; one of the same key as another one takes its place.
+        outcomes: Vec<Retained>,
+        /// Outcomes that are not waited for any more.
+        gone: Vec<RetainedKey>,
     },
 }
 

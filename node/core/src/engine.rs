@@ -18,12 +18,12 @@ use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
 use crate::custody::{Custody, Wish};
 use crate::effect::Effect;
-use crate::id::PeerId;
+use crate::id::{LeaseId, PeerId};
 use crate::input::{Command, Input};
 use crate::matchmaker::Matchmaker;
 use crate::membership::Membership;
 use crate::memo::{self, Memo};
-use crate::message::{Capacity, Gossip, Message};
+use crate::message::{BATCH_MAX, Capacity, Gossip, Message};
 use crate::owner::{Owner, Printed};
 use crate::programs::Programs;
 use crate::snapshot::Counters;
@@ -109,6 +109,8 @@ impl Engine {
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
         memo::shelf::flush(&mut self.parts().0);
+        let (mut ctx, _, worker, _) = self.parts();
+        worker.retain(&mut ctx);
         self.announce_soon |= !time_alone || self.out.has_effects();
         self.announce();
         self.out.drain()
@@ -179,6 +181,7 @@ impl Engine {
             }
             Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
             Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
+            Input::Retained(all) => worker.on_retained(&mut ctx, all),
             Input::RestoreKept { promised, job } => {
                 self.with_custody(|custody, ctx, _| custody.on_restore(ctx, promised, &job));
             }
@@ -224,8 +227,16 @@ impl Engine {
             Message::Award(award) => worker.on_award(ctx, from, award),
             Message::Release(bid) => worker.on_release(from, bid),
             Message::Refuse { leases } => owner.on_refuse(ctx, members, from, &leases),
-            Message::Renew(ranges) => owner.on_renew(ctx, from, &ranges),
-            Message::Outcome(all) => owner.on_outcomes(ctx, members, from, all),
+            Message::Renew(ranges) => {
+                owner.on_renew(ctx, from, &ranges);
+                self.leave_what_is_over(from, ranges.iter().take(BATCH_MAX).map(|range| range.first));
+            }
+            Message::Outcome(all) => {
+                let leases = all.iter().take(BATCH_MAX).map(|delivery| delivery.lease);
+                let kept: Vec<LeaseId> = leases.filter(|lease| lease.epoch > 0).collect();
+                owner.on_outcomes(ctx, members, from, all);
+                self.leave_what_is_over(from, kept.into_iter());
+            }
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
             Message::Printed { lease, stream, offset, bytes } => {
@@ -242,7 +253,9 @@ impl Engine {
             Message::Assign(assign) => worker.on_assign(ctx, from, *assign),
             Message::Cell(word) => self.receive_cell(from, word),
             Message::Custody(all) => self.receive_custody(from, all),
-            Message::Lead(led) => worker.on_lead(ctx, from, &led),
+            Message::Lead(led) => worker.on_lead(ctx, members, from, &led),
+            Message::AskHolding(asked) => worker.on_ask_holding(ctx, from, &asked),
+            Message::Holding(holding) => owner.on_holding(ctx, members, from, holding),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }

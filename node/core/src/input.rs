@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Gossip, Message};
 use crate::remembered::Remembered;
+use crate::retained::Retained;
 pub use crate::submission::{Join, Submission};
 use crate::task::{Payload, Report, Stream};
 
@@ -124,6 +125,9 @@ pub enum Input {
     RestoreForgotten(Vec<JobId>),
     /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
     Remembered(Vec<Remembered>),
+    /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
+    /// any job.
+    Retained(Vec<Retained>),
     /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
     /// none, or could not be read.
     LogRead {

@@ -46,6 +46,7 @@ pub mod referral;
 mod refusal;
 mod remembered;
 pub mod reputation;
+mod retained;
 mod self_fencing;
 pub mod snapshot;
 mod stats;
@@ -69,6 +70,7 @@ pub use receipt::{Proof, Receipt};
 pub use referral::{BidRequest, CellWord, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use remembered::Remembered;
+pub use retained::{Retained, RetainedKey};
 pub use submission::{About, Join, Level, Submission};
 pub use task::{
     Entry, Expiry, Failure, Fault, Limit, Limits, Outcome, Payload, Profile, Program, Recall, Recalled,

@@ -5,6 +5,7 @@ pub(crate) mod class;
 mod credit;
 mod delivery;
 mod gossip;
+mod holding;
 pub(crate) mod needs;
 mod progress;
 pub(crate) mod reason;
@@ -22,6 +23,7 @@ pub use class::Class;
 pub use credit::{Assign, Credit};
 pub use delivery::{Delivery, Known, LeaseRange};
 pub use gossip::{Capacity, Gossip};
+pub use holding::{HeldLease, HeldState, Holding};
 pub(crate) use needs::kept_bytes;
 pub use needs::{LABEL_BYTES_MAX, LABELS_MAX, Needs, TEXT_BYTES};
 pub use progress::Progress;
@@ -118,4 +120,8 @@ pub enum Message {
         /// The leases that ended.
         leases: Vec<LeaseId>,
     },
+    /// Owner to worker: the sender leads these jobs, each in its epoch, and wants to know what is held of them from earlier ones.
+    AskHolding(Vec<(JobId, u32)>),
+    /// Worker to owner: the answer for one job.
+    Holding(Holding),
 }

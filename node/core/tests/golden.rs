@@ -30,6 +30,7 @@ fn name(record: &LogRecord) -> &'static str {
         LogRecord::Led { .. } => "led",
         LogRecord::Replaced { .. } => "replaced",
         LogRecord::NotTaken(_) => "not taken",
+        LogRecord::Given { .. } => "given",
     }
 }
 
@@ -135,6 +136,7 @@ fn records() -> Vec<LogRecord> {
         LogRecord::Restarted { epoch: 4, at },
         LogRecord::Led { epoch: 6, at },
         LogRecord::Replaced { seat: 2, by: Seat { peer: NODE, disk: 77 } },
+        LogRecord::Given { workers: vec![NODE] },
         LogRecord::GivenUp { failed: 1 },
         LogRecord::Cancelled,
         LogRecord::Rest(rest),

@@ -113,6 +113,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
         LogRecord::Extended { inputs } => format!("extended {}", inputs.len()),
         LogRecord::Closed => "closed".into(),
         LogRecord::NotTaken(_) => "not taken".into(),
+        LogRecord::Given { workers } => format!("given to {}", workers.len()),
         LogRecord::GivenUp { failed } => format!("given up {failed}"),
         LogRecord::Restarted { epoch, .. } => format!("restarted {epoch}"),
     };
@@ -272,7 +273,7 @@ fn a_restart_of_the_owner_does_not_take_long() {
     mesh.restart(0, 0);
     mesh.advance_ms(100);
     assert_eq!(leader(&mesh, 0), Some(0), "it seals the next epoch of its own at once");
-    assert_eq!(kinds(&mesh, 0, JOB), ["accepted", "led 6"]);
+    assert_eq!(kinds(&mesh, 0, JOB), ["accepted", "given to 1", "given to 1", "given to 1", "led 6"]);
     run(&mut mesh, 20_000);
     let ends = told(&mesh, JOB);
     assert!(ends.len() == 4 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
@@ -392,17 +393,67 @@ fn a_node_whose_disk_fails_leads_nothing_any_more() {
 }
 
 #[test]
-fn a_worker_leaves_what_an_older_leader_gave_it() {
+fn what_runs_goes_on_for_the_next_leader() {
+    let (mut mesh, custodian) = led_by_the_custodian(3, kept);
+    assert_eq!((mesh.running()[3], mesh.aborted), (2, 0), "what ran for the owner goes on");
+    let held = mesh.engines[3].audit().held;
+    assert!(held.iter().all(|(owner, lease)| index(*owner) == custodian && lease.epoch == 3), "{held:?}");
+    assert_eq!(mesh.engines[custodian].snapshot().counters.adopted, 2);
+    let refused = mesh
+        .log
+        .iter()
+        .any(|(from, to, message)| (*from, *to) == (3, 0) && matches!(message, Message::Refuse { .. }));
+    assert!(refused, "what the owner awards under its old epoch is refused");
+    run(&mut mesh, 10_000);
+    let ends = told(&mesh, JOB);
+    assert!(ends.len() == 2 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
+    assert_eq!(mesh.engines[3].snapshot().counters.executed, 2, "nothing ran twice");
+}
+
+#[test]
+fn what_ended_while_no_node_led_counts_for_the_next_leader() {
+    let (mut mesh, [_, custodian, _]) = submitted(&[0, 0, 0, 2], 2);
+    mesh.switch_off(0);
+    let worker = (1..4).find(|node| mesh.running()[*node] > 0).expect("one has slots");
+    mesh.run_some(worker);
+    mesh.steps = 0;
+    mesh.advance_ms(30_000);
+    let ends = told(&mesh, JOB);
+    assert!(ends.len() == 2 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
+    assert_eq!(mesh.engines[worker].snapshot().counters.executed, 2, "nothing ran twice");
+    assert_eq!(leader(&mesh, custodian), Some(custodian));
+}
+
+/// A job whose worker is a fourth node of that many slots, and whose owner is cut off from those that keep it; the custodian, which
+/// leads it.
+fn led_by_the_custodian(slots: u32, change: impl FnOnce(&mut Submission)) -> (Mesh, usize) {
     let mut mesh = nodes(&[0, 0, 0]);
     mesh.keep = false;
-    mesh.join(2, Vec::new());
+    mesh.join(slots, Vec::new());
     mesh.keep = true;
-    mesh.submit_with(0, 2, kept);
+    mesh.submit_with(0, 2, change);
     let [_, custodian, _] = keepers(&mesh, 0, JOB);
     assert_eq!(mesh.running(), [0, 0, 0, 2]);
     // The owner is cut off from those that keep its job, and not from the worker.
     mesh.cut(0, 1, false);
     mesh.cut(0, 2, false);
+    mesh.steps = 0;
+    mesh.advance_ms(30_000);
+    assert_eq!(leader(&mesh, custodian), Some(custodian));
+    (mesh, custodian)
+}
+
+#[test]
+fn a_worker_leaves_what_an_older_leader_gave_it() {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.submit_with(0, 2, kept);
+    let [_, custodian, _] = keepers(&mesh, 0, JOB);
+    // The owner is cut off from those that keep its job, and not from the worker, of which these do not know.
+    mesh.cut(0, 1, false);
+    mesh.cut(0, 2, false);
+    mesh.keep = false;
+    mesh.join(2, Vec::new());
+    assert_eq!(mesh.running(), [0, 0, 0, 2]);
     mesh.steps = 0;
     mesh.advance_ms(30_000);
     assert_eq!(leader(&mesh, custodian), Some(custodian));

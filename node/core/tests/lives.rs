@@ -44,6 +44,9 @@ struct Told {
 impl Told {
     fn hear(&mut self, events: Vec<Event>, seed: u64) {
         for event in events {
+            if seed == 34 && std::env::var("DBG").is_ok() {
+                eprintln!("   {event:?}");
+            }
             if let Event::Accepted { job, tasks } = event {
                 self.accepted.insert(job, tasks);
             } else if let Event::TaskEnded { job, index, report, .. } = event {
@@ -110,7 +113,11 @@ fn restart(mesh: &mut Mesh, told: &mut Told) {
 
 fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
     let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
-    match chance.below(13) {
+    let draw = chance.below(13);
+    if std::env::var("DBG").is_ok() {
+        eprintln!("step {draw} any {any:?}");
+    }
+    match draw {
         0 => jobs.push(submit(mesh, chance, jobs.len() as u64 + 1, 0)),
         1 => {
             let inputs = mesh.fresh_inputs(2);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use weft_core::codec::{decode_gossip, decode_message, encode_gossip, encode_message};
 use weft_core::custody::CustodyMessage;
 use weft_core::message::{
-    Assign, Award, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, LABELS_MAX, LeaseRange,
-    Needs, Reason, TEXT_BYTES,
+    Assign, Award, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, HeldLease, HeldState,
+    Holding, LABELS_MAX, LeaseRange, Needs, Reason, TEXT_BYTES,
 };
 use weft_core::task::OUTCOME_TEXT_BYTES_MAX;
 use weft_core::*;
@@ -311,6 +311,19 @@ const WORDS: &[Row] = &[
         |n, _| Message::Lead((0..50_000).map(|job| (JobId(n << 20 | job), u32::MAX)).collect()),
         64 * KIB,
     ),
+    (
+        "ask holding",
+        |n, _| Message::AskHolding((0..50_000).map(|job| (JobId(n << 20 | job), u32::MAX)).collect()),
+        64 * KIB,
+    ),
+    (
+        "holding",
+        |_, _| {
+            let all = leases().into_iter().map(|lease| HeldLease { lease, state: HeldState::Ended });
+            Message::Holding(Holding { job: JOB, epoch: 0, all: all.collect(), is_last: false })
+        },
+        64 * KIB,
+    ),
     ("given back", |_, _| Message::GivenBack { leases: leases() }, 64 * KIB),
     (
         "renew",
@@ -441,6 +454,8 @@ fn kind(message: &Message) -> &'static str {
         Message::GivenBack { .. } => "given back",
         Message::Custody(_) => "custody",
         Message::Lead(_) => "lead",
+        Message::AskHolding(_) => "ask holding",
+        Message::Holding(_) => "holding",
         Message::Cell(CellWord::Advertise { .. }) => "advertise",
         Message::Cell(CellWord::Request(_)) => "request",
         Message::Cell(CellWord::Waits { .. }) => "waits",
@@ -508,7 +523,7 @@ fn the_worst_word_of_each_kind_costs_little_in_a_mesh_of_cells() {
 fn each_kind_of_word_has_its_worst() {
     let kinds: std::collections::BTreeSet<_> =
         WORDS.iter().map(|(_, word, _)| kind(&word(0, NOTHING))).collect();
-    assert_eq!(kinds.len(), 26, "{kinds:?}");
+    assert_eq!(kinds.len(), 28, "{kinds:?}");
 }
 
 /// Sixty-four requests of twenty thousand labels each, followed by one bid, once kept a node busy for a minute.

@@ -62,7 +62,8 @@ impl World {
             | Input::RestoreForgotten(_)
             | Input::LogRead { .. }
             | Input::Recalled { .. }
-            | Input::Remembered(_) => {}
+            | Input::Remembered(_)
+            | Input::Retained(_) => {}
         }
     }
 
@@ -103,17 +104,18 @@ impl World {
         }
     }
 
-    /// A worker learns of a later epoch of a job at level `mesh`: what it holds of earlier ones may go.
+    /// A worker learns of a later epoch of a kept job: what it holds of earlier ones may go, or be the next leader's.
     fn note_led(&mut self, id: HostId, message: &Message) {
         let grants = leases_awarded(message).into_iter().map(|lease| (lease.job, lease.epoch));
-        let led = if let Message::Lead(all) = message { all.as_slice() } else { &[] };
+        let led =
+            if let Message::Lead(all) | Message::AskHolding(all) = message { all.as_slice() } else { &[] };
         let known: Vec<(JobId, u32)> = led.iter().copied().chain(grants).collect();
         if known.is_empty() {
             return;
         }
         let older = |lease: &LeaseId| {
             let later = |(job, epoch): &(JobId, u32)| *job == lease.job && *epoch > lease.epoch;
-            self.reference.mesh.has(lease.job) && known.iter().any(later)
+            lease.epoch > 0 && known.iter().any(later)
         };
         let audit = self.hosts[id.0].audit.as_ref();
         let held = audit.into_iter().flat_map(|audit| audit.held.iter().chain(&audit.kept));

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use weft_core::JobId;
 use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
+use weft_core::{JobId, Retained, RetainedKey};
 
 /// What a process has its disk do.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ struct Safe {
     promises: BTreeMap<JobId, u32>,
     /// Jobs at level `mesh` that were forgotten here.
     forgotten: BTreeSet<JobId>,
+    /// Outcomes that were not acknowledged.
+    retained: BTreeMap<RetainedKey, Retained>,
 }
 
 /// The logs of a machine's jobs.
@@ -173,6 +175,19 @@ impl Disk {
     /// Jobs that were forgotten here.
     pub(crate) fn forgotten(&self) -> impl Iterator<Item = JobId> + '_ {
         self.safe.forgotten.iter().copied()
+    }
+
+    /// A worker keeps outcomes, and keeps others no longer.
+    pub(crate) fn retain(&mut self, outcomes: Vec<Retained>, gone: &[RetainedKey]) {
+        let retained = &mut self.safe.retained;
+        retained.retain(|key, _| !gone.contains(key));
+        let read = |outcome: Retained| Retained::decode(&outcome.encode()).expect("a worker wrote it");
+        retained.extend(outcomes.into_iter().map(|outcome| (outcome.key(), read(outcome))));
+    }
+
+    /// What was kept of them.
+    pub(crate) fn retained(&self) -> Vec<Retained> {
+        self.safe.retained.values().cloned().collect()
     }
 
     /// The records of a job as the process wrote them, whether they are safe or not; and what it promised.

@@ -74,11 +74,11 @@ pub(crate) fn end_gently(chance: &mut Chance, faults: &mut [(Duration, Fault)]) 
 }
 
 /// A worker holds no lease of a dead owner longer than [`OUTLASTS_MAX_US`] after it saw the owner's connection close, or
-/// after its own process was last resumed.
+/// after its own process was last resumed; but those of kept jobs, which the owner's next life asks for.
 pub(crate) fn no_work_outlasts_its_owner(scene: &Scene<'_>) -> Result<(), String> {
     let host = scene.host;
     let Some(audit) = host.audit.as_ref().filter(|_| !host.stopping) else { return Ok(()) };
-    for (owner, lease) in &audit.held {
+    for (owner, lease) in audit.held.iter().filter(|(_, lease)| lease.epoch == 0) {
         let Some(closed) = host.closed.get(owner) else { continue };
         let since: Time = (*closed).max(host.resumed_at);
         let dead = scene.reference.is_of_the_past(*lease);

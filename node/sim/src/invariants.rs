@@ -12,7 +12,7 @@
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
 //!       a_draining_node_begins_nothing, given_back_work_blames_nobody,
-//!       a_forgetful_owners_leases_are_void, no_work_outlasts_its_owner, who_is_given_up_is_gone
+//!       a_forgetful_owners_leases_are_void, what_is_held_is_believed_only_from_who_was_given_work, no_work_outlasts_its_owner, who_is_given_up_is_gone
 //!       a_bid_is_handed_on_once, a_claimed_worker_was_matched_by_an_asked_node, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!       an_accepted_job_is_never_lost, one_committed_outcome_over_all_lives, a_told_outcome_never_changes,
@@ -32,14 +32,16 @@ mod bounds;
 mod ends;
 mod pace;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use weft_core::{LeaseId, MeshConfig, Outcome, Receipt, Time};
+use weft_core::{LeaseId, MeshConfig, Outcome, PeerId, Receipt, Time};
 
 use crate::credit_invariants;
 use crate::drain;
 use crate::gone;
-use crate::host::SimHost;
+use crate::holders;
+use crate::host::{HostId, SimHost};
 use crate::joins;
 use crate::kept;
 use crate::leases;
@@ -88,6 +90,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) promised: u32,
     pub(crate) facts: &'a [Fact],
     pub(crate) reference: &'a Reference,
+    /// The host of each peer.
+    pub(crate) peers: &'a BTreeMap<PeerId, HostId>,
 }
 
 type Check = fn(&Scene<'_>) -> Result<(), String>;
@@ -134,6 +138,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("an_outcome_is_soon_acknowledged", leases::an_outcome_is_soon_acknowledged),
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
+    (
+        "what_is_held_is_believed_only_from_who_was_given_work",
+        holders::what_is_held_is_believed_only_from_who_was_given_work,
+    ),
     ("no_work_outlasts_its_owner", gone::no_work_outlasts_its_owner),
     ("who_is_given_up_is_gone", gone::who_is_given_up_is_gone),
     ("a_draining_node_begins_nothing", drain::a_draining_node_begins_nothing),
@@ -220,17 +228,18 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
             ensure(!ran, || format!("{job:?} task {index} ran, and its end names no worker"))?;
             continue;
         };
-        let of = LeaseId { epoch: scene.reference.kept.epoch(*job), job: *job, index: *index, attempt: 0 };
-        let lease = |attempt| LeaseId { attempt, ..of };
-        let mut issued = scene.reference.issued.range(lease(0)..=lease(u32::MAX));
+        // An attempt of an earlier epoch may go on.
+        let of_task = |lease: LeaseId| lease.index == *index;
         let awarded = *worker == scene.host.peer
-            || issued.any(|(_, workers)| workers.contains_key(worker))
+            || scene.reference.leases_given(*job, *worker).any(of_task)
+            || holders::claims(scene, *job, *worker)
             || scene.reference.mesh.has(*job);
         ensure(awarded || memo.is_some(), || {
             format!("{job:?} task {index} was never awarded to {worker:?}")
         })?;
         let executed = scene.reference.executed_by(*job, *index, *worker);
-        ensure(!ran || executed || memories::was_told(scene, *memo, report), || {
+        let claimed = holders::claims(scene, *job, *worker);
+        ensure(!ran || executed || claimed || memories::was_told(scene, *memo, report), || {
             format!("{worker:?} never ran {job:?} task {index}")
         })?;
     }

@@ -101,6 +101,10 @@ impl World {
             return Err(self.violation(name, format!("host {}: {text}", id.0)));
         }
         self.hosts[id.0].restoring = true;
+        let retained = self.hosts[id.0].disk.retained();
+        if !retained.is_empty() {
+            self.tell(id, Input::Retained(retained))?;
+        }
         self.restore_kept(id)?;
         let disk = &self.hosts[id.0].disk;
         let names: Vec<JobId> = disk.jobs().filter(|job| !disk.is_at_mesh(*job)).collect();
@@ -197,6 +201,7 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::Retried { .. }
         | LogRecord::Led { .. }
         | LogRecord::Replaced { .. }
-        | LogRecord::NotTaken(_) => Vec::new(),
+        | LogRecord::NotTaken(_)
+        | LogRecord::Given { .. } => Vec::new(),
     }
 }

@@ -72,7 +72,10 @@ impl Said {
                     twice.extend(self.ends.insert(task.index, end).map(|_| task.index));
                 }
             }
-            LogRecord::ParentEnded(_) | LogRecord::Replaced { .. } | LogRecord::NotTaken(_) => {}
+            LogRecord::ParentEnded(_)
+            | LogRecord::Replaced { .. }
+            | LogRecord::NotTaken(_)
+            | LogRecord::Given { .. } => {}
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,

@@ -34,6 +34,7 @@ mod fault;
 mod fault_plan;
 mod fetches;
 mod gone;
+mod holders;
 mod host;
 mod invariants;
 mod joins;

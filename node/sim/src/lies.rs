@@ -5,12 +5,13 @@
 
 mod cells;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::message::{
-    Assign, Award, BATCH_MAX, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, LeaseRange,
-    Needs, Progress, Reason,
+    Assign, Award, BATCH_MAX, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, HeldLease,
+    HeldState, Holding, LeaseRange, Needs, Progress, Reason,
 };
 use weft_core::{
     BidId, BlobId, CallId, Entry, Gossip, JobId, LeaseId, Limits, Message, Outcome, Payload, Profile,
@@ -46,6 +47,9 @@ impl World {
             self.lie(from, to, Message::Cell(word));
             return;
         }
+        if Chance::new(seed, "false holdings").permille(300) {
+            self.claim_to_hold(from, to, &forged.owned);
+        }
         if Chance::new(seed, "false memories").permille(400) {
             self.tell_false_memories(from, to, seed);
         }
@@ -72,6 +76,17 @@ impl World {
                 let origin = self.peer(from);
                 self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin, gossip });
             }
+        }
+    }
+
+    /// A host says that it holds what others were given, under an epoch before the one that the owner has by now.
+    fn claim_to_hold(&mut self, from: HostId, to: HostId, owned: &[LeaseId]) {
+        let of_job = |job: JobId| owned.iter().filter(move |lease| lease.job == job).copied();
+        let jobs: BTreeSet<JobId> = owned.iter().map(|lease| lease.job).collect();
+        for job in jobs {
+            let all = of_job(job).map(|lease| HeldLease { lease, state: HeldState::Ended }).collect();
+            let epoch = self.reference.kept.epoch(job).max(self.reference.mesh.epoch(job));
+            self.lie(from, to, Message::Holding(Holding { job, epoch, all, is_last: true }));
         }
     }
 

@@ -55,6 +55,12 @@ impl World {
             }
             // The hosts of the simulator remember nothing over their restarts.
             Effect::Remember { .. } => {}
+            Effect::Retain { outcomes, gone } => {
+                let host = &mut self.hosts[id.0];
+                if host.spec.journal && !host.disk.failed {
+                    host.disk.retain(outcomes, &gone);
+                }
+            }
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
             Effect::Forget { ticket, job, remembered } => {
                 self.safe_later(id, ticket);
@@ -313,6 +319,8 @@ pub(crate) fn award_in(message: &Message) -> Option<&Award> {
         | Message::GivenBack { .. }
         | Message::Custody(_)
         | Message::Lead(_)
+        | Message::AskHolding(_)
+        | Message::Holding(_)
         | Message::Renew(_)
         | Message::Outcome(_)
         | Message::Ack(_)
@@ -334,6 +342,7 @@ fn leases_in(message: &Message) -> usize {
         | Message::Ack(leases)
         | Message::Cancel(leases) => leases.len(),
         Message::Renew(ranges) => ranges.len(),
+        Message::Holding(holding) => holding.all.len(),
         Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
         Message::Assign(place) => place.grants.len().max(place.acks.len()),
         Message::Cell(CellWord::Claim { award, .. }) => award.grants.len(),
@@ -348,6 +357,7 @@ fn leases_in(message: &Message) -> usize {
         | Message::Call(_)
         | Message::Custody(_)
         | Message::Lead(_)
+        | Message::AskHolding(_)
         | Message::Credit(_)
         | Message::Withdraw(_)
         | Message::Bid(_)

@@ -195,6 +195,14 @@ impl Reference {
         self.joins.on_award(lease);
     }
 
+    /// The leases of a job that its leaders awarded to a node, over all epochs.
+    pub(crate) fn leases_given(&self, job: JobId, worker: PeerId) -> impl Iterator<Item = LeaseId> {
+        let (first, last) = (LeaseId { job, ..LeaseId::FIRST }, LeaseId { job, ..LeaseId::LAST });
+        let issued =
+            self.issued.range(first..=last).filter(move |(_, workers)| workers.contains_key(&worker));
+        issued.map(|(lease, _)| *lease)
+    }
+
     /// The number of slots that a lease takes at its worker.
     pub(crate) fn width_of(&self, lease: LeaseId) -> u32 {
         self.jobs.get(&lease.job).map_or(1, |job| job.width)

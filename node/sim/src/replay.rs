@@ -173,6 +173,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::LogRead { .. } => "records are read",
         Input::Recalled { .. } => "a log is recalled",
         Input::Remembered(_) => "known results are read back",
+        Input::Retained(_) => "outcomes are read back",
     }
 }
 
@@ -197,6 +198,8 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Assign(_) => "tasks come on credit",
         Message::Custody(_) => "members of a trio talk",
         Message::Lead(_) => "a leader is named",
+        Message::AskHolding(_) => "a leader asks what is held",
+        Message::Holding(_) => "a worker says what it holds",
         Message::Cell(CellWord::Advertise { .. }) => "a bid is advertised",
         Message::Cell(CellWord::Request(_)) => "bids are requested",
         Message::Cell(CellWord::Waits { .. }) => "a matchmaker has no bid yet",

@@ -376,6 +376,7 @@ impl World {
             promised,
             facts: &self.facts,
             reference: &self.reference,
+            peers: &self.peers,
         };
         for (name, holds) in INVARIANTS {
             if let Err(text) = holds(&scene) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
 use weft_core::durable::{Figures, Fold, LogRecord, Restored, Unsound};
-use weft_core::{BlobId, JobId, Level, PeerId, Remembered, Time};
+use weft_core::{BlobId, JobId, Level, PeerId, Remembered, Retained, Time};
 use weft_journal::{Damage, Kind, Listing, Shelf as Thing, State};
 
 use super::disk;
@@ -41,6 +41,8 @@ pub(super) struct Back {
     unended: Vec<JobId>,
     /// Known results, in the order in which they were kept.
     pub(super) remembered: VecDeque<Remembered>,
+    /// Outcomes of this node's worker that were not acknowledged.
+    pub(super) retained: Vec<Retained>,
     /// The number of this node's disk.
     pub(super) disk: disk::Found,
 }
@@ -116,6 +118,7 @@ impl Back {
             forgotten: Vec::new(),
             unended: Vec::new(),
             remembered: VecDeque::new(),
+            retained: Vec::new(),
             disk: disk::Found::default(),
         }
     }
@@ -248,8 +251,9 @@ impl weft_journal::Fold for Back {
             Thing::Forgotten => self.forgotten.extend(job_of(key)),
             Thing::Disk => self.disk.note(key, bytes),
             Thing::Remembered => self.remember(bytes),
+            Thing::Undelivered => self.retained.extend(Retained::decode(bytes)),
             // Nothing of this node's is on the others yet.
-            Thing::Undelivered | Thing::Schedules | Thing::Functions | Thing::Bans => {}
+            Thing::Schedules | Thing::Functions | Thing::Bans => {}
         }
     }
 }
@@ -304,7 +308,8 @@ impl Current {
             | LogRecord::GivenUp { .. }
             | LogRecord::Ended
             | LogRecord::Replaced { .. }
-            | LogRecord::NotTaken(_) => {}
+            | LogRecord::NotTaken(_)
+            | LogRecord::Given { .. } => {}
         }
         self.fold.apply(record)
     }

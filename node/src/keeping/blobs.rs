@@ -33,8 +33,8 @@ pub(super) fn put<'a>(
     Ok(lost)
 }
 
-/// Those that are not in the store.
-fn put_all(store: &Store, blobs: Vec<BlobId>) -> Result<BTreeSet<BlobId>, String> {
+/// Puts these onto the disk. Those that are not in the store.
+pub(super) fn put_all(store: &Store, blobs: Vec<BlobId>) -> Result<BTreeSet<BlobId>, String> {
     let (next, missing) = (AtomicUsize::new(0), Mutex::new(BTreeSet::new()));
     let failure = Mutex::new(None);
     let put = || {

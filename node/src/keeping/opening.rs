@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use weft_blobs::Store;
 use weft_core::durable::Restored;
-use weft_core::{BlobId, JobId, Join, PeerId, Remembered, Time};
+use weft_core::{BlobId, JobId, Join, PeerId, Remembered, Retained, Time};
 use weft_journal::{Error, Journal, Listing, Reader, Settings};
 
 use super::back::{Back, Found, Unusable};
@@ -40,6 +40,8 @@ pub(crate) struct Opened {
     pub(crate) restored: Vec<Restored>,
     /// Known results for the engine, before the jobs.
     pub(crate) remembered: Vec<Remembered>,
+    /// Outcomes of this node's worker that were not acknowledged, for the engine, before the jobs.
+    pub(crate) retained: Vec<Retained>,
     /// The same of jobs that other nodes keep, too, each with the greatest epoch that this node promised.
     pub(crate) mesh: Vec<(u32, Restored)>,
     /// Jobs that every node which kept them was to forget.
@@ -115,6 +117,7 @@ pub(crate) fn open(
         keeper,
         restored: Vec::new(),
         remembered: std::mem::take(&mut back.remembered).into(),
+        retained: std::mem::take(&mut back.retained),
         mesh: Vec::new(),
         forgotten: std::mem::take(&mut back.forgotten),
         disk,

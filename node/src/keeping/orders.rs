@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weft_core::durable::{Ends, LogRecord, RestTask};
-use weft_core::{JobId, Remembered, TaskId};
+use weft_core::{JobId, Remembered, Retained, RetainedKey, TaskId};
 use weft_journal::Listing;
 
 use super::reading::Question;
@@ -55,6 +55,13 @@ pub(crate) enum Order {
         /// The tasks.
         gone: Vec<TaskId>,
     },
+    /// These outcomes, which are not acknowledged, outlive this life, and those do not any more.
+    Retain {
+        /// The outcomes.
+        outcomes: Vec<Retained>,
+        /// The others.
+        gone: Vec<RetainedKey>,
+    },
     /// The records behind one go, and what only they name in the store is no longer wanted.
     Cut {
         /// The engine's number for it.
@@ -97,6 +104,7 @@ impl Order {
             | Self::Promise { .. }
             | Self::Ask(_)
             | Self::Remember { .. }
+            | Self::Retain { .. }
             | Self::Forget { .. } => None,
         }
     }
@@ -111,6 +119,13 @@ impl Order {
                     };
                     known.iter().map(|known| ORDER_BYTES.saturating_add(carried(known))).sum::<usize>()
                         + gone.len() * size_of::<TaskId>()
+                }
+                Self::Retain { outcomes, gone } => {
+                    let carried = |kept: &Retained| {
+                        usize::try_from(kept.delivery.report.carried_len()).unwrap_or(usize::MAX)
+                    };
+                    outcomes.iter().map(|kept| ORDER_BYTES.saturating_add(carried(kept))).sum::<usize>()
+                        + gone.len() * size_of::<RetainedKey>()
                 }
                 Self::List { .. }
                 | Self::Read { .. }

@@ -68,7 +68,8 @@ impl Tally {
             | LogRecord::ParentEnded(_)
             | LogRecord::Restarted { .. }
             | LogRecord::Led { .. }
-            | LogRecord::NotTaken(_) => {}
+            | LogRecord::NotTaken(_)
+            | LogRecord::Given { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use weft_blobs::Store;
 use weft_core::durable::LogRecord;
-use weft_core::{JobId, PeerId};
+use weft_core::{JobId, PeerId, Retained, RetainedKey};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, Shelf as Thing};
 
 use super::keeper::line_of;
@@ -104,6 +104,7 @@ impl Worker {
             Order::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Order::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
             Order::Remember { known, gone } => self.remembering.note(known, gone),
+            Order::Retain { outcomes, gone } => self.retain(outcomes, gone),
             Order::Ask(question) => self.readings.ask(question, self.last),
             Order::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
         }
@@ -115,6 +116,25 @@ impl Worker {
         if !entries.is_empty() && !self.kept.news.has_failed() {
             self.append(entries);
         }
+    }
+
+    /// Writes outcomes of this node's worker, behind the blobs that they name, with whatever else is written now.
+    fn retain(&mut self, mut outcomes: Vec<Retained>, gone: Vec<RetainedKey>) {
+        let shelf = Thing::Undelivered;
+        let blobs = outcomes.iter().flat_map(|kept| kept.delivery.report.blobs()).collect();
+        match blobs::put_all(&self.parts.store, blobs) {
+            Ok(missing) => {
+                outcomes.retain(|kept| !kept.delivery.report.blobs().any(|blob| missing.contains(&blob)));
+            }
+            Err(why) => return self.kept.news.fail(why),
+        }
+        let taken = gone.into_iter().map(|key| Entry::Take { shelf, key: key.encode() });
+        let put = outcomes.into_iter().map(|kept| Entry::Put {
+            shelf,
+            key: kept.key().encode(),
+            bytes: kept.encode(),
+        });
+        self.append(taken.chain(put).collect());
     }
 
     fn keep(&mut self, ticket: u64, job: JobId, record: &LogRecord, listing: Option<Box<Listing>>) {
@@ -308,7 +328,10 @@ fn kind_of(record: &LogRecord) -> Kind {
         LogRecord::Ended => Kind::Ended,
         LogRecord::Retried { .. } => Kind::Retried,
         LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
-        LogRecord::ParentEnded(_) | LogRecord::GivenUp { .. } | LogRecord::NotTaken(_) => Kind::Noted,
+        LogRecord::ParentEnded(_)
+        | LogRecord::GivenUp { .. }
+        | LogRecord::NotTaken(_)
+        | LogRecord::Given { .. } => Kind::Noted,
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 use weft_core::durable::Restored;
 use weft_core::input::Submission;
 use weft_core::message::Message;
-use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Time};
+use weft_core::{
+    BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Retained, Time,
+};
 
 use super::start::StartError;
 use super::{Node, Notice};
@@ -50,6 +52,8 @@ pub(super) struct Keeping {
     unopened: Option<String>,
     /// Known results for the engine.
     remembered: Vec<Remembered>,
+    /// Outcomes of its worker that were not acknowledged.
+    retained: Vec<Retained>,
 }
 
 impl Keeping {
@@ -74,6 +78,7 @@ impl Keeping {
             keeper,
             restored,
             remembered,
+            retained,
             mesh,
             forgotten,
             disk,
@@ -98,6 +103,7 @@ impl Keeping {
             failure: None,
             unopened: None,
             remembered,
+            retained,
         };
         Ok((kept, Some(keeper)))
     }
@@ -122,6 +128,7 @@ impl Keeping {
             failure: None,
             unopened: Some(why.to_string()),
             remembered: Vec::new(),
+            retained: Vec::new(),
         }
     }
 
@@ -224,6 +231,10 @@ impl Node {
         let remembered = std::mem::take(&mut self.kept.remembered);
         if !remembered.is_empty() {
             self.apply(Input::Remembered(remembered));
+        }
+        let retained = std::mem::take(&mut self.kept.retained);
+        if !retained.is_empty() {
+            self.apply(Input::Retained(retained));
         }
         for job in std::mem::take(&mut self.kept.unlisted) {
             self.ports.list(job);

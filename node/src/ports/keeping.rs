@@ -1,7 +1,7 @@
 //! The engine's effects that are about the journal.
 
 use weft_core::durable::{Accepted, LogRecord};
-use weft_core::{BlobId, Command, Event, Input, JobId, Remembered, TaskId};
+use weft_core::{BlobId, Command, Event, Input, JobId, Remembered, Retained, RetainedKey, TaskId};
 
 use super::Ports;
 use crate::jobs::{Led, now_ms};
@@ -101,6 +101,13 @@ impl Ports {
     pub(super) fn remember(&self, known: Vec<Remembered>, gone: Vec<TaskId>) {
         if let Some(keeper) = &self.keeper {
             keeper.add(Order::Remember { known, gone });
+        }
+    }
+
+    /// Has outcomes kept for a later life that are not acknowledged, and others forgotten.
+    pub(super) fn retain(&self, outcomes: Vec<Retained>, gone: Vec<RetainedKey>) {
+        if let Some(keeper) = &self.keeper {
+            keeper.add(Order::Retain { outcomes, gone });
         }
     }
 

@@ -207,7 +207,8 @@ impl Crowd {
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
             | Effect::Recall { .. }
-            | Effect::Remember { .. } => {}
+            | Effect::Remember { .. }
+            | Effect::Retain { .. } => {}
         }
     }
 
@@ -226,6 +227,8 @@ impl Crowd {
             Message::Call(_)
             | Message::Custody(_)
             | Message::Lead(_)
+            | Message::AskHolding(_)
+            | Message::Holding(_)
             | Message::Withdraw(_)
             | Message::Bid(_)
             | Message::Decline(_)

@@ -234,6 +234,12 @@ impl Custody {
         self.jobs.contains_key(&job)
     }
 
+    /// Whether a job that another node leads has ended, and its end is committed.
+    pub(crate) fn is_over_elsewhere(&self, job: JobId) -> bool {
+        let kept = self.jobs.get(&job).map(|kept| &kept.member);
+        kept.is_some_and(|member| member.has_ended() && member.role() != Role::Leader)
+    }
+
     /// Its user wants something of an ended job. A follower leads it first, if the node that led it is gone. False if another
     /// leads it, or its end is not committed.
     pub(crate) fn wish(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId, wish: Wish) -> bool {

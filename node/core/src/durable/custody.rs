@@ -23,7 +23,8 @@ impl Record for LogRecord {
             | Self::ParentEnded(_)
             | Self::Cancelled
             | Self::GivenUp { .. }
-            | Self::NotTaken(_) => Mark::Other,
+            | Self::NotTaken(_)
+            | Self::Given { .. } => Mark::Other,
         }
     }
 

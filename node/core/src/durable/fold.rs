@@ -4,11 +4,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
+use super::record::{Accepted, GIVEN_MAX, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::custody::outline::Outline;
 use crate::custody::trio;
+use crate::id::PeerId;
 use crate::submission::Level;
 use crate::task::{Payload, Report};
 use crate::time::Time;
@@ -84,6 +85,7 @@ impl Fold {
             LogRecord::Led { epoch, at: _ } if job.mesh.is_some() => enter(job, epoch),
             LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
             LogRecord::NotTaken(not_taken) => note_not_taken(job, not_taken),
+            LogRecord::Given { workers } => note_given(job, &workers),
             LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
                 Err(Unsound::OtherLevel)
             }
@@ -136,6 +138,8 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
         ended: false,
         retried: false,
         parents: Vec::new(),
+        given: Vec::new(),
+        first_epoch: epoch,
         not_taken: None,
         figures: None,
         tasks: Vec::new(),
@@ -241,6 +245,15 @@ fn note_not_taken(job: &mut Restored, not_taken: NotTaken) -> Result<(), Unsound
     Ok(())
 }
 
+fn note_given(job: &mut Restored, workers: &[PeerId]) -> Result<(), Unsound> {
+    for worker in workers {
+        if !job.given.contains(worker) {
+            job.given.push(*worker);
+        }
+    }
+    if job.given.len() > GIVEN_MAX { Err(Unsound::Malformed) } else { Ok(()) }
+}
+
 fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
     // Another life is to be possible after it.
     if epoch <= job.epoch || epoch == u32::MAX {
@@ -271,7 +284,7 @@ fn retry(job: &mut Restored, epoch: u32, at: Time) -> Result<(), Unsound> {
 impl Restored {
     /// Its tasks that ended otherwise than done are open again.
     pub(crate) fn try_again(&mut self, at: Time) {
-        (self.at, self.retried) = (at, true);
+        (self.at, self.retried, self.first_epoch) = (at, true, self.epoch);
         self.parents.clear();
         (self.cancelled, self.given_up, self.ended) = (false, false, false);
         for task in &mut self.tasks {

@@ -11,8 +11,9 @@
 //!   disk --LogRecord, in order--> Fold --Restored--> owner of the next life
 //! ```
 //!
-//! Calls, bids, leases, attempts without a result and renewals are in no record. After a restart the attempts of what is
-//! open begin anew in a new *epoch*, so that an outcome of the life before is known as such.
+//! Calls, bids, leases, attempts without a result and renewals are in no record, but which workers were given tasks is. After a
+//! restart the job goes on in a new *epoch*, so that an outcome of the life before is known as such, and these workers are asked
+//! what they hold of it.
 
 mod custody;
 mod fold;
@@ -23,7 +24,7 @@ mod unsound;
 pub use crate::submission::Level;
 pub use fold::Fold;
 pub use record::{
-    Accepted, Ends, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
+    Accepted, Ends, GIVEN_MAX, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
     RECORD_TASKS_MAX, Rest, RestTask,
 };
 pub use restored::{Figures, Restored};

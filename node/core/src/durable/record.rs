@@ -24,6 +24,9 @@ pub const RECORD_TASKS_MAX: usize = 65_536;
 pub const REASON_BYTES_MAX: usize = 1024;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
+/// Workers of one job that its log names; what further ones hold after its owner's restart, or when another node leads it,
+/// is not asked for, and runs again. A log that names more is malformed.
+pub const GIVEN_MAX: usize = 256;
 /// What one outcome counts besides the bytes that it carries itself.
 const KEPT_BYTES: usize = 512;
 /// The same for an input.
@@ -56,7 +59,7 @@ pub enum LogRecord {
         /// Tasks that had ended otherwise than done.
         failed: u32,
     },
-    /// Its owner restarted. Attempts begin anew, under this epoch.
+    /// Its owner restarted. Attempts begin under this epoch from here on.
     Restarted {
         /// One more than the one before.
         epoch: u32,
@@ -73,7 +76,7 @@ pub enum LogRecord {
         at: Time,
     },
     /// A member of its trio leads it from here on: the first record of each epoch of a job at level `mesh` but the first.
-    /// Attempts begin anew, under this epoch.
+    /// Attempts begin under this epoch from here on.
     Led {
         /// Higher than all before; its remainder by three is the seat that leads.
         epoch: u32,
@@ -89,6 +92,11 @@ pub enum LogRecord {
     },
     /// Tasks that came later were not taken, and the job goes on without them; before the record that closes it.
     NotTaken(NotTaken),
+    /// Workers that were given tasks of it, each named once: in a later epoch they are asked what they hold.
+    Given {
+        /// The workers.
+        workers: Vec<PeerId>,
+    },
 }
 
 /// A job as it was accepted.
@@ -215,7 +223,8 @@ impl LogRecord {
             | Self::Retried { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
-            | Self::NotTaken(_) => &[],
+            | Self::NotTaken(_)
+            | Self::Given { .. } => &[],
         }
     }
 
@@ -236,7 +245,8 @@ impl LogRecord {
             | Self::Retried { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
-            | Self::NotTaken(_) => Ends::None,
+            | Self::NotTaken(_)
+            | Self::Given { .. } => Ends::None,
         }
     }
 }

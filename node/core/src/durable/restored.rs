@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::record::{Kept, NotTaken, ParentEnd, Rest};
 use crate::custody::outline::Outline;
 use crate::custody::trio::Trio;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
@@ -30,6 +30,10 @@ pub struct Restored {
     pub(crate) retried: bool,
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
+    /// Workers that were given tasks of it.
+    pub(crate) given: Vec<PeerId>,
+    /// Attempts of epochs before this one are of no use: it was tried again since.
+    pub(crate) first_epoch: u32,
     /// Tasks that it was to have and does not.
     pub(crate) not_taken: Option<NotTaken>,
     /// How its tasks ended, where they are not known one by one: of a job that has ended.

@@ -9,8 +9,9 @@ use crate::custody::news::News;
 use crate::custody::{Custody, CustodyMessage, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
-use crate::id::{JobId, PeerId};
+use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
+use crate::message::{BATCH_MAX, Message};
 use crate::refusal::Refusal;
 
 impl Engine {
@@ -83,6 +84,18 @@ impl Engine {
         self.owner.seal(&mut ctx, &mut self.custody);
         let owner = &mut self.owner;
         self.custody.flush(&mut ctx, &self.members, &mut || owner.issue_ticket());
+    }
+
+    /// A worker says something about these leases, which may be of jobs that this node led before, and that have ended elsewhere:
+    /// nothing of them is waited for any more.
+    pub(super) fn leave_what_is_over(&mut self, from: PeerId, leases: impl Iterator<Item = LeaseId>) {
+        let kept = leases.filter(|lease| lease.epoch > 0);
+        let over = kept.filter(|lease| self.custody.is_over_elsewhere(lease.job)).take(BATCH_MAX);
+        let over: Vec<LeaseId> = over.collect();
+        if !over.is_empty() {
+            let (mut ctx, ..) = self.parts();
+            ctx.send(from, Message::Cancel(over));
+        }
     }
 
     /// An ended job at level mesh is to be tried again.

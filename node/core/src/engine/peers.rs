@@ -23,6 +23,7 @@ impl Engine {
         owner.on_peer_up(members, peer);
         owner.on_voters(&mut ctx, members, voters);
         worker.on_peer_up(&mut ctx, members, peer);
+        owner.ask_holding(&mut ctx, peer);
         let restarted = arrival == Arrival::Restarted;
         if restarted {
             self.matchmaker.on_peer_down(peer);

@@ -19,6 +19,8 @@ pub(super) enum Alarm {
     GiveUp(JobId, u32),
     /// The job's tasks are checked for stragglers.
     Speculate(JobId),
+    /// Workers were asked what they hold of the job, and answers are waited for no longer.
+    Answers(JobId),
 }
 
 impl Alarm {
@@ -29,12 +31,13 @@ impl Alarm {
             | Self::Expire(job)
             | Self::Retry(job, _)
             | Self::GiveUp(job, _)
-            | Self::Speculate(job) => job,
+            | Self::Speculate(job)
+            | Self::Answers(job) => job,
         }
     }
 }
 
-/// Holds at most three entries for each job that has not ended and two for each task that was tried.
+/// Holds at most four entries for each job that has not ended and two for each task that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Agenda(BTreeSet<(Time, Alarm)>);
 
@@ -62,6 +65,7 @@ impl Agenda {
             Alarm::Retry(..) => "a failed task is tried again",
             Alarm::GiveUp(..) => "a task is given up",
             Alarm::Speculate(_) => "slow tasks are looked for",
+            Alarm::Answers(_) => "answers of workers are waited for no longer",
         };
         Some((*at, why))
     }

@@ -7,12 +7,13 @@ use super::agenda::Alarm;
 use super::books::OwnerCtx;
 use super::ending::expired;
 use super::record::{self, known};
-use super::{Owner, end_job, fetching, lease_upkeep, retry, say_safe, speculation, verification};
+use super::{Owner, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation, verification};
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
 use crate::host::Reach;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
+use crate::message::Holding;
 use crate::time::{Soonest, Time};
 
 impl Owner {
@@ -25,6 +26,26 @@ impl Owner {
                 open.forget_asked(peer);
                 self.books.dirty.insert(*name);
             }
+        }
+    }
+
+    /// A peer is connected: it is asked what it holds of jobs that go on under another epoch.
+    pub(crate) fn ask_holding(&self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        holding::ask(ctx, &self.records, peer);
+    }
+
+    /// A worker says what it holds of a job.
+    pub(crate) fn on_holding(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        from: PeerId,
+        holding: Holding,
+    ) {
+        let Self { records, books, .. } = self;
+        match records.get_mut(&holding.job).filter(|record| !record.job.ended) {
+            Some(record) => holding::on_holding(&mut OwnerCtx { ctx, members, books }, record, from, holding),
+            None => ctx.counters.dropped += 1,
         }
     }
 
@@ -108,7 +129,12 @@ impl Owner {
             }
             Alarm::Retry(name, index) => retry::on_backoff_over(&mut cx, known(records, name), index),
             Alarm::GiveUp(name, index) => retry::give_up(&mut cx, known(records, name), index),
-            // Not cleared when the job ends, which may be retired by now.
+            // These two are not cleared when the job ends, which may be retired by now.
+            Alarm::Answers(name) => {
+                if let Some(record) = records.get_mut(&name) {
+                    holding::on_time_over(&mut cx, record);
+                }
+            }
             Alarm::Speculate(name) => {
                 if let Some(record) = records.get_mut(&name) {
                     speculation::on_check(&mut cx, record, slept);

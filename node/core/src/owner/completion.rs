@@ -9,6 +9,7 @@ use super::books::OwnerCtx;
 use super::dispatch::trust::is_on_probation;
 use super::ending::{Ending, commit};
 use super::fetching;
+use super::holding;
 use super::job::Job;
 use super::record::Record;
 use super::retry::{self, again, back_off};
@@ -32,6 +33,9 @@ const ARCHIVE_BYTES: u64 = 1 << 20;
 /// A worker delivers an outcome of a task of this job.
 pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, delivery: Delivery) {
     let lease = delivery.lease;
+    if record.attempt_mut(lease, from).is_none() {
+        holding::adopt_ended(cx, record, from, lease);
+    }
     let Some(attempt) = record.attempt_mut(lease, from) else {
         count_late(cx.ctx, &record.job, &delivery);
         verification::weigh_late(cx, record, from, &delivery);
@@ -100,9 +104,10 @@ fn is_kept_by_worker(job: &Job, brought: &Brought) -> bool {
     job.spec.terms.receipts || brought.memo.is_some() || brought.names_blobs()
 }
 
-/// Learns from an attempt how long tasks take, if it was computed just now.
+/// Learns from an attempt how long tasks take, if it was computed just now, and all of it in this epoch.
 fn measure(ctx: &mut Ctx<'_>, job: &mut Job, attempt: &Attempt, brought: &Brought) {
-    if !brought.report.outcome.fault().is_answer() || brought.memo.is_some() {
+    let was_seen_whole = !attempt.is_adopted && brought.memo.is_none();
+    if !brought.report.outcome.fault().is_answer() || !was_seen_whole {
         return;
     }
     // What it says that it took is no more than what it may have had.

@@ -145,6 +145,7 @@ pub(super) fn audit(record: &Record) -> JobAudit {
     let held = dependencies.is_waiting();
     JobAudit {
         job: job.spec.job,
+        epoch: job.epoch,
         total: job.total(),
         queued: if held { 0 } else { waiting },
         held: if held { waiting } else { 0 },

@@ -179,9 +179,10 @@ impl Job {
         self.queue.push_front(index);
     }
 
-    /// Takes a task out of the queue; what was requeued is near the head.
+    /// Takes a task out of the queue. Where it is in order it is found at once, and what was requeued is near the head.
     pub(super) fn unqueue(&mut self, index: u32) {
-        if let Some(place) = self.queue.iter().position(|queued| *queued == index) {
+        let place = self.queue.binary_search(&index).ok();
+        if let Some(place) = place.or_else(|| self.queue.iter().position(|queued| *queued == index)) {
             self.queue.remove(place);
         }
     }

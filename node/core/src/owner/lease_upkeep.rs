@@ -40,8 +40,9 @@ pub(super) fn on_renew(ctx: &mut Ctx<'_>, books: &mut Books, records: &mut Recor
             renew(ctx, leases, records, Renewed { lease, range });
         }
     }
-    // What another node leads is its leader's.
-    stale.retain(|lease| !followed.contains(&lease.job));
+    // What another node leads is its leader's; and what a worker is asked about it is told once it has answered.
+    let is_asked = |job| records.get(&job).is_some_and(|record| record.holders.awaits(from));
+    stale.retain(|lease| !followed.contains(&lease.job) && !is_asked(lease.job));
     // Committed, cancelled or forgotten meanwhile; the message that said so was lost.
     cancel_at(ctx, from, &stale);
 }

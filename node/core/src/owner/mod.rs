@@ -12,7 +12,7 @@
 //! intake, ending     tasks come; tasks and jobs end, one `end` for all causes
 //! dispatch/          how tasks find their workers: bidding, credit or matchmaking, chosen in strategy.rs
 //! completion         outcomes: check, fetching.rs, verification.rs, commit or retry.rs
-//! keeping, restoring   kept jobs: what waits for the disk; what comes back from it
+//! keeping, restoring   kept jobs: what waits for the disk; what comes back from it; holding: what workers still have of them
 //! speculation, dependencies, lease_upkeep, explain
 //! ```
 
@@ -31,6 +31,8 @@ mod fetches;
 mod fetching;
 mod gate;
 mod history;
+mod holders;
+mod holding;
 mod intake;
 mod job;
 mod keepers;
@@ -230,14 +232,16 @@ impl Owner {
         }
     }
 
-    /// The end of this owner, whose user stops the node: its jobs live in its memory and end with it, so all workers
-    /// are told to stop. This node's user, who wanted it, is told nothing, and no state changes any more.
+    /// The end of this owner, whose user stops the node: jobs in its memory end with it, so their workers are told to stop.
+    /// Those of kept jobs go on, for the next life or leader. This node's user, who wanted it, is told nothing, and no state changes any more.
     pub(crate) fn on_stop(&mut self, ctx: &mut Ctx<'_>) {
         for open in self.records.values_mut().filter_map(|record| record.dispatch.call.take()) {
             dispatch::calling::withdraw(ctx, open);
         }
         let mut stopped = Stopped::default();
-        for (worker, lease) in self.books.leases.iter().filter(|(worker, _)| *worker != ctx.me) {
+        // Epochs above 0 are those of kept jobs.
+        let of_others = self.books.leases.iter().filter(|(worker, _)| *worker != ctx.me);
+        for (worker, lease) in of_others.filter(|(_, lease)| lease.epoch == 0) {
             stopped.add(worker, lease);
         }
         stopped.tell(ctx);

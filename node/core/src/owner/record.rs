@@ -6,6 +6,7 @@ use alloc::collections::BTreeMap;
 
 use super::dispatch::strategy::Dispatch;
 use super::gate::Dependencies;
+use super::holders::Holders;
 use super::job::Job;
 use super::replicas::Replicas;
 use super::task::{Attempt, RECALLED};
@@ -24,6 +25,7 @@ pub(super) struct Record {
     pub(super) dispatch: Dispatch,
     pub(super) replicas: Replicas,
     pub(super) dependencies: Dependencies,
+    pub(super) holders: Holders,
 }
 
 /// All jobs that have not been retired. Boxed: a map moves its values about.
@@ -44,7 +46,7 @@ impl Record {
     pub(super) fn new(job: Job, now: Time) -> Self {
         let dependencies = Dependencies::new(&job.spec);
         let dispatch = Dispatch::new(job.spec.job, now);
-        Self { job, dispatch, replicas: Replicas::default(), dependencies }
+        Self { job, dispatch, replicas: Replicas::default(), dependencies, holders: Holders::default() }
     }
 
     pub(super) fn name(&self) -> JobId {

@@ -11,6 +11,8 @@ use super::dependencies;
 use super::end_job;
 use super::ending::{end_if_failed, end_if_over, end_rest};
 use super::gate::{Dependencies, Gate};
+use super::holders::Holders;
+use super::holding;
 use super::record::{Record, known};
 use crate::ctx::Ctx;
 use crate::durable::{Figures, KeptTask, Level, LogRecord, ParentEnd, Restored};
@@ -167,6 +169,7 @@ impl Owner {
             end_rest(&mut cx, record, all, &Outcome::Cancelled);
         }
         end_if_failed(&mut cx, record, 0);
+        holding::begin(&mut cx, record);
         cx.touch(name);
         end_if_over(&mut cx, record);
     }
@@ -203,6 +206,7 @@ impl Owner {
     /// The record of a job as its log says, which is in no table yet and holds no pins.
     pub(super) fn remake(&mut self, ctx: &mut Ctx<'_>, kept: Restored) -> Record {
         let (after, trio) = (self.waits_for(&kept), kept.trio());
+        let holders = Holders::by_log(&kept);
         let Restored { spec, at, epoch, open, cancelled, given_up, ended, parents, tasks, .. } = kept;
         let mut job = self.new_job(ctx, spec, at);
         (job.epoch, job.open, job.stopped, job.given_up) = (epoch, open, cancelled, given_up);
@@ -219,6 +223,7 @@ impl Owner {
             }
         }
         record.job.ended = ended;
+        record.holders = holders;
         record
     }
 }

@@ -241,6 +241,8 @@ pub(super) struct Attempt {
     pub(super) printed: u64,
     /// It is the second one of a straggler.
     pub(super) copy: bool,
+    /// It is of an earlier epoch: when it began is not known here.
+    pub(super) is_adopted: bool,
 }
 
 /// An outcome whose blobs are on their way.
@@ -298,7 +300,13 @@ impl Attempt {
             paused_us: 0,
             printed: 0,
             copy: false,
+            is_adopted: false,
         }
+    }
+
+    /// One of an earlier epoch, which its worker still has.
+    pub(super) fn adopted(lease: Lease, now: Time) -> Self {
+        Self { is_adopted: true, progress: Progress::Running, ..Self::new(lease, now) }
     }
 
     pub(super) fn number(&self) -> u32 {

@@ -46,6 +46,8 @@ counters! {
     declines: "declines",
     #[doc = "Leases awarded as an owner"]
     awards: "awards",
+    #[doc = "Attempts of an earlier epoch that go on"]
+    adopted: "attempts_adopted",
     #[doc = "Awards returned without an outcome"]
     refused: "awards_refused",
     #[doc = "Tasks executed as a worker"]

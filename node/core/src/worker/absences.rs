@@ -2,7 +2,7 @@
 //! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process
 //! ends, and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
 //! connection or by its gossip. One that just fell silent may be cut off: it is waited for as long as an
-//! outcome would be kept for it.
+//! outcome would be kept for it. So is one whose process ended, with what it keeps over a restart.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -34,6 +34,7 @@ pub(super) struct Gone {
     pub(super) closed: bool,
     /// How long nothing was heard of it, in milliseconds.
     pub(super) unheard_ms: u64,
+    heard_at: Time,
 }
 
 impl Absence {
@@ -46,6 +47,11 @@ impl Absence {
 impl Absences {
     pub(super) fn on_down(&mut self, now: Time, owner: PeerId, closed: bool) {
         self.0.insert(owner, Absence { heard_at: now, closed });
+    }
+
+    /// An owner that is gone is waited for on, as one that fell silent.
+    pub(super) fn wait_on(&mut self, gone: &Gone) {
+        self.0.insert(gone.owner, Absence { heard_at: gone.heard_at, closed: false });
     }
 
     pub(super) fn on_up(&mut self, owner: PeerId) {
@@ -77,6 +83,7 @@ impl Absences {
             owner: *owner,
             closed: absence.closed,
             unheard_ms: now.since_us(absence.heard_at) / 1000,
+            heard_at: absence.heard_at,
         });
         let gone: Vec<Gone> = gone.collect();
         self.0.retain(|_, absence| absence.ends_at(mesh) > now);

@@ -63,6 +63,16 @@ impl Epochs {
         self.of.get(&job).is_some_and(|known| leads(&known.keepers, from, epoch)) && self.raise(job, epoch)
     }
 
+    /// As an earlier life knew it.
+    pub(super) fn restore(&mut self, lease: LeaseId, keepers: &[PeerId]) {
+        if !keepers.is_empty() && keepers.len() <= KEEPERS_MAX {
+            self.raise(lease.job, lease.epoch);
+            if let Some(known) = self.of.get_mut(&lease.job) {
+                known.keepers = keepers.to_vec();
+            }
+        }
+    }
+
     /// Whether what a node sends under that lease comes from one that does not lead the job any more.
     pub(super) fn is_old(&self, from: PeerId, lease: LeaseId) -> bool {
         let known = self.of.get(&lease.job).filter(|known| known.keepers.contains(&from));

@@ -212,25 +212,37 @@ impl Holder<'_> {
         }
     }
 
-    /// Stops the tasks of an owner that counts as gone. Notifies the user, and the owner in case it lives.
+    /// Stops the tasks of an owner that counts as gone: those in memory, if its process ended, and all if it was silent for long.
+    /// Notifies the user, and the owner in case it lives.
     pub(super) fn abandon(&mut self, ctx: &mut Ctx<'_>, gone: &Gone) {
-        let Gone { owner, closed, unheard_ms } = *gone;
-        let leases = self.runs.leases_of(owner);
+        let Gone { owner, closed, unheard_ms, .. } = *gone;
+        let mut leases = self.runs.leases_of(owner);
+        // Leases of kept jobs have epochs above 0.
+        leases.retain(|lease| !closed || lease.epoch == 0);
         if leases.is_empty() {
             return;
         }
-        self.cancel_all(ctx, owner);
+        for part in leases.chunks(BATCH_MAX) {
+            self.cancel(ctx, owner, part);
+        }
         give_back(ctx, owner, &leases, Returned::Refused);
         let tasks = u32::try_from(leases.len()).unwrap_or(u32::MAX);
         ctx.counters.abandoned += u64::from(tasks);
         ctx.notify(Event::OwnerGone { owner, tasks, closed, unheard_ms });
     }
 
-    /// Cancels all tasks of an owner.
-    pub(super) fn cancel_all(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
-        for part in self.runs.leases_of(owner).chunks(BATCH_MAX) {
-            self.cancel(ctx, owner, part);
+    /// A held task, or the outcome of one, is another node's from now on, which leads its job.
+    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, to: PeerId) {
+        if self.has(to, lease) {
+            return self.cancel(ctx, owner, &[lease]);
         }
+        if let Some(run) = self.runs.hand_over(owner, lease, to) {
+            let (slot_us, prefilled) = (run.slot_us(), run.prefilled.take());
+            self.return_credit(ctx.now, owner, prefilled);
+            self.requests.shares.settle(owner, slot_us, 0);
+            self.requests.shares.charge(to, slot_us);
+        }
+        self.outbox.hand_over(ctx, owner, lease, to);
     }
 
     /// Drops grants beyond a frame's bound, and repeated ones, which are held or have ended here.

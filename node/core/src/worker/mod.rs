@@ -10,6 +10,7 @@
 //!   bidder      promises slots: offer, credit, advertise; market and room only read
 //!   holder      accepts, completes and returns tasks
 //!   epochs      who may lead a job at level mesh, and in which epoch; fence refuses what is older
+//!   held        kept jobs whose owner restarted, or that another node leads: what has begun goes on
 //! ```
 
 mod absences;
@@ -21,6 +22,7 @@ mod completion;
 mod credit;
 mod epochs;
 mod fence;
+mod held;
 mod holder;
 mod identity;
 mod ledger;
@@ -169,7 +171,7 @@ impl Worker {
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
         self.absences.on_up(owner);
         self.runs.renew(ctx, members, Some(owner));
-        self.outbox.resend_now(owner, ctx.now);
+        self.outbox.resend_now(owner, None, ctx.now);
     }
 
     /// Promises to it end. Its tasks run on for now: it may come back, or be reached another way.
@@ -187,11 +189,10 @@ impl Worker {
         self.bidder().forget(owner);
     }
 
-    /// The owner lost all its jobs: this worker drops their tasks.
+    /// The owner lost all its jobs but those that it keeps: this worker drops their tasks.
     pub(crate) fn on_peer_restarted(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         self.bidder().forget(owner);
-        self.holder().cancel_all(ctx, owner);
-        self.outbox.forget_owner(ctx, owner);
+        self.leave_unkept(ctx, owner);
     }
 
     // ---- this node's slots, store and user
@@ -340,10 +341,14 @@ impl Worker {
         self.renew_at = Some(ctx.now.plus_ms(ctx.mesh.renew_ms)).filter(|_| self.runs.is_leased());
     }
 
-    /// Stops the tasks of owners that count as gone.
+    /// Stops the tasks of owners that count as gone. One whose process ended may come back with the jobs that it keeps, or
+    /// another node leads them soon: these wait for as long as an outcome does.
     fn leave_absent(&mut self, ctx: &mut Ctx<'_>) {
         for gone in self.absences.take_gone(ctx.now, ctx.mesh) {
             self.holder().abandon(ctx, &gone);
+            if !self.runs.leases_of(gone.owner).is_empty() {
+                self.absences.wait_on(&gone);
+            }
         }
     }
 

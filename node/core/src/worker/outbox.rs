@@ -2,6 +2,8 @@
 //! when the owner can't be reached, so that it arrives over any path that exists. The worker puts them in;
 //! acknowledgements and age take them out.
 
+mod retaining;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,6 +19,7 @@ use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
+use retaining::Retaining;
 
 /// Bytes of outcomes in one frame beyond which a second one is begun.
 const FRAME_BYTES: u64 = 256 * 1024;
@@ -64,6 +67,8 @@ struct Undelivered {
     since: Time,
     send_at: Time,
     wait_ms: u64,
+    /// It is on the disk, too.
+    is_written: bool,
 }
 
 impl Undelivered {
@@ -108,6 +113,7 @@ pub(super) struct Outbox {
     /// Fresh ones that are to be signed first.
     unsigned: Vec<Unsigned>,
     batches: Batches,
+    retaining: Retaining,
     gossiped: u32,
     gossiped_since: Time,
 }
@@ -127,8 +133,17 @@ impl Outbox {
         self.kept.range(range).map(|((_, lease), _)| *lease)
     }
 
-    fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, entry: &Undelivered) {
+    fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, entry: &Undelivered) {
         entry.sealed.report.payloads().into_iter().for_each(|payload| ctx.unpin(payload));
+        self.uncount(owner, entry);
+        if entry.is_written {
+            self.retaining.remove(owner, lease, &entry.sealed.report);
+        }
+        let Self { retaining, kept, .. } = self;
+        retaining.prune(|owner, lease| !kept.contains_key(&(owner, lease)));
+    }
+
+    fn uncount(&mut self, owner: PeerId, entry: &Undelivered) {
         self.all.sub(&entry.sealed.report);
         if let Some(load) = self.by_owner.get_mut(&owner) {
             load.sub(&entry.sealed.report);
@@ -149,11 +164,12 @@ impl Outbox {
         let leaf = sealed.leaf;
         self.all.add(&sealed.report);
         self.by_owner.entry(owner).or_default().add(&sealed.report);
-        let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms };
+        let entry = Undelivered { sealed, proof: None, since: ctx.now, send_at, wait_ms, is_written: false };
+        self.retaining.on_ended(ctx.now, owner, lease);
         if let Some(before) = self.kept.insert((owner, lease), Box::new(entry)) {
             debug_assert!(false, "a lease that is in the outbox is not held again");
             self.due.remove(&(before.send_at, owner, lease));
-            self.drop_entry(ctx, owner, &before);
+            self.drop_entry(ctx, owner, lease, &before);
         }
         self.due.insert((send_at, owner, lease));
         match leaf {
@@ -165,24 +181,47 @@ impl Outbox {
     pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) {
         if let Some(entry) = self.kept.remove(&(owner, lease)) {
             self.due.remove(&(entry.send_at, owner, lease));
-            self.drop_entry(ctx, owner, &entry);
+            self.drop_entry(ctx, owner, lease, &entry);
         }
     }
 
-    pub(super) fn forget_owner(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
+    /// An owner restarted: outcomes of jobs that it does not keep are of no use.
+    pub(super) fn forget_unkept(&mut self, ctx: &mut Ctx<'_>, owner: PeerId) {
         let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
-        let leases: Vec<LeaseId> = self.kept.range(range).map(|((_, lease), _)| *lease).collect();
-        for lease in leases {
+        let leases = self.kept.range(range).map(|((_, lease), _)| *lease);
+        for lease in leases.filter(|lease| lease.epoch == 0).collect::<Vec<_>>() {
             self.forget(ctx, owner, lease);
         }
-        self.fresh.retain(|(to, _)| *to != owner);
-        self.unsigned.retain(|(to, _, _)| *to != owner);
+        self.fresh.retain(|(to, lease)| *to != owner || lease.epoch > 0);
+        self.unsigned.retain(|(to, lease, _)| *to != owner || lease.epoch > 0);
     }
 
-    /// The owner is connected again: all that it has not acknowledged is sent again at once.
-    pub(super) fn resend_now(&mut self, owner: PeerId, now: Time) {
-        let range = (owner, LeaseId::FIRST)..=(owner, LeaseId::LAST);
-        for ((_, lease), entry) in self.kept.range_mut(range) {
+    /// An outcome is another node's from now on, and sent to it at once.
+    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, to: PeerId) {
+        let Some(mut entry) = self.kept.remove(&(owner, lease)) else { return };
+        self.due.remove(&(entry.send_at, owner, lease));
+        self.uncount(owner, &entry);
+        if core::mem::take(&mut entry.is_written) {
+            self.retaining.remove(owner, lease, &entry.sealed.report);
+        }
+        self.retaining.on_ended(ctx.now, to, lease);
+        self.all.add(&entry.sealed.report);
+        self.by_owner.entry(to).or_default().add(&entry.sealed.report);
+        entry.send_at = ctx.now;
+        self.due.insert((ctx.now, to, lease));
+        if let Some(leaf) = entry.sealed.leaf.filter(|_| entry.proof.is_none()) {
+            self.unsigned.retain(|(of, name, _)| (*of, *name) != (owner, lease));
+            self.unsigned.push((to, lease, leaf));
+        }
+        self.kept.insert((to, lease), entry);
+    }
+
+    /// The owner is connected again, or wants to know what there is of a job: all that it has not acknowledged is sent again at
+    /// once.
+    pub(super) fn resend_now(&mut self, owner: PeerId, job: Option<JobId>, now: Time) {
+        let first = job.map_or(LeaseId::FIRST, |job| LeaseId { job, ..LeaseId::FIRST });
+        let last = job.map_or(LeaseId::LAST, |job| LeaseId { job, ..LeaseId::LAST });
+        for ((_, lease), entry) in self.kept.range_mut((owner, first)..=(owner, last)) {
             self.due.remove(&(entry.send_at, owner, *lease));
             entry.send_at = now;
             self.due.insert((now, owner, *lease));
@@ -258,7 +297,7 @@ impl Outbox {
             if ctx.now.since_us(entry.since) > 1000 * ctx.mesh.keep_ms {
                 ctx.counters.dropped += 1;
                 let entry = self.kept.remove(&(owner, lease));
-                entry.iter().for_each(|entry| self.drop_entry(ctx, owner, entry));
+                entry.iter().for_each(|entry| self.drop_entry(ctx, owner, lease, entry));
                 continue;
             }
             entry.send_at = ctx.now.plus_ms(entry.wait_ms);
@@ -278,7 +317,8 @@ impl Outbox {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Time> {
-        self.due.first().map(|(at, _, _)| *at)
+        let due = self.due.first().map(|(at, _, _)| *at);
+        due.into_iter().chain(self.retaining.next_wakeup()).min()
     }
 
     /// Sends outcomes, and with the last of them the owner's new credit.

@@ -14,7 +14,7 @@ fn a_job_goes_on_where_its_log_ends() {
     assert_eq!(words(&mesh, 0), ["accepted 4", "0 done"], "the second is not on the disk");
     mesh.log.clear();
     mesh.restart(0, 0);
-    assert_eq!(kinds(&mesh, 0), ["epoch 2"]);
+    assert_eq!(kinds(&mesh, 0), ["epoch 2", "outcomes 1"], "its worker offers the second again");
     assert_eq!(leases_awarded(&mesh), [], "no attempt is issued before the disk knows the epoch");
     mesh.sync(0);
     for _ in 0..5 {

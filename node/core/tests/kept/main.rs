@@ -1,6 +1,7 @@
 //! Jobs at level `disk`: what is told and when, what is written, and how a job goes on in a later life of its owner.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod held;
 mod later_lives;
 mod no_disk;
 mod waiting;
@@ -65,6 +66,7 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::Led { epoch, .. } => format!("led {epoch}"),
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),
         LogRecord::NotTaken(NotTaken { tasks, .. }) => format!("not taken {tasks}"),
+        LogRecord::Given { workers } => format!("given to {}", workers.len()),
     };
     mesh.records(node).into_iter().map(kind).collect()
 }

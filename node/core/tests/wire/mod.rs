@@ -67,6 +67,8 @@ pub(crate) struct Mesh {
 pub(crate) struct Disk {
     /// Results that outlive their life.
     pub(crate) remembered: Vec<Remembered>,
+    /// Outcomes that were not acknowledged.
+    pub(crate) retained: BTreeMap<RetainedKey, Retained>,
     /// Results that were not to outlive it any more.
     pub(crate) forgotten: usize,
     /// What was written in this life, with its tickets.
@@ -141,7 +143,12 @@ impl Disk {
         log.iter().map(|bytes| LogRecord::decode(bytes).expect("a member wrote it")).collect()
     }
 
-    /// A job as its log says, which has all inputs of the submission.
+    fn retain(&mut self, outcomes: Vec<Retained>, gone: &[RetainedKey]) {
+        self.retained.retain(|key, _| !gone.contains(key));
+        let read = |outcome: Retained| Retained::decode(&outcome.encode()).expect("a worker wrote it");
+        self.retained.extend(outcomes.into_iter().map(|outcome| (outcome.key(), read(outcome))));
+    }
+
     /// Results that are kept, the last one last.
     fn remember(&mut self, known: Vec<Remembered>, gone: &[TaskId]) {
         let is_new = |task: &TaskId| known.iter().any(|new| new.task == *task);
@@ -150,6 +157,7 @@ impl Disk {
         self.forgotten += gone.len();
     }
 
+    /// A job as its log says, which has all inputs of the submission.
     pub(crate) fn fold(&self, job: JobId) -> Box<Restored> {
         self.try_fold(job).expect("the submission was whole")
     }
@@ -324,6 +332,7 @@ impl Mesh {
                 Effect::Stash(_) => self.stashed += 1,
                 Effect::Notify(event) => self.events[node].push(event),
                 Effect::Remember { known, gone } => self.disks[node].remember(known, &gone),
+                Effect::Retain { outcomes, gone } => self.disks[node].retain(outcomes, &gone),
                 Effect::Persist { ticket, job, record } => {
                     self.write(node, ticket, job, Written::Record(record.encode()));
                 }
@@ -408,6 +417,10 @@ impl Mesh {
         let remembered = self.disks[node].remembered.clone();
         if !remembered.is_empty() {
             self.input(node, Input::Remembered(remembered));
+        }
+        let retained: Vec<Retained> = self.disks[node].retained.values().cloned().collect();
+        if !retained.is_empty() {
+            self.input(node, Input::Retained(retained));
         }
         let gone = self.disks[node].tombstones.clone();
         self.input(node, Input::RestoreForgotten(gone));

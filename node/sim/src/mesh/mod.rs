@@ -178,6 +178,16 @@ impl Mesh {
         job.begun.iter().any(|(epoch, leader)| *epoch > lease.epoch && *leader == host)
     }
 
+    /// The greatest epoch of a job in which a node has led it; 0 for one that is not at level `mesh`.
+    pub(crate) fn epoch(&self, job: JobId) -> u32 {
+        self.jobs.get(&job).and_then(|job| job.begun.keys().last().copied()).unwrap_or(0)
+    }
+
+    /// The nodes that have led a job.
+    pub(crate) fn leaders(&self, job: JobId) -> impl Iterator<Item = HostId> {
+        self.jobs.get(&job).into_iter().flat_map(|job| job.begun.values().copied())
+    }
+
     /// Whether all that a job's user was told holds still.
     pub(crate) fn is_owed(&self, name: JobId) -> bool {
         self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())

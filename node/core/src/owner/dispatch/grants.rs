@@ -7,6 +7,7 @@ use crate::id::{LeaseId, PeerId};
 use crate::message::{BATCH_MAX, Grant};
 use crate::owner::agenda::Alarm;
 use crate::owner::books::{OwnerCtx, cancel_at};
+use crate::owner::holding;
 use crate::owner::record::Record;
 use crate::owner::task::{Attempt, TaskState};
 
@@ -44,6 +45,7 @@ pub(super) fn issue(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, 
         record.job.transition(index, TaskState::Leased);
     }
     ctx.counters.awards += 1;
+    holding::note_given(cx, record, worker);
     grant
 }
 

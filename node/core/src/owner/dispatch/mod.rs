@@ -69,10 +69,14 @@ pub(super) fn place(cx: &mut OwnerCtx<'_, '_>, markets: &mut Markets<'_>, record
     false
 }
 
-/// Whether tasks of a kept job must wait: for the record of its epoch, or because too much waits for the disk.
+/// Whether tasks of a kept job must wait: for the record of its epoch, for workers that may hold them, or because too much waits
+/// for the disk.
 fn is_barred(cx: &OwnerCtx<'_, '_>, record: &Record) -> bool {
     let keeping = &cx.books.keeping;
-    record.job.is_kept() && !(keeping.takes(record.name()) && keeping.is_persisted(record.job.begins_with))
+    let may_begin = keeping.takes(record.name())
+        && keeping.is_persisted(record.job.begins_with)
+        && !record.holders.waits();
+    record.job.is_kept() && !may_begin
 }
 
 /// Moves a job to the strategy that suits it now. True if its tasks go on credit alone, without a call.

@@ -10,7 +10,7 @@ use crate::durable::{
     input_cost,
 };
 use crate::effect::Event;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::owner::job::Job;
 use crate::owner::leading::keepers;
 use crate::task::{Outcome, Payload};
@@ -51,6 +51,14 @@ impl Keeping {
         self.add_inputs(job, rest);
         keepers.into_iter().for_each(|keepers| self.event(job, keepers));
         self.event(job, Event::Accepted { job, tasks });
+    }
+
+    /// A worker was given a task of a job for the first time.
+    pub(in crate::owner) fn given(&mut self, job: JobId, worker: PeerId) {
+        if let Some(Gathered { what: What::Record(LogRecord::Given { workers }), .. }) = self.last_of(job) {
+            return workers.push(worker);
+        }
+        self.record(job, LogRecord::Given { workers: alloc::vec![worker] });
     }
 
     /// A job that had `before` tasks has more.

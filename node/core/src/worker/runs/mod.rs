@@ -163,6 +163,21 @@ impl RunQueue {
         None
     }
 
+    /// A task is another node's from now on.
+    pub(super) fn hand_over(&mut self, owner: PeerId, lease: LeaseId, to: PeerId) -> Option<&mut Run> {
+        let id = self.leases.remove(&(owner, lease))?;
+        self.leases.insert((to, lease), id);
+        let run = self.run_mut(id);
+        run.owner = to;
+        Some(run)
+    }
+
+    /// The account is gone on whose credit a task came.
+    pub(super) fn forget_credit(&mut self, owner: PeerId, lease: LeaseId) {
+        let id = *self.leases.get(&(owner, lease)).expect(HELD);
+        self.run_mut(id).prefilled = None;
+    }
+
     /// Raises the tasks that waited for a class's time.
     pub(super) fn age(&mut self, now: Time) {
         while let Some(id) = self.lists.next_aged(now) {
@@ -185,6 +200,12 @@ impl RunQueue {
 
     pub(super) fn contains(&self, owner: PeerId, lease: LeaseId) -> bool {
         self.leases.contains_key(&(owner, lease))
+    }
+
+    /// Whether a held task is in the slots, and stays there.
+    pub(super) fn has_begun(&self, owner: PeerId, lease: LeaseId) -> bool {
+        let id = self.leases.get(&(owner, lease));
+        id.is_some_and(|id| matches!(self.run(*id).stage, Stage::Handed | Stage::Paused))
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = (PeerId, LeaseId)> + '_ {

@@ -52,7 +52,9 @@ impl Kind {
             | Message::Credit(_)
             | Message::Assign(_)
             | Message::Custody(_)
-            | Message::Lead(_) => Self::Direct,
+            | Message::Lead(_)
+            | Message::AskHolding(_)
+            | Message::Holding(_) => Self::Direct,
             Message::Refuse { .. } | Message::Stopped { .. } | Message::GivenBack { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,

@@ -308,6 +308,7 @@ impl LeanMesh {
             | Effect::ReadLog { .. }
             | Effect::Recall { .. }
             | Effect::Remember { .. }
+            | Effect::Retain { .. }
             | Effect::Notify(_) => {}
         }
     }
@@ -354,6 +355,8 @@ fn kind(message: &Message) -> usize {
         Message::GivenBack { .. } => 17,
         Message::Custody(_) => 18,
         Message::Lead(_) => 19,
+        Message::AskHolding(_) => 20,
+        Message::Holding(_) => 21,
     }
 }
 

@@ -1,0 +1,187 @@
+//! What workers hold of a job when its owner restarts, and when they restart themselves.
+
+use weft_core::message::{Delivery, HeldLease, HeldState, Holding};
+
+use super::*;
+
+fn lease(index: u32) -> LeaseId {
+    LeaseId { job: JOB, epoch: 1, index, attempt: 1 }
+}
+
+fn adopted(mesh: &Mesh) -> u64 {
+    mesh.engines[0].snapshot().counters.adopted
+}
+
+/// Tasks that a worker has finished or runs, of an owner that has just started again.
+fn restarted(tasks: usize, slots: u32) -> Mesh {
+    let mut mesh = Mesh::of(&[0, slots]);
+    mesh.submit_with(0, tasks, kept);
+    mesh.log.clear();
+    mesh.restart(0, 0);
+    mesh
+}
+
+#[test]
+fn what_a_worker_runs_goes_on_in_the_next_life_of_its_owner() {
+    let mut mesh = restarted(3, 2);
+    assert_eq!((adopted(&mesh), mesh.running(), mesh.aborted), (2, vec![0, 2], 0));
+    mesh.run_some(1);
+    assert_eq!(mesh.ended(0), 2, "their outcomes count, under the numbers that they had");
+    mesh.advance_ms(1000);
+    mesh.run_all();
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"));
+    assert!(leases_awarded(&mesh).iter().all(|lease| (lease.epoch, lease.index) == (2, 2)));
+    assert_eq!(mesh.engines[1].snapshot().counters.executed, 3, "nothing ran twice");
+    mesh.assert_quiet();
+}
+
+#[test]
+fn what_ended_while_the_owner_was_away_counts_when_it_is_back() {
+    let mut mesh = Mesh::of(&[0, 2]);
+    mesh.submit_with(0, 2, kept);
+    mesh.switch_off(0);
+    mesh.advance_ms(60_000);
+    assert_eq!(mesh.running(), [0, 2], "a kept job's tasks go on without their owner");
+    mesh.run_some(1);
+    mesh.advance_ms(60_000);
+    mesh.restart(0, 0);
+    mesh.advance_ms(1000);
+    assert_eq!((mesh.ended(0), mesh.running()), (2, vec![0, 0]));
+    assert_eq!(leases_awarded(&mesh).iter().filter(|lease| lease.epoch > 1).count(), 0);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn an_owner_that_stays_away_is_given_up_in_the_end() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.switch_off(0);
+    mesh.advance_ms(599_000);
+    assert_eq!((mesh.running(), mesh.aborted), (vec![0, 1], 0));
+    mesh.advance_ms(2000);
+    assert_eq!(mesh.aborted, 1);
+}
+
+#[test]
+fn only_a_worker_that_was_given_tasks_is_believed() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 2, kept);
+    mesh.join(0, Vec::new());
+    mesh.restart(0, 0);
+    let asked = |mesh: &Mesh, to: usize| {
+        mesh.log
+            .iter()
+            .filter(|(_, node, message)| *node == to && matches!(message, Message::AskHolding(_)))
+            .count()
+    };
+    assert_eq!((asked(&mesh, 1), asked(&mesh, 2)), (1, 0));
+    assert_eq!(adopted(&mesh), 1);
+    let all = vec![HeldLease { lease: lease(1), state: HeldState::Running }];
+    mesh.say(2, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
+    let report = mesh.report();
+    let false_outcome = Delivery { lease: lease(1), report, memo: None, proof: None };
+    mesh.say(2, 0, Message::Outcome(vec![false_outcome]));
+    assert_eq!((adopted(&mesh), mesh.ended(0)), (1, 0));
+}
+
+#[test]
+fn a_job_that_verifies_takes_its_votes_anew() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit_with(0, 1, |what| {
+        kept(what);
+        what.policy.verify = 2;
+    });
+    assert_eq!(mesh.running(), [0, 1, 1]);
+    mesh.restart(0, 0);
+    assert_eq!((adopted(&mesh), mesh.aborted), (0, 2));
+}
+
+#[test]
+fn tasks_wait_for_answers_and_not_for_long() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit_with(0, 3, kept);
+    assert_eq!(mesh.running(), [0, 1, 1]);
+    mesh.log.clear();
+    mesh.deaf = Some((0, 1));
+    mesh.restart(0, 0);
+    assert_eq!(adopted(&mesh), 1, "the other one did not hear the question");
+    mesh.run_some(2);
+    mesh.advance_ms(2900);
+    assert_eq!(leases_awarded(&mesh), []);
+    mesh.advance_ms(200);
+    assert_eq!(leases_awarded(&mesh).len(), 1, "the worker that has a free slot gets one");
+    // It answers when it is asked again; what has begun elsewhere meanwhile it leaves.
+    mesh.deaf = None;
+    mesh.cut(0, 1, false);
+    mesh.join_again(0, 1);
+    for _ in 0..5 {
+        mesh.run_all();
+        mesh.advance_ms(1000);
+    }
+    assert_eq!((mesh.ended(0), words(&mesh, 0).last().map(String::as_str)), (3, Some("ended")));
+    mesh.assert_quiet();
+}
+
+#[test]
+fn what_was_tried_again_since_takes_nothing_of_before() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, |what| {
+        kept(what);
+        what.policy.retries = 0;
+    });
+    let run = mesh.slots[1][0];
+    mesh.end(1, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
+    let log = mesh.disks[0].fold(JOB);
+    mesh.slots[1].clear();
+    mesh.input(0, Input::Command(Command::Retry(log)));
+    let report = Report::bare(Outcome::Failed(Failure::Exit(1)));
+    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease: lease(0), report, memo: None, proof: None }]));
+    assert_eq!(adopted(&mesh), 0);
+    mesh.run_all();
+    assert_eq!(mesh.disks[0].fold(JOB).figures().done, 1);
+}
+
+#[test]
+fn a_worker_that_restarts_offers_again_what_was_not_acknowledged() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.switch_off(0);
+    mesh.run_some(1);
+    assert_eq!(mesh.disks[1].retained.len(), 0, "most are acknowledged sooner");
+    mesh.advance_ms(100);
+    assert_eq!(mesh.disks[1].retained.len(), 1);
+    mesh.restart(1, 1);
+    mesh.restart(0, 0);
+    mesh.advance_ms(1000);
+    assert_eq!((mesh.ended(0), mesh.running()), (1, vec![0, 0]), "it counts, and nothing runs again");
+    assert_eq!(mesh.disks[1].retained.len(), 0, "what is acknowledged is kept no longer");
+    mesh.assert_quiet();
+}
+
+#[test]
+fn outcomes_of_jobs_in_memory_and_old_ones_are_not_kept() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.lose_acks_from = Some(0);
+    mesh.run_some(1);
+    mesh.advance_ms(500);
+    assert_eq!((mesh.engines[1].audit().undelivered, mesh.disks[1].retained.len()), (1, 0));
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.switch_off(0);
+    mesh.run_some(1);
+    mesh.advance_ms(100);
+    mesh.switch_off(1);
+    mesh.now = mesh.now.plus_ms(MeshConfig::DEFAULT.keep_ms + 1000);
+    mesh.restart(1, 1);
+    assert_eq!((mesh.engines[1].audit().undelivered, mesh.disks[1].retained.len()), (0, 0));
+}
+
+#[test]
+fn a_worker_that_restarts_loses_what_ran_and_its_owner_knows_at_once() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.restart(1, 1);
+    assert_eq!(mesh.events[0].iter().filter(|event| matches!(event, Event::Lost { .. })).count(), 1);
+    assert_eq!(mesh.running(), [0, 1], "it runs again");
+}
