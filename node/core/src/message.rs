@@ -8,6 +8,7 @@ mod gossip;
 pub(crate) mod needs;
 mod progress;
 pub(crate) mod reason;
+mod since;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -97,6 +97,13 @@ impl Asker {
         self.fetcher.shared.linked()
     }
 
+    /// Messages between this node and nodes of other versions that one of both does not know, since the start: they were
+    /// dropped.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.fetcher.shared.unknown()
+    }
+
     /// Fetches a blob into this node's store; see [`crate::Net::fetch`].
     ///
     /// # Errors

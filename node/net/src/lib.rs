@@ -45,6 +45,7 @@ mod shared;
 mod sign;
 mod transport;
 mod twins;
+mod versions;
 mod zone;
 
 pub use api::{ApiBody, ApiHead, ApiReply, ApiRequest, Asked, REQUEST_BODY_BYTES_MAX};
