@@ -40,6 +40,7 @@ mod paths;
 mod places;
 mod refusals;
 mod remembered;
+mod retry;
 mod serve;
 mod shared;
 mod sign;
