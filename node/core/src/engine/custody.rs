@@ -9,11 +9,17 @@ use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::membership::Membership;
+use crate::owner::Owner;
 use crate::refusal::Refusal;
 
 impl Engine {
     /// Has custody do something.
     pub(super) fn with_custody(&mut self, act: impl FnOnce(&mut Custody, &mut Ctx<'_>, &Membership)) {
+        self.with_keepers(|_, custody, ctx, members| act(custody, ctx, members));
+    }
+
+    /// Has the owner and custody do something together.
+    fn with_keepers(&mut self, act: impl FnOnce(&mut Owner, &mut Custody, &mut Ctx<'_>, &Membership)) {
         let surroundings = Surroundings {
             counters: &mut self.counters,
             memo: &mut self.memo,
@@ -21,7 +27,7 @@ impl Engine {
             out: &mut self.out,
         };
         let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        act(&mut self.custody, &mut ctx, &self.members);
+        act(&mut self.owner, &mut self.custody, &mut ctx, &self.members);
     }
 
     /// What time and this input meant for the jobs that this node keeps is told to the owner.
@@ -58,16 +64,10 @@ impl Engine {
 
     /// The input has been handled: what is to be kept of it is written, and sent to other members.
     pub(super) fn seal(&mut self) {
-        let surroundings = Surroundings {
-            counters: &mut self.counters,
-            memo: &mut self.memo,
-            programs: &mut self.programs,
-            out: &mut self.out,
-        };
-        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        self.owner.seal(&mut ctx, &mut self.custody);
-        let owner = &mut self.owner;
-        self.custody.flush(&mut ctx, &self.members, &mut || owner.issue_ticket());
+        self.with_keepers(|owner, custody, ctx, members| {
+            owner.seal(ctx, custody);
+            custody.flush(ctx, members, &mut || owner.issue_ticket());
+        });
     }
 
     /// An ended job at level mesh is to be tried again.
