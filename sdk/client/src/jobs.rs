@@ -217,7 +217,7 @@ fn about_job(job: &str) -> About<'_> {
 fn job_name(job: &str) -> Result<String, Error> {
     // Such parts of a path are taken for directories.
     let is_a_part = !matches!(job, "" | "." | "..") && job.len() <= NAME_BYTES_MAX;
-    if is_a_part { Ok(encoded(job)) } else { Err(Error::NotFound { what: "job", name: job.to_owned() }) }
+    if is_a_part { Ok(encoded(job)) } else { Err(Error::not_found("job", job)) }
 }
 
 /// A text of which nothing has a meaning of its own in a path or a query.
