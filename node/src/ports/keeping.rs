@@ -41,6 +41,11 @@ impl Ports {
         self.keeper.take()
     }
 
+    /// The node does not start.
+    pub(crate) fn abandon_journal(&mut self) {
+        self.keeper.take().into_iter().for_each(Keeper::abandon);
+    }
+
     /// Whether the disk is so far behind that the loop must take in nothing more.
     pub(crate) fn is_full(&self) -> bool {
         self.keeper.as_ref().is_some_and(Keeper::is_full)
