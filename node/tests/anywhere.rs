@@ -58,7 +58,8 @@ fn submit_echo(host: &Host, input: &[u8], flags: &[&str]) -> String {
 /// The job as a node shows it.
 #[track_caller]
 fn listed(host: &Host, flags: &[&str], job: &str) -> Option<Value> {
-    let jobs = host.json(&[&["jobs", "--json"], flags].concat());
+    let found = host.json(&[&["jobs", "--json"], flags].concat());
+    let jobs = if flags.contains(&"--mesh") { &found["jobs"] } else { &found };
     jobs.as_array().unwrap().iter().find(|known| known["job"] == job).cloned()
 }
 
@@ -106,6 +107,32 @@ fn a_job_is_read_from_any_node_by_id_prefix_or_name() {
     assert!(both.code == Some(125) && both.stderr.contains("several jobs have the name friday"), "{both:?}");
     assert!(both.stderr.contains(&job) && both.stderr.contains(&other), "{both:?}");
     assert!(well(anna.cli(&["results", "friday"])).stdout == expected, "its own goes first");
+}
+
+#[test]
+fn a_list_of_all_jobs_names_the_nodes_that_gave_no_answer() {
+    let _turn = turn();
+    let nodes = start(&["anna", "bert"]);
+    let [(anna, _), (_, bert)] = nodes.as_slice() else { panic!("two nodes") };
+    let list = || anna.json(&["jobs", "--mesh", "--json"]);
+    assert_eq!(list(), serde_json::json!({ "jobs": [], "silent": [] }));
+    // Until it counts as gone, it is asked.
+    let stopped = |what: &str, look: &dyn Fn() -> bool| {
+        eventually(JOB, what, || {
+            eventually(MEET, "they meet", || anna.connected().contains(&bert.id).then_some(()));
+            bert.process.stop();
+            let said = look();
+            bert.process.cont();
+            said.then_some(())
+        });
+    };
+    let named = serde_json::json!([{ "peer": bert.id, "name": "bert" }]);
+    stopped("the list says who is silent", &|| list()["silent"] == named);
+    stopped("and so does the table's page", &|| {
+        let ended = well(anna.cli(&["jobs", "--mesh"]));
+        ended.stderr.lines().any(|line| line.contains("no answer from bert"))
+    });
+    eventually(MEET, "it answers again", || list()["silent"].as_array().unwrap().is_empty().then_some(()));
 }
 
 #[test]
