@@ -63,8 +63,8 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, true)?;
         let pump = Pump::detached();
-        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
-        let mut taken = map::start(self, body, module, pump).await?;
+        let body = pump.body(self.clone(), open, task.handing(true), inputs);
+        let mut taken = map::start(self, body, module, pump).await?.of_detached(task);
         match taken.next_told().await {
             None => Ok(Job::new(self.clone(), taken.job().to_owned())),
             Some(Err(error)) => Err(error),

@@ -122,7 +122,7 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
-        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
+        let body = pump.body(self.clone(), open, task.handing(false), inputs);
         Ok(map::start(self, body, module, pump).await?.of_task(task))
     }
 
