@@ -278,7 +278,9 @@ impl NodeHandle {
     pub async fn standing(&self) -> Result<Standing, NodeStopped> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Standing(reply)).await.ok().ok_or(NodeStopped)?;
-        answer.await.ok().ok_or(NodeStopped)
+        let mut standing = answer.await.ok().ok_or(NodeStopped)?;
+        standing.snapshot.counters.unknown = self.asker.as_ref().map_or(0, Asker::unknown);
+        Ok(standing)
     }
 
     /// Where a task is, and each peer's answer about it; `None` for an unknown job or index.

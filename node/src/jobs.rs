@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   create -> submitted* -> close        by the API, before the matching command is sent
+//!   await_client -> feed_on                      by the loop and the API, for a job that was open when its leader ended
 //!   record(TaskEnded)* -> JobEnded       by the loop
 //!   take (attached) / read (detached)    by the API's streams
 //!   forget (ended)                       by the API
@@ -21,6 +22,7 @@
 
 mod custody;
 mod entry;
+mod feeding;
 mod kept;
 mod led;
 mod table;
@@ -34,6 +36,7 @@ use weft_core::{Event, JobId, Payload, Refusal};
 
 pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
+pub use feeding::{CLIENT_WAIT_MAX, Feed, NotFed};
 pub use kept::NotEnded;
 use table::Table;
 pub use view::{

@@ -139,7 +139,8 @@ impl Node {
         let info = info_of(&settings, me, store_fault);
         let handle = NodeHandle::new(requests_tx, store, jobs, Arc::new(info)).with_asker(asker);
         let handle = kept.begin(keeper, handle, &mut ports);
-        let (api, published) = start_api(&settings, handle.clone(), asked).await?;
+        let started = start_api(&settings, handle.clone(), asked).await;
+        let (api, published) = started.inspect_err(|_| ports.abandon_journal())?;
         let node = NodeConfig {
             name: settings.name,
             slots: settings.slots,

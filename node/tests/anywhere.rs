@@ -11,10 +11,12 @@
 
 mod support;
 
+use std::io::Write as _;
+use std::process::ChildStdin;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Ended, Host, Node, all_meet, assert_each_once, eventually, mesh_key, module, turn};
+use support::{Ended, Host, Node, Proc, all_meet, assert_each_once, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this.
 const MEET: Duration = Duration::from_secs(20);
@@ -58,7 +60,8 @@ fn submit_echo(host: &Host, input: &[u8], flags: &[&str]) -> String {
 /// The job as a node shows it.
 #[track_caller]
 fn listed(host: &Host, flags: &[&str], job: &str) -> Option<Value> {
-    let jobs = host.json(&[&["jobs", "--json"], flags].concat());
+    let found = host.json(&[&["jobs", "--json"], flags].concat());
+    let jobs = if flags.contains(&"--mesh") { &found["jobs"] } else { &found };
     jobs.as_array().unwrap().iter().find(|known| known["job"] == job).cloned()
 }
 
@@ -106,6 +109,32 @@ fn a_job_is_read_from_any_node_by_id_prefix_or_name() {
     assert!(both.code == Some(125) && both.stderr.contains("several jobs have the name friday"), "{both:?}");
     assert!(both.stderr.contains(&job) && both.stderr.contains(&other), "{both:?}");
     assert!(well(anna.cli(&["results", "friday"])).stdout == expected, "its own goes first");
+}
+
+#[test]
+fn a_list_of_all_jobs_names_the_nodes_that_gave_no_answer() {
+    let _turn = turn();
+    let nodes = start(&["anna", "bert"]);
+    let [(anna, _), (_, bert)] = nodes.as_slice() else { panic!("two nodes") };
+    let list = || anna.json(&["jobs", "--mesh", "--json"]);
+    assert_eq!(list(), serde_json::json!({ "jobs": [], "silent": [] }));
+    // Until it counts as gone, it is asked.
+    let stopped = |what: &str, look: &dyn Fn() -> bool| {
+        eventually(JOB, what, || {
+            eventually(MEET, "they meet", || anna.connected().contains(&bert.id).then_some(()));
+            bert.process.stop();
+            let said = look();
+            bert.process.cont();
+            said.then_some(())
+        });
+    };
+    let named = serde_json::json!([{ "peer": bert.id, "name": "bert" }]);
+    stopped("the list says who is silent", &|| list()["silent"] == named);
+    stopped("and so does the table's page", &|| {
+        let ended = well(anna.cli(&["jobs", "--mesh"]));
+        ended.stderr.lines().any(|line| line.contains("no answer from bert"))
+    });
+    eventually(MEET, "it answers again", || list()["silent"].as_array().unwrap().is_empty().then_some(()));
 }
 
 #[test]
@@ -187,6 +216,115 @@ fn a_map_goes_on_when_its_node_is_started_again() {
     map.wait_for("is looked for again", JOB);
     let _again = start();
     assert_each_once(&map.finish(JOB), 200);
+}
+
+/// A client that is handed its inputs while it runs: each is another spin task of some milliseconds.
+struct Feeding {
+    client: Proc,
+    stdin: ChildStdin,
+    written: usize,
+}
+
+impl Feeding {
+    fn start(host: &Host, verb: &str, flags: &[&str]) -> Self {
+        let spin = module("spin");
+        let args = [&[verb, &spin, "--fn", "spin", "--each-line", "-"], flags].concat();
+        let (client, stdin) = host.spawn_open(&args);
+        Self { client, stdin, written: 0 }
+    }
+
+    fn write(&mut self, count: usize) {
+        let lines: String =
+            (self.written..self.written + count).map(|index| format!("{}\n", 5_000_000 + index)).collect();
+        self.stdin.write_all(lines.as_bytes()).unwrap();
+        self.stdin.flush().unwrap();
+        self.written += count;
+    }
+
+    /// The job that these inputs are of is open, and has results.
+    #[track_caller]
+    fn until_under_way(host: &Host) -> String {
+        eventually(JOB, "some tasks ended, and inputs may come", || {
+            let jobs = host.json(&["jobs", "--json"]);
+            let job = jobs.as_array()?.iter().find(|job| job["state"] == "open")?;
+            (job["done"].as_u64()? > 3).then(|| job["job"].as_str().unwrap().to_owned())
+        })
+    }
+
+    /// All inputs were written; how the client ended.
+    fn finish(self) -> (Ended, usize) {
+        drop(self.stdin);
+        (self.client.finish(JOB), self.written)
+    }
+}
+
+#[test]
+fn a_map_goes_on_with_the_rest_of_its_inputs_when_its_node_is_started_again() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let start = || host.loopback_node(&["--slots", "2"]);
+    let mut node = start();
+    let mut map = Feeding::start(&host, "map", &["--level", "disk", "--json"]);
+    for life in 1..=3 {
+        map.write(40);
+        Feeding::until_under_way(&host);
+        // Some of these are on their way when it ends.
+        map.write(700);
+        node.process.kill9();
+        eventually(JOB, "its job is looked for again", || {
+            (map.client.said_times("is looked for again") >= life).then_some(())
+        });
+        map.write(10);
+        node = start();
+        eventually(JOB, "it goes on", || (map.client.said_times("goes on") >= life).then_some(()));
+    }
+    let (ended, written) = map.finish();
+    assert_each_once(&ended, written);
+}
+
+#[test]
+fn a_submission_goes_on_with_the_rest_of_its_inputs_when_its_node_is_started_again() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let start = || host.loopback_node(&["--slots", "2"]);
+    let mut node = start();
+    let mut submission = Feeding::start(&host, "submit", &["--level", "disk"]);
+    for _ in 0..2 {
+        submission.write(40);
+        Feeding::until_under_way(&host);
+        submission.write(700);
+        node.process.kill9();
+        submission.write(10);
+        node = start();
+        Feeding::until_under_way(&host);
+    }
+    let (ended, written) = submission.finish();
+    let job = well(ended).stdout.trim().to_owned();
+    well(host.cli(&["wait", &job]));
+    assert_each_once(&host.cli(&["results", &job, "--json"]), written);
+}
+
+#[test]
+fn a_map_at_level_mesh_goes_on_when_its_node_was_away_while_another_led_its_job() {
+    let _turn = turn();
+    let mut nodes = start(&["anna", "bert", "cleo"]);
+    let peers = [nodes[1].1.address.clone(), nodes[2].1.address.clone()];
+    let mut map = Feeding::start(&nodes[0].0, "map", &["--level", "mesh", "--json"]);
+    map.write(40);
+    let job = Feeding::until_under_way(&nodes[0].0);
+    map.write(100);
+    nodes[0].1.process.kill9();
+    map.client.wait_for("is looked for again", JOB);
+    eventually(JOB, "another node leads it", || {
+        let seen = listed(&nodes[1].0, &["--mesh"], &job)?;
+        (seen["leader"]["peer"].as_str()? != nodes[0].1.id).then_some(())
+    });
+    let flags = ["--name", "anna", "--slots", "2", "--peer", &peers[0], "--peer", &peers[1]];
+    nodes[0].1 = nodes[0].0.loopback_node(&flags);
+    map.client.wait_for("goes on", JOB);
+    map.write(30);
+    let (ended, written) = map.finish();
+    assert_each_once(&ended, written);
 }
 
 #[test]

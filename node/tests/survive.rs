@@ -307,12 +307,18 @@ fn without_its_own_journal_a_node_serves_what_needs_none_and_ends_with_a_code_of
     let refused = second.cli_with(&["submit", &module("echo"), "--fn", "echo"], b"weft");
     assert_ne!(refused.code, Some(0));
     assert!(refused.stderr.contains("can't keep jobs on its disk"), "{}", refused.stderr);
-    let unknown = second.cli(&["results", "a7c372edeab46585"]);
-    assert!(
-        unknown.code != Some(0) && unknown.stderr.contains("no job a7c372edeab46585"),
-        "{}",
-        unknown.stderr
-    );
+    let says_why = |verb: &str| {
+        let unknown = second.cli(&[verb, "a7c372edeab46585"]);
+        assert_ne!(unknown.code, Some(0));
+        assert!(unknown.stderr.contains("no job a7c372edeab46585"), "{verb}: {}", unknown.stderr);
+        assert!(unknown.stderr.contains(said), "{verb}: {}", unknown.stderr);
+    };
+    ["results", "wait", "attach", "why", "cancel", "retry", "forget"].into_iter().for_each(says_why);
+    // Another node is asked first, and does not know the job either.
+    let third = Host::keyless();
+    let other = third.loopback_node(&["--slots", "0", "--peer", &node.address]);
+    all_meet(&[(&second, &node), (&third, &other)], MEET);
+    says_why("results");
     node.process.terminate();
     let ended = node.process.finish(JOB);
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);

@@ -9,6 +9,7 @@ mod holding;
 pub(crate) mod needs;
 mod progress;
 pub(crate) mod reason;
+mod since;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

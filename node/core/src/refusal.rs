@@ -128,11 +128,12 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::JournalFailed => f.write_str(
-                "this node can't keep jobs on its disk any more: see why in its status, then start it again, or submit the \
-                 job at level memory",
+                "this node can't keep jobs on its disk now: `weft status` says why; mend that and start the node again, or submit \
+                 the job with --level memory, and it ends with this node",
             ),
             Self::DiskLow => f.write_str(
-                "this node's disk has too little room to keep more: make room, or submit the job at level memory",
+                "this node's disk has too little room to keep more jobs: make room on it, or submit the job with --level memory, \
+                 and it ends with this node",
             ),
             Self::JobOver => {
                 f.write_str("the job gets no more tasks: it was closed, cancelled or given up, or has ended")
@@ -145,12 +146,13 @@ impl fmt::Display for Refusal {
             }
             Self::TooFewKeepers { found } => write!(
                 f,
-                "a job at level mesh is kept by three nodes, and {found} can keep it now: start more nodes with a data directory, \
-                 or submit it at level disk"
+                "level mesh takes three nodes that keep the job, and {found} of those that are connected can, this one included: \
+                 start `weft node` on another machine of this mesh (`weft peers` lists who is here), or submit the job with \
+                 --level disk, and it is kept on this node alone"
             ),
             Self::BlobMissing { blob } => write!(
                 f,
-                "it names blob {blob}, which is not in the store of this node: upload it (`weft put FILE`), and submit it again"
+                "it names blob {blob}, which is not in the store of this node: upload it (`weft blob put FILE`), and submit the job again"
             ),
             Self::ParentNotKept { job } => write!(
                 f,
@@ -160,7 +162,7 @@ impl fmt::Display for Refusal {
             Self::ParentsKeptApart { job } => write!(
                 f,
                 "it comes after job {job} and another one, which are kept by different nodes: have it come after one of them, \
-                 or submit it at level disk"
+                 or submit it with --level disk"
             ),
         }
     }

@@ -17,10 +17,9 @@ use weft_core::PeerId;
 
 use crate::census::Census;
 use crate::config::Admission;
+use crate::versions::{Spoken, Versions};
 
 const MAGIC: &[u8; 8] = b"weftmesh";
-/// Version of the protocol. A node speaks exactly one, and refuses peers that speak another.
-const VERSION: u16 = 7;
 const HELLO_BYTES: usize = 8 + 2 + 32 + 8 + 32;
 const PROOF_BYTES: usize = 1 + 32;
 const ACCEPT: u8 = 0;
@@ -38,8 +37,27 @@ pub(crate) struct Doorkeeper {
     pub(crate) mesh_id: [u8; 32],
     /// Proves the mesh key.
     proof_key: [u8; 32],
+    /// The versions of the protocol that it speaks.
+    pub(crate) versions: Versions,
     /// Peers whose identity is used by two processes.
     pub(crate) census: Arc<Census>,
+}
+
+/// What is known of a process that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    /// Its boot nonce.
+    pub(crate) boot: u64,
+    pub(crate) spoken: Spoken,
+}
+
+/// Two nodes that have no version of the protocol in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Apart {
+    pub(crate) ours: Versions,
+    pub(crate) theirs: Versions,
+    /// Whether the other one says that it is of this mesh, too.
+    pub(crate) is_of_mesh: bool,
 }
 
 /// Why a connection was not admitted.
@@ -47,8 +65,8 @@ pub(crate) struct Doorkeeper {
 pub(crate) enum Refusal {
     /// The other side does not speak this protocol.
     NotWeft,
-    /// The other side speaks another version; the number is known to the side that read its hello.
-    Version(Option<u16>),
+    /// The other side speaks no version of the protocol that this node speaks.
+    Version(Apart),
     /// The other side belongs to another mesh.
     OtherMesh {
         /// Whether this node holds a key.
@@ -78,10 +96,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotWeft => f.write_str("it does not speak weft"),
-            Self::Version(Some(theirs)) => {
-                write!(f, "it speaks protocol version {theirs}, this node speaks {VERSION}")
-            }
-            Self::Version(None) => write!(f, "it does not speak protocol version {VERSION}"),
+            Self::Version(Apart { ours, theirs, .. }) => write!(
+                f,
+                "it speaks {theirs} of the protocol, this node {ours}: only versions next to each other work in one mesh; {}",
+                ours.advice(*theirs)
+            ),
             Self::OtherMesh { ours: true, theirs: Some(false), .. } => {
                 f.write_str("it holds no mesh key, this node does; join with a ticket of this mesh")
             }
@@ -134,10 +153,10 @@ impl Refusal {
         }
     }
 
-    fn from_code(code: u8, ours: bool) -> Self {
+    fn from_code(code: u8, ours: bool, apart: Apart) -> Self {
         match code {
             1 => Self::NotWeft,
-            2 => Self::Version(None),
+            2 => Self::Version(apart),
             3 => Self::OtherMesh { ours, theirs: None, mesh: None },
             4 => Self::Proof,
             // 5 and 6 are never sent: `judge` compares the authenticated id itself. 8 is not sent to a node that keeps to
@@ -182,7 +201,7 @@ impl Role {
 
 struct Hello {
     magic: [u8; 8],
-    version: u16,
+    versions: Versions,
     mesh_id: [u8; 32],
     boot: u64,
     nonce: [u8; 32],
@@ -190,8 +209,8 @@ struct Hello {
 
 impl Hello {
     fn encode(&self) -> Vec<u8> {
-        let Self { magic, version, mesh_id, boot, nonce } = self;
-        [&magic[..], &version.to_be_bytes(), mesh_id, &boot.to_be_bytes(), nonce].concat()
+        let Self { magic, versions, mesh_id, boot, nonce } = self;
+        [&magic[..], &versions.encode().to_be_bytes(), mesh_id, &boot.to_be_bytes(), nonce].concat()
     }
 
     /// Any bytes decode; [`Doorkeeper`] checks the content.
@@ -199,7 +218,7 @@ impl Hello {
         let mut rest = &bytes[..];
         Self {
             magic: take(&mut rest),
-            version: u16::from_be_bytes(take(&mut rest)),
+            versions: Versions::decode(u16::from_be_bytes(take(&mut rest))),
             mesh_id: take(&mut rest),
             boot: u64::from_be_bytes(take(&mut rest)),
             nonce: take(&mut rest),
@@ -222,16 +241,21 @@ impl Doorkeeper {
                 blake3::derive_key("weft 2026 admission proof v1", &key),
             ),
         };
-        Self { me, boot, mesh_id, proof_key, census: Arc::default() }
+        Self { me, boot, mesh_id, proof_key, versions: Versions::OURS, census: Arc::default() }
     }
 
     fn has_key(&self) -> bool {
         self.mesh_id != [0; 32]
     }
 
-    /// Runs the admission of both sides; returns the other side's boot nonce. The caller must set a deadline: it may
+    /// Runs the admission of both sides; returns what the other side said of itself. The caller must set a deadline: it may
     /// block for ever.
-    pub(crate) async fn admit<S>(&self, stream: &mut S, peer: PeerId, role: Role) -> Result<u64, AdmitError>
+    pub(crate) async fn admit<S>(
+        &self,
+        stream: &mut S,
+        peer: PeerId,
+        role: Role,
+    ) -> Result<Admitted, AdmitError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -244,16 +268,16 @@ impl Doorkeeper {
 
         let judged = self.judge(&theirs, peer);
         let proof = match judged {
-            Ok(()) => *self.proof(role, role, self.me, peer, &ours.nonce, &theirs.nonce).as_bytes(),
+            Ok(_) => *self.proof(role, role, self.me, peer, &ours.nonce, &theirs.nonce).as_bytes(),
             Err(_) => [0; 32],
         };
-        say(stream, judged, &proof).await?;
+        say(stream, judged.map(|_| ()), &proof).await?;
         let mut bytes = [0; PROOF_BYTES];
         let heard = stream.read_exact(&mut bytes).await;
-        judged.map_err(AdmitError::Refused)?; // a refusal outweighs a connection that broke after it
+        let spoken = judged.map_err(AdmitError::Refused)?; // a refusal outweighs a connection that broke after it
         heard?;
         let (&code, claimed) = bytes.split_first().expect("the proof's length is fixed");
-        self.heed(code)?;
+        self.heed(code, &theirs)?;
 
         let expected = self.proof(role.other(), role, self.me, peer, &ours.nonce, &theirs.nonce);
         // `Hash` compares in constant time.
@@ -270,23 +294,21 @@ impl Doorkeeper {
         heard?;
         match code {
             [TWIN] => Err(AdmitError::Refused(Refusal::TwinOfMine)),
-            [code] => self.heed(code).map(|()| theirs.boot),
+            [code] => self.heed(code, &theirs).map(|()| Admitted { boot: theirs.boot, spoken }),
         }
     }
 
     fn hello(&self) -> io::Result<Hello> {
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        Ok(Hello { magic: *MAGIC, version: VERSION, mesh_id: self.mesh_id, boot: self.boot, nonce })
+        Ok(Hello { magic: *MAGIC, versions: self.versions, mesh_id: self.mesh_id, boot: self.boot, nonce })
     }
 
-    fn judge(&self, theirs: &Hello, peer: PeerId) -> Result<(), Refusal> {
+    fn judge(&self, theirs: &Hello, peer: PeerId) -> Result<Spoken, Refusal> {
         if theirs.magic != *MAGIC {
             return Err(Refusal::NotWeft);
         }
-        if theirs.version != VERSION {
-            return Err(Refusal::Version(Some(theirs.version)));
-        }
+        let spoken = self.versions.with(theirs.versions).ok_or(Refusal::Version(self.apart(theirs)))?;
         if peer == self.me {
             return Err(if theirs.boot == self.boot { Refusal::Myself } else { Refusal::SameIdentity });
         }
@@ -298,14 +320,18 @@ impl Doorkeeper {
         if theirs.boot == 0 {
             return Err(Refusal::NoBoot);
         }
-        Ok(())
+        Ok(spoken)
     }
 
-    fn heed(&self, code: u8) -> Result<(), AdmitError> {
+    fn apart(&self, theirs: &Hello) -> Apart {
+        Apart { ours: self.versions, theirs: theirs.versions, is_of_mesh: theirs.mesh_id == self.mesh_id }
+    }
+
+    fn heed(&self, code: u8, theirs: &Hello) -> Result<(), AdmitError> {
         if code == ACCEPT {
             return Ok(());
         }
-        Err(AdmitError::Refused(Refusal::from_code(code, self.has_key())))
+        Err(AdmitError::Refused(Refusal::from_code(code, self.has_key(), self.apart(theirs))))
     }
 
     /// The proof of the side `prover`. It covers its role, both nonces and both ids, so that it can't be relayed or

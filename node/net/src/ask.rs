@@ -15,6 +15,7 @@ use weft_core::{BlobId, PeerId};
 use crate::api::{ANSWERED_BYTES_MAX, ApiFrame, ApiHead, ApiRequest, PROTOCOL};
 use crate::fetch::{FetchError, Fetcher};
 use crate::names;
+use crate::retry::Tries;
 
 /// Most requests of this node under way; a further one is refused at once.
 pub(crate) const ASKS_MAX: usize = 512;
@@ -97,6 +98,13 @@ impl Asker {
         self.fetcher.shared.linked()
     }
 
+    /// Messages between this node and nodes of other versions that one of both does not know, since the start: they were
+    /// dropped.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.fetcher.shared.unknown()
+    }
+
     /// Fetches a blob into this node's store; see [`crate::Net::fetch`].
     ///
     /// # Errors
@@ -113,14 +121,12 @@ impl Asker {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_all_taken| AskError::Busy)?;
         let sent = ApiFrame::Request(request.clone()).encode()?;
         let only_reads = request.method == "GET" || request.method == "HEAD";
-        let mut tries = 0;
+        let mut tries = Tries::of(TRIES);
         let (head, stream) = loop {
-            tries += 1;
-            match self.ask_once(peer, &sent).await {
-                Err(AskError::Broken(_)) if only_reads && tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(10 << tries)).await;
-                }
-                other => break other?,
+            let asked = self.ask_once(peer, &sent).await;
+            let may_pass = only_reads && matches!(asked, Err(AskError::Broken(_)));
+            if !(may_pass && tries.wait().await) {
+                break asked?;
             }
         };
         Ok(ApiAnswer { head, stream, over: false, _permit: permit })

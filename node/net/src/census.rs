@@ -1,4 +1,4 @@
-//! The boot nonces of connected processes, and identities that two processes use: shared by admission, which reads the
+//! What connected processes said of themselves, and identities that two processes use: shared by admission, which reads the
 //! nonces, and the driver, which compares them.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libp2p::Multiaddr;
 use weft_core::PeerId;
 
+use crate::admission::Admitted;
 use crate::book::bare;
 
 /// Most admitted connections that the driver has not processed yet.
@@ -19,27 +20,28 @@ pub(crate) struct Census {
 
 #[derive(Default)]
 struct State {
-    arrived: VecDeque<(PeerId, Multiaddr, u64)>,
+    arrived: VecDeque<(PeerId, Multiaddr, Admitted)>,
     /// Refused boot nonces by identity.
     twins: BTreeMap<PeerId, Vec<u64>>,
 }
 
 impl Census {
     /// A connection was admitted. What another process had at that place and never came to the driver is over.
-    pub(crate) fn arrived(&self, peer: PeerId, address: &Multiaddr, boot: u64) {
+    pub(crate) fn arrived(&self, peer: PeerId, address: &Multiaddr, process: Admitted) {
         let (mut state, address) = (self.lock(), bare(address));
-        state.arrived.retain(|(who, place, other)| *who != peer || *place != address || *other == boot);
+        let is_other = |other: &Admitted| other.boot != process.boot;
+        state.arrived.retain(|(who, place, other)| *who != peer || *place != address || !is_other(other));
         if state.arrived.len() >= ARRIVED_MAX {
             state.arrived.pop_front();
         }
-        state.arrived.push_back((peer, address, boot));
+        state.arrived.push_back((peer, address, process));
     }
 
-    /// Takes the boot nonce of the connection that was admitted with this address.
-    pub(crate) fn take(&self, peer: PeerId, address: &Multiaddr) -> Option<u64> {
+    /// Takes what is known of the process whose connection was admitted with this address.
+    pub(crate) fn take(&self, peer: PeerId, address: &Multiaddr) -> Option<Admitted> {
         let (mut state, address) = (self.lock(), bare(address));
         let at = state.arrived.iter().position(|(who, place, _)| *who == peer && *place == address)?;
-        state.arrived.remove(at).map(|(_, _, boot)| boot)
+        state.arrived.remove(at).map(|(_, _, process)| process)
     }
 
     /// Whether this process must be refused, because the other one with its identity is connected.
@@ -65,16 +67,18 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versions::Spoken;
 
     #[test]
     fn a_connection_that_never_came_up_lends_its_nonce_to_no_later_process() {
         let (census, bob) = (Census::default(), PeerId([2; 32]));
         let place: Multiaddr = "/ip4/127.0.0.1/tcp/7117".parse().unwrap();
-        census.arrived(bob, &place, 1);
-        census.arrived(bob, &place, 2);
-        census.arrived(bob, &place, 2);
-        assert_eq!(census.take(bob, &place), Some(2));
-        assert_eq!(census.take(bob, &place), Some(2));
+        let process = |boot| Admitted { boot, spoken: Spoken::LEAST };
+        census.arrived(bob, &place, process(1));
+        census.arrived(bob, &place, process(2));
+        census.arrived(bob, &place, process(2));
+        assert_eq!(census.take(bob, &place), Some(process(2)));
+        assert_eq!(census.take(bob, &place), Some(process(2)));
         assert_eq!(census.take(bob, &place), None);
     }
 }

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 
 use crate::address::socket_of;
+use crate::admission::Admitted;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
 use crate::census::Census;
@@ -38,6 +39,7 @@ use crate::refusals::Refusals;
 use crate::shared::Shared;
 use crate::transport::Refused;
 use crate::twins::Twins;
+use crate::versions::Spoken;
 use crate::{names, remembered, zone};
 use state::{Connection, Done, Greeting, Held, Named};
 
@@ -242,8 +244,9 @@ impl Driver {
         };
         let (address, dialled) = (zoned(endpoint), endpoint.is_dialer());
         self.book.connected(peer, dialled.then_some(&address), now);
-        let boot = self.setting.census.take(peer, endpoint.get_remote_address()).unwrap_or_default();
-        self.connections.insert(id, Connection { peer, boot, since: now, address, dialled });
+        let process = self.setting.census.take(peer, endpoint.get_remote_address());
+        let Admitted { boot, spoken } = process.unwrap_or(Admitted { boot: 0, spoken: Spoken::LEAST });
+        self.connections.insert(id, Connection { peer, boot, spoken, since: now, address, dialled });
         self.part_twins(now);
         self.greet_if_due(peer, now);
     }
@@ -303,6 +306,7 @@ impl Driver {
         self.book.expire(now);
         self.part_twins(now);
         self.forget_twins(now);
+        self.forget_versions(now);
         self.close_useless(now);
         self.mend_gossip(now);
         if self.unsaved {

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
@@ -16,6 +15,7 @@ use crate::blob::{
     WAIT, blocking, unless_stalled, unless_trickling,
 };
 use crate::names;
+use crate::retry::Tries;
 use crate::shared::Shared;
 
 /// Most incoming transfers at a time; further ones wait.
@@ -227,14 +227,12 @@ impl Fetcher {
         provider: PeerId,
         via: Option<PeerId>,
     ) -> Result<u64, Stop> {
-        let mut tries = 0;
+        let mut tries = Tries::of(TRIES);
         loop {
-            tries += 1;
-            match self.pull_once(progress, provider, via).await {
-                Err(Stop::Again(_)) if tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(10 << tries)).await;
-                }
-                other => return other,
+            let pulled = self.pull_once(progress, provider, via).await;
+            let may_pass = matches!(pulled, Err(Stop::Again(_)));
+            if !(may_pass && tries.wait().await) {
+                return pulled;
             }
         }
     }

@@ -71,6 +71,13 @@ pub(crate) enum FrameError {
     Malformed(u8),
 }
 
+impl FrameError {
+    /// Whether only the kind of the frame is not known: a node of a newer version may have more kinds. The next frame is read.
+    pub(crate) fn is_of_kind(self) -> bool {
+        matches!(self, Self::UnknownTag(_))
+    }
+}
+
 const HELLO: u8 = 0;
 const PING: u8 = 1;
 const PONG: u8 = 2;
@@ -170,7 +177,8 @@ impl Frames {
         self.bytes.extend_from_slice(read);
     }
 
-    /// The next complete frame; `None` if more bytes are needed. After an error the stream can't be decoded any more.
+    /// The next complete frame; `None` if more bytes are needed. After an error the stream can't be decoded any more, unless
+    /// that is about the frame alone (see [`FrameError::is_of_kind`]).
     pub(crate) fn next(&mut self) -> Result<Option<NetFrame>, FrameError> {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
@@ -183,9 +191,9 @@ impl Frames {
         let Some(frame) = rest.get(..length) else {
             return Ok(None);
         };
-        let frame = NetFrame::parse(frame)?;
+        let parsed = NetFrame::parse(frame);
         self.taken += LENGTH_BYTES + length;
-        Ok(Some(frame))
+        parsed.map(Some)
     }
 }
 

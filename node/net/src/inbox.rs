@@ -16,6 +16,7 @@ use weft_core::codec::decode_gossip;
 
 use crate::event::NetEvent;
 use crate::shared::Shared;
+use crate::versions::Spoken;
 use fault::Fault;
 
 /// Bytes that a waiting event counts in addition to its own.
@@ -165,13 +166,13 @@ impl Inbox {
     }
 
     /// The entrance for a link to this peer.
-    pub(crate) fn door(self: &Arc<Self>, peer: PeerId) -> Door {
+    pub(crate) fn door(self: &Arc<Self>, peer: PeerId, spoken: Spoken) -> Door {
         let mut state = self.lock();
         let lane = state.lanes.entry(peer).or_insert_with(Lane::new);
         lane.doors += 1;
         let room = lane.room.clone();
         drop(state);
-        Door { inbox: Arc::clone(self), peer, room, fault: Arc::default() }
+        Door { inbox: Arc::clone(self), peer, room, fault: Arc::new(Fault::new(spoken.is_newer)) }
     }
 
     /// Adds an event without a peer's order; dropped if too many wait. Returns whether there was room.
@@ -220,7 +221,7 @@ impl Inbox {
         self.filled.notify_one();
     }
 
-    /// The next event, if there is one; a malformed message ends its link and is skipped.
+    /// The next event, if there is one; a malformed message is skipped, and ends its link unless a newer version may know it.
     fn take(&self) -> Option<NetEvent> {
         loop {
             let turn = self.lock().turns.pop_front()?;
@@ -248,7 +249,7 @@ impl Inbox {
         drop(state);
         match item.word {
             Word::Event(event) => Some(*event),
-            Word::Message(bytes, fault) => fault.decode(peer, &bytes),
+            Word::Message(bytes, fault) => fault.decode(peer, &bytes, &self.shared),
         }
     }
 
@@ -334,6 +335,11 @@ impl Door {
     /// Adds an event that may be dropped. Returns whether there was room.
     pub(crate) fn hint(&self, event: NetEvent) -> bool {
         self.inbox.hint(event)
+    }
+
+    /// The peer said something that only a newer version knows.
+    pub(crate) fn count_unknown(&self) {
+        self.inbox.shared.count_unknown();
     }
 
     /// Completes, with the reason, once a malformed message was found.

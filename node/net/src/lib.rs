@@ -40,11 +40,13 @@ mod paths;
 mod places;
 mod refusals;
 mod remembered;
+mod retry;
 mod serve;
 mod shared;
 mod sign;
 mod transport;
 mod twins;
+mod versions;
 mod zone;
 
 pub use api::{ApiBody, ApiHead, ApiReply, ApiRequest, Asked, REQUEST_BODY_BYTES_MAX};

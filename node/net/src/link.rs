@@ -17,6 +17,7 @@ use crate::event::NetEvent;
 use crate::frame::{Frames, HELLO_FRAME_BYTES, NetFrame, PADDING_BYTES_MAX, Told, parse_hello};
 use crate::inbox::Door;
 use crate::outbox::{LAST_PING, Outbox};
+use crate::versions::Spoken;
 
 /// Period of heartbeats. Any byte from the peer counts as a sign of life.
 const BEAT: Duration = Duration::from_millis(500);
@@ -92,6 +93,8 @@ pub(crate) struct Link {
     pub(crate) peer: PeerId,
     /// The peer's boot nonce.
     pub(crate) boot: u64,
+    /// What is spoken with it.
+    pub(crate) spoken: Spoken,
     /// Where the peer is, for people.
     pub(crate) address: String,
     pub(crate) outbox: Arc<Outbox>,
@@ -191,10 +194,14 @@ impl Link {
     }
 
     async fn take_all(&self, frames: &mut Frames, pulse: &Pulse) -> Result<(), End> {
-        while let Some(frame) = frames.next().map_err(|error| End::Malformed(error.to_string()))? {
-            self.take(frame, pulse).await?;
+        loop {
+            match frames.next() {
+                Ok(Some(frame)) => self.take(frame, pulse).await?,
+                Ok(None) => return Ok(()),
+                Err(error) if self.spoken.is_newer && error.is_of_kind() => self.door.count_unknown(),
+                Err(error) => return Err(End::Malformed(error.to_string())),
+            }
         }
-        Ok(())
     }
 
     async fn take(&self, frame: NetFrame, pulse: &Pulse) -> Result<(), End> {

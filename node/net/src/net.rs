@@ -172,8 +172,8 @@ impl Drop for EndOfAdapter {
 }
 
 impl Net {
-    /// Sends a message to a peer. Never blocks: a message that does not fit the peer's outbox, is too long, or has no
-    /// linked peer is dropped and counted.
+    /// Sends a message to a peer. Never blocks: a message that does not fit the peer's outbox, is too long, has no linked
+    /// peer, or is of a kind that a peer of an older version does not know is dropped and counted.
     pub fn send(&self, to: PeerId, message: &Message) {
         let bytes = encode_message(message);
         if bytes.len() > MESSAGE_BYTES_MAX {
@@ -185,7 +185,7 @@ impl Net {
             self.shared.count_dropped();
             return;
         }
-        self.shared.send(to, NetFrame::Message(bytes).encode());
+        self.shared.send(to, message.since(), NetFrame::Message(bytes).encode());
     }
 
     /// Publishes gossip. Never blocks: gossip that is too long or does not fit is dropped and counted.

@@ -11,18 +11,30 @@ use crate::outbox::Outbox;
 
 #[derive(Default)]
 pub(crate) struct Shared {
-    links: Mutex<BTreeMap<PeerId, Arc<Outbox>>>,
+    links: Mutex<BTreeMap<PeerId, Linked>>,
     listening: Mutex<Vec<String>>,
     /// All listen addresses, also those that most nodes can't use.
     listening_all: Mutex<Vec<Multiaddr>>,
     dropped: AtomicU64,
+    unknown: AtomicU64,
+}
+
+/// A peer that messages can be sent to.
+struct Linked {
+    outbox: Arc<Outbox>,
+    /// The version that is spoken with it.
+    version: u8,
 }
 
 impl Shared {
-    /// Queues an encoded frame for a peer; counted as dropped if it can't be queued.
-    pub(crate) fn send(&self, to: PeerId, frame: Vec<u8>) {
-        let sent = lock(&self.links).get(&to).is_some_and(|outbox| outbox.push(frame));
-        if !sent {
+    /// Queues an encoded frame for a peer; counted as dropped if it can't be queued, and as unknown if that peer does not
+    /// know what came in version `since`.
+    pub(crate) fn send(&self, to: PeerId, since: u8, frame: Vec<u8>) {
+        let links = lock(&self.links);
+        let linked = links.get(&to);
+        if linked.is_some_and(|linked| linked.version < since) {
+            self.count_unknown();
+        } else if !linked.is_some_and(|linked| linked.outbox.push(frame)) {
             self.count_dropped();
         }
     }
@@ -30,11 +42,11 @@ impl Shared {
     /// The outboxes of these peers, of those that are linked.
     pub(crate) fn outboxes(&self, peers: &[PeerId]) -> Vec<Arc<Outbox>> {
         let links = lock(&self.links);
-        peers.iter().filter_map(|peer| links.get(peer).cloned()).collect()
+        peers.iter().filter_map(|peer| links.get(peer).map(|linked| Arc::clone(&linked.outbox))).collect()
     }
 
-    pub(crate) fn link(&self, peer: PeerId, outbox: Arc<Outbox>) {
-        lock(&self.links).insert(peer, outbox);
+    pub(crate) fn link(&self, peer: PeerId, outbox: Arc<Outbox>, version: u8) {
+        lock(&self.links).insert(peer, Linked { outbox, version });
     }
 
     pub(crate) fn unlink(&self, peer: PeerId) {
@@ -71,6 +83,14 @@ impl Shared {
 
     pub(crate) fn count_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unknown(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     pub(crate) fn dropped(&self) -> u64 {

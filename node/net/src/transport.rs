@@ -103,7 +103,7 @@ impl SetUp {
         let core = names::to_core(&peer).ok_or_else(|| io::Error::other("its key is not ed25519"))?;
         let address = endpoint.get_remote_address();
         match self.doorkeeper.admit(&mut stream, core, role).await {
-            Ok(boot) => self.doorkeeper.census.arrived(core, address, boot),
+            Ok(process) => self.doorkeeper.census.arrived(core, address, process),
             Err(AdmitError::Refused(refusal)) => {
                 let dialled = role == Role::Dialer;
                 // A full queue means that refusals are being reported already.

@@ -97,7 +97,7 @@ impl World {
         }
         self.hosts[id.0].disk.failed = false;
         let again = self.note_logs(id);
-        if let Some((name, text)) = self.reference.kept.breach() {
+        if let Some((name, text)) = self.reference.kept.breach.first() {
             return Err(self.violation(name, format!("host {}: {text}", id.0)));
         }
         self.hosts[id.0].restoring = true;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use weft_core::durable::LogRecord;
 use weft_core::{Event, JobId, LeaseId, Level, Outcome, PeerId, Report, Submission};
 
+use crate::breach::Breach;
 use crate::invariants::{Scene, ensure};
 
 const TOLD_EARLY: &str = "nothing_is_told_before_it_is_kept";
@@ -129,8 +130,7 @@ impl KeptJob {
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     jobs: BTreeMap<JobId, KeptJob>,
-    /// The first violation.
-    breach: Option<(&'static str, String)>,
+    pub(crate) breach: Breach,
 }
 
 impl Kept {
@@ -315,21 +315,13 @@ impl Kept {
         self.jobs.get(&lease.job).is_some_and(|job| job.down || job.gone || lease.epoch < job.written.epoch)
     }
 
-    /// The first violation.
-    pub(crate) fn breach(&self) -> Option<&(&'static str, String)> {
-        self.breach.as_ref()
-    }
-
     fn demand(&mut self, name: &'static str, holds: bool, text: impl FnOnce() -> String) {
-        if !holds && self.breach.is_none() {
-            self.breach = Some((name, text()));
-        }
+        self.breach.demand(name, holds, text);
     }
 }
 
 fn unbroken(scene: &Scene<'_>, name: &str) -> Result<(), String> {
-    let breach = scene.reference.kept.breach().filter(|(broken, _)| *broken == name);
-    ensure(breach.is_none(), || breach.map(|(_, text)| text.clone()).unwrap_or_default())
+    scene.reference.kept.breach.check(name)
 }
 
 pub(crate) fn nothing_is_told_before_it_is_kept(scene: &Scene<'_>) -> Result<(), String> {

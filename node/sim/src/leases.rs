@@ -94,22 +94,8 @@ pub(crate) fn no_lease_ends_unsaid(scene: &Scene<'_>) -> Result<(), String> {
         if scene.reference.mesh.has(lease.job) && audit.jobs.iter().all(|job| job.job != lease.job) {
             continue;
         }
-        let said = scene.facts.iter().any(|fact| match fact {
-            Fact::Parted { worker: to, leases } => to == worker && leases.contains(lease),
-            Fact::Ended(_)
-            | Fact::JobEnded(_)
-            | Fact::GivenUp(_)
-            | Fact::Named { .. }
-            | Fact::Awarded(_)
-            | Fact::Started { .. }
-            | Fact::Printed { .. }
-            | Fact::Sent { .. }
-            | Fact::Excused { .. }
-            | Fact::Restarted(_)
-            | Fact::GivenBack { .. }
-            | Fact::Lost { .. }
-            | Fact::GaveUp { .. }
-            | Fact::Published { .. } => false,
+        let said = scene.facts.iter().any(|fact| {
+            matches!(fact, Fact::Parted { worker: to, leases } if to == worker && leases.contains(lease))
         });
         let owed = scene.host.owed.since.contains_key(&(*worker, *lease));
         ensure(said || owed, || format!("{lease:?} was taken from {worker:?} without a word"))?;
@@ -128,22 +114,9 @@ pub(crate) fn an_outcome_is_kept_until_acknowledged(scene: &Scene<'_>) -> Result
         if audit.held.binary_search(&answerable).is_ok() || audit.kept.binary_search(&answerable).is_ok() {
             continue;
         }
-        let excused = scene.facts.iter().any(|fact| match fact {
-            Fact::Excused { owner: from, leases } => from == owner && leases.contains(lease),
-            Fact::Restarted(peer) => peer == owner,
-            Fact::Ended(_)
-            | Fact::JobEnded(_)
-            | Fact::GivenUp(_)
-            | Fact::Named { .. }
-            | Fact::Awarded(_)
-            | Fact::Started { .. }
-            | Fact::Printed { .. }
-            | Fact::Parted { .. }
-            | Fact::Sent { .. }
-            | Fact::GivenBack { .. }
-            | Fact::Lost { .. }
-            | Fact::GaveUp { .. }
-            | Fact::Published { .. } => false,
+        let excused = scene.facts.iter().any(|fact| {
+            matches!(fact, Fact::Excused { owner: from, leases } if from == owner && leases.contains(lease))
+                || matches!(fact, Fact::Restarted(peer) if peer == owner)
         });
         let led_here = scene.reference.mesh.leads_later(scene.host.id, *lease);
         ensure(excused || led_here, || {

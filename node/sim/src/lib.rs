@@ -20,6 +20,7 @@
     reason = "a simulator with a bug should stop with a message"
 )]
 
+mod breach;
 mod builder;
 mod chance;
 mod coverage;

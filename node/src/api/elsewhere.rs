@@ -17,7 +17,7 @@ use weft_net::{ApiRequest, Asker};
 use super::Api;
 use super::caller::Names;
 use super::error::ApiError;
-use super::finding::{Named, ambiguous, find};
+use super::finding::{Named, ambiguous, find, unread};
 use super::members::{Known, LEAD_PATH};
 use super::relay::{self, Wanted};
 use crate::jobs::{JobSummary, Moved};
@@ -228,11 +228,13 @@ impl Errand {
     fn unknown(&self, silent: usize) -> ApiError {
         let error = ApiError::not_found("job", &self.name)
             .expected("a job's id, its first digits, or its name, of this node or one that is connected");
-        match silent {
-            0 => error,
-            1 => error.help("one connected node did not answer"),
-            several => error.help(format!("{several} connected nodes did not answer")),
-        }
+        let silent = match silent {
+            0 => None,
+            1 => Some(String::from("one connected node did not answer: ask again")),
+            several => Some(format!("{several} connected nodes did not answer: ask again")),
+        };
+        let reasons: Vec<String> = unread(&self.api).into_iter().chain(silent).collect();
+        if reasons.is_empty() { error } else { error.help(reasons.join("; ")) }
     }
 
     /// That a job is kept, and no node leads it now.

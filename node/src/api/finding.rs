@@ -16,8 +16,8 @@ pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let jobs = api.handle.jobs();
     let missing = || {
         let missing = ApiError::not_found("job", name).expected("a job's id, its first digits, or its name");
-        match api.handle.unopened_journal() {
-            Some(why) => missing.help(format!("jobs on the disk of this node are not known now: {why}")),
+        match unread(api) {
+            Some(why) => missing.help(why),
             None => missing,
         }
     };
@@ -33,6 +33,12 @@ pub(super) fn find_here(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let summary = find(api, name)?;
     summary.here()?;
     Ok(summary)
+}
+
+/// Why jobs of this node may not be known, if its journal could not be opened.
+pub(super) fn unread(api: &Api) -> Option<String> {
+    let why = api.handle.unopened_journal()?;
+    Some(format!("jobs on the disk of this node are not known now: {why}"))
 }
 
 /// The jobs that a client may mean: the one of that id, known or not; those whose ids begin so; or those of that name.

@@ -7,8 +7,9 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
-use weft_client::api::{Job, JobFilter, Phase, Position};
-use weft_net::ApiRequest;
+use weft_client::api::{Job, JobFilter, MeshJobs, Phase, Position};
+use weft_core::PeerId;
+use weft_net::{ApiRequest, Asker};
 
 use super::caller::{Caller, Names};
 use super::error::ApiError;
@@ -17,11 +18,11 @@ use crate::jobs::{JobMeta, JobSummary};
 
 /// Jobs in one answer at most.
 const PAGE_MAX: u32 = 1000;
-/// How long other nodes are asked for their jobs; who has not answered then is left out.
+/// How long other nodes are asked for their jobs; who has not answered then is left out, and named.
 const LIST_TIME: Duration = Duration::from_secs(3);
 /// Nodes that are asked at once.
 const AT_ONCE_MAX: usize = 16;
-/// Longest list of one node, in bytes; a longer one is left out.
+/// Longest list of one node, in bytes; a longer one is left out, and the node named.
 const LIST_BYTES_MAX: usize = 4 << 20;
 
 /// The newest jobs that pass, oldest first; of this node, or of all that are connected.
@@ -42,14 +43,17 @@ pub(super) async fn jobs(
         // What it keeps for others, their leaders tell.
         known.retain(|summary| summary.here().is_ok());
     }
-    let mut jobs = views::jobs(known, &snapshot, &Names::of(&api, &snapshot));
+    let names = Names::of(&api, &snapshot);
+    let mut jobs = views::jobs(known, &snapshot, &names);
     jobs.retain(|job| filter.passes(job));
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     newest(&mut jobs, most);
-    if filter.mesh {
-        add_those_of_others(&api, Asked { filter: &filter, query }, &mut jobs, most).await;
+    if !filter.mesh {
+        return Ok(json::answer(&jobs));
     }
-    Ok(json::answer(&jobs))
+    let silent = add_those_of_others(&api, Asked { filter: &filter, query }, &mut jobs, most).await;
+    let silent = silent.into_iter().map(|peer| names.node(peer)).collect();
+    Ok(json::answer(&MeshJobs { jobs, silent }))
 }
 
 /// The newest of them, oldest first, each once.
@@ -73,30 +77,44 @@ fn is_of_page(filter: &JobFilter, job: &Job) -> bool {
     is_sound && filter.passes(job) && filter.before.as_ref().is_none_or(|before| position < *before)
 }
 
-/// Adds what the members lead that are connected and answer in time; no more than `most` are held.
-async fn add_those_of_others(api: &Api, asked: Asked<'_>, jobs: &mut Vec<Job>, most: usize) {
+/// Adds what the members lead that are connected and answer in time; no more than `most` are held. Those that did not answer.
+async fn add_those_of_others(
+    api: &Api,
+    asked: Asked<'_>,
+    jobs: &mut Vec<Job>,
+    most: usize,
+) -> BTreeSet<PeerId> {
     let Asked { filter, query } = asked;
-    let Some(asker) = api.handle.asker() else { return };
+    let Some(asker) = api.handle.asker() else { return BTreeSet::new() };
     let pairs = query.into_iter().filter(|(name, _)| name != "mesh");
     let pairs: Vec<String> = pairs.map(|(name, value)| relay::target(&format!("{name}="), &value)).collect();
     let target = format!("/v1/jobs?{}", pairs.join("&"));
     let request = ApiRequest { method: String::from("GET"), target, ..ApiRequest::default() };
-    let ask = |peer| {
-        let request = &request;
-        async move { relay::list::<Job>(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await }
+    let ask = |peer: PeerId| {
+        let (asker, request) = (asker, &request);
+        async move { (peer, list_of(asker, peer, request).await) }
     };
     let me = api.handle.info().peer.to_string();
-    let mut answers = stream::iter(asker.connected()).map(ask).buffer_unordered(AT_ONCE_MAX);
+    let members = asker.connected();
+    let mut silent: BTreeSet<PeerId> = members.iter().copied().collect();
+    let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
     let deadline = Instant::now() + LIST_TIME;
-    while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
-        let told: Vec<Job> =
-            answer.unwrap_or_default().into_iter().filter(|job| is_of_page(filter, job)).collect();
+    while let Ok(Some((peer, answer))) = timeout_at(deadline, answers.next()).await {
+        let Some(mut told) = answer else { continue };
+        silent.remove(&peer);
+        told.retain(|job| is_of_page(filter, job));
         let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
         // Who leads a job knows it best.
         jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
         jobs.extend(told);
         newest(jobs, most);
     }
+    silent
+}
+
+/// What a member says that it leads; `None` if it gives no answer.
+async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<Job>> {
+    relay::list(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await
 }
 
 /// Whether a job may pass, by what never changes of it.

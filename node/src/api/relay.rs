@@ -223,6 +223,7 @@ fn encoded(encoding: Encoding, frame: NodeFrame) -> Vec<u8> {
             | NodeFrame::Ended(_)
             | NodeFrame::Taken { .. }
             | NodeFrame::SoFar(_)
+            | NodeFrame::Kept { .. }
             | NodeFrame::Next { .. },
         ) => Vec::new(),
     }

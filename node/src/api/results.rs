@@ -147,6 +147,14 @@ pub(super) fn encode_next(encoding: Encoding, from: u64) -> Vec<u8> {
     }
 }
 
+/// How many of its inputs a client need not hand in again.
+pub(super) fn encode_kept(encoding: Encoding, tasks: u32) -> Vec<u8> {
+    match encoding {
+        Encoding::Frames => encode_frame(&NodeFrame::Kept { tasks }),
+        Encoding::JsonLines => Vec::new(),
+    }
+}
+
 pub(super) fn encode_prints(encoding: Encoding, prints: Vec<Print>) -> Vec<u8> {
     match encoding {
         Encoding::Frames => prints

@@ -9,18 +9,18 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::StatusCode;
 use futures::{StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use weft_client::frames::{ClientFrame, NodeFrame, Payload as WirePayload, Splitter};
 use weft_core::{Command, JobId, Payload};
 
+use super::Api;
 use super::convert;
 use super::error::ApiError;
+use super::open_job::OpenJob;
 use super::results::{
-    Encoding, PORTION, break_off, encode_end, encode_error, encode_frame, encode_next, encode_prints,
-    encode_results,
+    Encoding, PORTION, break_off, encode_end, encode_error, encode_frame, encode_kept, encode_next,
+    encode_prints, encode_results,
 };
-use super::{Api, Orphan};
 use crate::handle::NoResults;
 use crate::jobs::{self, JobSummary, NoSuchJob, NotAccepted, Taken};
 
@@ -28,6 +28,9 @@ use crate::jobs::{self, JobSummary, NoSuchJob, NotAccepted, Taken};
 const OUTSTANDING_MAX: u32 = 16_384;
 /// While inputs are left unread, the end of the connection hides behind them: so something is written, which fails.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// A client is told how many of its inputs are kept when there are so many more.
+const KEPT_EVERY: u32 = 512;
 
 /// Where a job's inputs come from.
 pub(super) struct Source {
@@ -83,48 +86,6 @@ fn extend(inputs: &mut Vec<Payload>, more: Vec<WirePayload>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// A job in the table whose stream is open. Dropped before its time, it gives the job up: it is cancelled, and its
-/// results are not kept. One that goes on without its stream gets no more inputs then.
-pub(super) struct OpenJob {
-    pub(super) api: Api,
-    pub(super) job: JobId,
-    permit: Option<OwnedSemaphorePermit>,
-    /// The engine knows of it.
-    pub(super) handed_in: bool,
-    /// It goes on without its stream, with the inputs that came.
-    pub(super) goes_on: bool,
-}
-
-impl OpenJob {
-    pub(super) fn new(api: Api, job: JobId, permit: OwnedSemaphorePermit) -> Self {
-        Self { api, job, permit: Some(permit), handed_in: false, goes_on: false }
-    }
-
-    /// The job no longer needs this stream.
-    pub(super) fn release(&mut self) {
-        self.permit = None;
-    }
-}
-
-impl Drop for OpenJob {
-    fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        if !self.handed_in {
-            self.api.handle.jobs().retract(self.job);
-            return;
-        }
-        let jobs = self.api.handle.jobs();
-        if self.goes_on {
-            jobs.close(self.job);
-        } else {
-            jobs.cancel(self.job);
-            jobs.abandon(self.job);
-        }
-        // It holds as many as there are streams; only a server that ends refuses, and with it the node ends.
-        drop(self.api.orphans.try_send(Orphan { job: self.job, goes_on: self.goes_on, _permit: permit }));
-    }
-}
-
 /// An open job, its inputs, its answer.
 pub(super) struct JobStream {
     pub(super) open: OpenJob,
@@ -134,6 +95,8 @@ pub(super) struct JobStream {
     pub(super) encoding: Encoding,
     /// What is told before anything else.
     pub(super) first: Vec<u8>,
+    /// Inputs of which the client knows that they are kept, at least.
+    pub(super) kept: u32,
     /// Inputs were refused: none is taken any more.
     pub(super) is_cut: bool,
     pub(super) over: bool,
@@ -158,6 +121,8 @@ enum Woken {
     Results(Result<Taken, NoSuchJob>),
     Kept(Result<jobs::Results, NoResults>),
     Inputs(Result<bool, ApiError>),
+    /// So many inputs are kept.
+    InputsKept(u32),
     /// Some inputs were refused.
     Refused,
     /// Nothing came for a while, and inputs are left unread.
@@ -212,6 +177,10 @@ impl JobStream {
                     return Ok(chunk);
                 }
                 Woken::Kept(Err(error)) => return Err(error.into()),
+                Woken::InputsKept(tasks) => {
+                    self.kept = tasks;
+                    return Ok(encode_kept(self.encoding, tasks));
+                }
                 Woken::Refused => self.cut().await?,
                 Woken::Inputs(Ok(true)) => self.extend().await?,
                 Woken::Inputs(Ok(false)) => {
@@ -226,15 +195,22 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, results, is_cut, encoding: _, first: _, over: _ } = self;
-        let (jobs, job) = (open.api.handle.jobs(), open.job);
+        let Self { open, source, results, is_cut, kept, encoding: _, first: _, over: _ } = self;
+        let (jobs, job, least) = (open.api.handle.jobs(), open.job, kept.saturating_add(KEPT_EVERY));
         if *results == Results::NotTold
             && let Some(source) = source
         {
             let room = poll_fn(|cx| jobs.poll_room(cx, job, OUTSTANDING_MAX));
-            return match timeout(PULSE, room).await {
-                Ok(()) => Woken::Inputs(source.read().await),
-                Err(_) => Woken::Quiet,
+            let inputs = async {
+                match timeout(PULSE, room).await {
+                    Ok(()) => Woken::Inputs(source.read().await),
+                    Err(_) => Woken::Quiet,
+                }
+            };
+            return tokio::select! {
+                biased;
+                tasks = poll_fn(|cx| jobs.poll_kept(cx, job, least)) => Woken::InputsKept(tasks),
+                woken = inputs => woken,
             };
         }
         let results = told(&open.api, job, *results);
@@ -245,6 +221,7 @@ impl JobStream {
                 tokio::select! {
                     biased;
                     () = poll_fn(|cx| jobs.poll_refused_more(cx, job)) => Woken::Refused,
+                    tasks = poll_fn(|cx| jobs.poll_kept(cx, job, least)) => Woken::InputsKept(tasks),
                     read = source.read() => Woken::Inputs(read),
                     told = results => told,
                 }
@@ -258,13 +235,17 @@ impl JobStream {
     async fn extend(&mut self) -> Result<(), ApiError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         let Arrived { inputs, closed } = source.arrived()?;
-        let OpenJob { api, job, permit: _, handed_in: _, goes_on: _ } = &self.open;
+        let OpenJob { api, job, .. } = &self.open;
         let (jobs, job) = (api.handle.jobs(), *job);
         if jobs.is_cancelled(job) {
             return if self.is_detached() { Err(ApiError::bad("the job was cancelled")) } else { Ok(()) };
         }
         let summary = jobs.summary(job).ok_or(NoSuchJob)?;
         summary.here()?;
+        if !self.open.feeds() {
+            // This node led the job, another one did, and this one leads it again: what it brought before may be void.
+            return Err(broken_off(job));
+        }
         if summary.refused_more.is_some() {
             return if self.is_detached() { Err(cut_off(&summary)) } else { self.cut().await };
         }
@@ -286,7 +267,7 @@ impl JobStream {
 
     /// Takes no more inputs. What was taken goes on to its end.
     async fn cut(&mut self) -> Result<(), ApiError> {
-        let OpenJob { api, job, permit: _, handed_in: _, goes_on: _ } = &self.open;
+        let OpenJob { api, job, .. } = &self.open;
         if !self.is_cut {
             self.is_cut = true;
             api.handle.jobs().close(*job);
@@ -346,6 +327,12 @@ fn cut_off(summary: &JobSummary) -> ApiError {
     let reason = summary.refused_more.clone().unwrap_or_else(|| NotAccepted::Over.to_string());
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, format!("job {}: {reason}", summary.job))
         .help("`weft jobs` shows what became of the inputs before them; hand in the others as another job")
+}
+
+/// That a stream brings nothing any more: its client goes on with another one, where the job's log ends.
+fn broken_off(job: JobId) -> ApiError {
+    let text = format!("job {job} was led by another node meanwhile");
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).soon()
 }
 
 /// Waits for something to tell of a job.

@@ -14,9 +14,10 @@ use weft_core::{AFTER_MAX, About, BlobId, Command, JobId, Level, Payload, input:
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
+use super::open_job::OpenJob;
 use super::places::take;
 use super::results::{Encoding, accepted};
-use super::stream::{Arrived, JobStream, OpenJob, Results, Source, check_room};
+use super::stream::{Arrived, JobStream, Results, Source, check_room};
 use super::{Answered, Api, blobs, convert, finding};
 use crate::jobs::{JobMeta, Title, now_ms};
 
@@ -148,7 +149,7 @@ async fn open(
         jobs.close(job);
     }
     // Whatever ends this early from here on, cancels.
-    let mut open = OpenJob::new(api.clone(), job, permit);
+    let mut open = OpenJob::new(api.clone(), job, jobs.feed(job), permit);
     // A job in memory is given up with its stream; a detached one too, until all of it came.
     open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
@@ -177,12 +178,12 @@ async fn open(
         (false, true) => Results::Read { next: 0 },
         (false, false) => Results::Taken,
     };
-    let stream = JobStream { open, source, results, encoding, first, is_cut: false, over: false };
+    let stream = JobStream { open, source, results, encoding, first, kept: 0, is_cut: false, over: false };
     Ok(streaming(job, encoding, stream.into_body()))
 }
 
 /// Whether the node takes jobs.
-fn check_open(api: &Api) -> Result<(), ApiError> {
+pub(super) fn check_open(api: &Api) -> Result<(), ApiError> {
     if api.handle.is_stopping() {
         return Err(ApiError::stopping("takes no jobs"));
     }

@@ -14,13 +14,18 @@ const SHOWN: u32 = 100;
 /// Prints the jobs, oldest first.
 pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
     let filter = filter(mesh, args).await?;
-    let jobs = if args.all || (args.json && args.limit.is_none() && args.before.is_none()) {
-        mesh.list_all(&filter).await?
+    let found = if args.all || (args.json && args.limit.is_none() && args.before.is_none()) {
+        mesh.pages(&filter).await?
     } else {
-        mesh.list(&filter).await?
+        mesh.page(&filter).await?
     };
     if args.json {
-        return print_json(&jobs).map(|()| 0);
+        return if args.mesh { print_json(&found) } else { print_json(&found.jobs) }.map(|()| 0);
+    }
+    let api::MeshJobs { jobs, silent } = found;
+    if !silent.is_empty() {
+        let names: Vec<&str> = silent.iter().map(api::Node::called).collect();
+        say(&format!("no answer from {}: jobs that they lead may be missing", names.join(", ")));
     }
     let Some(oldest) = jobs.first() else {
         say(&nothing(args));

@@ -61,13 +61,15 @@ pub(crate) async fn best_level(mesh: &Mesh) -> Result<(Level, Option<String>), P
     match (keeps, others) {
         (true, 2..) => Ok((Level::Mesh, None)),
         (false, _) => Ok((Level::Disk, None)),
-        (true, 0) => Ok((Level::Disk, Some(short_of("none is")))),
-        (true, _) => Ok((Level::Disk, Some(short_of("one is")))),
+        (true, 0) => Ok((Level::Disk, Some(short_of("no other")))),
+        (true, _) => Ok((Level::Disk, Some(short_of("only one other")))),
     }
 }
 
-fn short_of(there: &str) -> String {
-    format!("and there alone: at level mesh two more nodes keep a job, and {there} connected")
+fn short_of(others: &str) -> String {
+    format!(
+        "and there alone: with three nodes it would outlive any one of them, and {others} that can keep it is connected"
+    )
 }
 
 /// Whether an error says that the node, or who leads the job, is away.

@@ -66,6 +66,8 @@ pub(crate) const EXIT_JOURNAL: u8 = 3;
 pub(crate) const EXIT_JOURNAL_FAILED: u8 = 4;
 /// Ctrl-C.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+/// How to find a job.
+const JOB_ADVICE: &str = "`weft jobs --mesh` lists those that they know, by id and name";
 
 /// Why a verb could not do its work. Each text is one line: what, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -99,12 +101,12 @@ pub(crate) enum Problem {
         source: io::Error,
     },
     /// No job has that id.
-    #[error(
-        "no job {id} on this node or one that is connected: `weft jobs --mesh` lists those that they know, by id and name"
-    )]
+    #[error("no job {id} on this node or one that is connected: {help}")]
     NoJob {
         /// The id.
         id: String,
+        /// Why it may not be known, as the node says; else how to find it.
+        help: String,
     },
     /// The node, or the way to it.
     #[error(transparent)]
@@ -162,10 +164,11 @@ impl Problem {
 
 impl From<weft_client::Error> for Problem {
     fn from(error: weft_client::Error) -> Self {
-        if let weft_client::Error::NotFound { what: "job", name } = &error {
-            return Self::NoJob { id: name.clone() };
+        if let weft_client::Error::NotFound { what: "job", name, help } = error {
+            Self::NoJob { id: name, help: help.unwrap_or_else(|| String::from(JOB_ADVICE)) }
+        } else {
+            Self::Client(Box::new(error))
         }
-        Self::Client(Box::new(error))
     }
 }
 
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn exit_codes_tell_whose_they_are() {
-        let no_job = || Problem::NoJob { id: "x".into() };
+        let no_job = || Problem::NoJob { id: "x".into(), help: "y".into() };
         assert_eq!(no_job().exit_code(false), 1);
         assert_eq!(no_job().exit_code(true), EXIT_OWN);
         assert_eq!(Problem::Usage("x".into()).exit_code(false), EXIT_USAGE);

@@ -1,6 +1,7 @@
 //! `weft peers`: the nodes that the local one knows.
 
 use weft_client::{Mesh, api};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::PeersArgs;
@@ -21,6 +22,8 @@ pub(crate) async fn peers(mesh: &Mesh, args: &PeersArgs) -> Result<u8, Problem> 
     if args.json {
         return print_json(&peers).map(|()| 0);
     }
+    // A node that was refused is not in the list, and the reason may be there.
+    mesh.status().await?.troubles.iter().for_each(|text| say(&visible(text)));
     if peers.is_empty() {
         say("no peers yet: start `weft node` on machines of the same mesh, or name one with --peer");
         return Ok(0);

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use weft_core::{JobId, Level, Payload, Proof};
 
+use super::feeding::Feeding;
 use super::table::Kept;
 use super::view::InputName;
 use super::{
@@ -41,6 +42,8 @@ pub(super) struct Entry {
     refused_tasks: u32,
     /// The record that closes it is not on the disk.
     closing: bool,
+    /// Who hands in its inputs.
+    pub(super) feeding: Feeding,
     /// When this node was last started again while it was unfinished.
     restarted: Option<Restarted>,
     /// Who keeps and who leads it, if it is a job at level `mesh`.
@@ -107,6 +110,7 @@ impl Entry {
             refused_more: None,
             refused_tasks: 0,
             closing: false,
+            feeding: Feeding::default(),
             restarted: None,
             custody,
             counts: Counts::default(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Report};
 
 use super::entry::Entry;
+use super::feeding::Feed;
 use super::{
     ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, Shown,
     TableFull, TaskEnd, UNFINISHED_MAX,
@@ -23,6 +24,8 @@ pub(super) struct Table {
     pub(super) kept: Kept,
     /// Why the disk takes nothing more, if that is so.
     pub(super) journal_failure: Option<String>,
+    /// Streams of inputs that there were.
+    feeds: u64,
 }
 
 /// Results kept for detached jobs.
@@ -111,6 +114,12 @@ impl Table {
                 self.change(job, |entry| entry.lost = entry.lost.saturating_add(1));
             }
         }
+    }
+
+    /// A stream of inputs that there was not before.
+    pub(super) fn next_feed(&mut self) -> Feed {
+        self.feeds += 1;
+        Feed::of(self.feeds)
     }
 
     /// Changes an entry; nothing happens if the job is unknown.

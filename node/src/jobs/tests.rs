@@ -7,6 +7,7 @@ use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report,
 
 use super::*;
 
+mod feeding;
 mod led;
 
 const JOB: JobId = JobId(1);

@@ -105,11 +105,33 @@ impl Keeper {
         self.end()
     }
 
+    /// Closes the journal of a node that did not start, unless the disk hangs. What goes wrong with that is not told: why the
+    /// node did not start is, and most often it is the same disk.
+    pub(crate) fn abandon(mut self) {
+        if let Err(error) = self.end_soon() {
+            tracing::debug!(error, "the journal was not closed");
+        }
+    }
+
     /// Asks the thread to write what waits, and to close the journal.
     fn ask_to_end(&mut self) {
         self.journal = None;
         self.kept.news.close();
         self.kept.orders.close();
+    }
+
+    /// The same as [`Keeper::close`]; a disk that hangs is not waited for.
+    fn end_soon(&mut self) -> Result<(), String> {
+        self.ask_to_end();
+        let until = Instant::now() + DROPPED_MAX;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if Instant::now() >= until {
+                self.thread = None;
+                return Err(String::from("its disk takes too long"));
+            }
+            std::thread::sleep(DROPPED_LOOK);
+        }
+        self.end()
     }
 
     fn end(&mut self) -> Result<(), String> {
@@ -147,17 +169,8 @@ pub(super) fn line_of(summary: &JobSummary) -> Listing {
 /// A node that is dropped leaves its journal as a node that ends, unless the disk hangs.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.ask_to_end();
-        let until = Instant::now() + DROPPED_MAX;
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            if Instant::now() >= until {
-                tracing::warn!("the journal is not closed: its disk takes too long");
-                return;
-            }
-            std::thread::sleep(DROPPED_LOOK);
-        }
-        if let Err(error) = self.end() {
-            tracing::warn!(%error, "the journal was not closed");
+        if let Err(error) = self.end_soon() {
+            tracing::warn!(error, "the journal was not closed");
         }
     }
 }

@@ -182,7 +182,7 @@ fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
     let (first, count) = (missing.first()?, missing.len());
     Some(format!(
         "blobs that job {job} rests on are not in the store ({count}, the first is {first}): another program removed them; \
-         put them back (`weft put FILE`), or cancel the job and submit it again"
+         put them back (`weft blob put FILE`), or cancel the job and submit it again"
     ))
 }
 

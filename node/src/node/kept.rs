@@ -16,7 +16,7 @@ use weft_core::{
 use super::start::StartError;
 use super::{Node, Notice};
 use crate::handle::NodeHandle;
-use crate::jobs::{JobTable, now_ms};
+use crate::jobs::{CLIENT_WAIT_MAX, JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
 use crate::ports::{News, Ports};
 use crate::settings::{JOURNAL_DIR, Settings};
@@ -204,8 +204,9 @@ impl Node {
             let (job, kept, open) = (summary.job, restarted.kept, restarted.open);
             let text = if restored.is_open() {
                 format!(
-                    "job {job} is cancelled: this node ended before all of its inputs had come; {kept} outcomes kept, \
-                     and `weft retry {job}` runs the {open} other tasks that it has"
+                    "job {job} waits {} s for its client: this node ended before all of its inputs had come; {kept} outcomes \
+                     kept, {open} tasks open",
+                    CLIENT_WAIT_MAX.as_secs()
                 )
             } else {
                 format!("job {job} goes on: {kept} outcomes kept, {open} tasks open")
@@ -250,10 +251,26 @@ impl Node {
             let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
             self.apply(Input::Restore(Box::new(restored)));
             if is_open {
-                // The stream that brought its inputs ended with the life before: half a job must not pass for a whole one.
-                self.handle.jobs().cancel(job);
-                self.apply(Input::Command(Command::Cancel { job }));
+                // The stream that brought its inputs ended with the life before: its client may bring the rest.
+                let until = Instant::now() + CLIENT_WAIT_MAX;
+                self.handle.jobs().await_client(job, until);
+                self.kept.look_at = self.kept.look_at.min(until);
             }
+        }
+    }
+
+    /// Cancels jobs that were open when their leader ended and whose clients did not come back: half a job must not pass for a
+    /// whole one.
+    fn give_up_clients(&mut self) {
+        for job in self.handle.jobs().give_up_clients(Instant::now()) {
+            let text = format!(
+                "job {job} is cancelled: its client did not come back with the rest of its inputs; `weft retry {job}` runs the \
+                 other tasks that it has"
+            );
+            tracing::warn!("{text}");
+            self.notice(Notice::Kept(text));
+            self.handle.jobs().cancel(job);
+            self.apply(Input::Command(Command::Cancel { job }));
         }
     }
 
@@ -357,7 +374,9 @@ impl Node {
             // One that leaves waits for the others' work.
             return !self.handle.is_stopping() && !self.handle.jobs().is_awaited();
         }
-        self.kept.look_at = Instant::now() + look_every(self.kept.keep_results);
+        self.give_up_clients();
+        let look_at = Instant::now() + look_every(self.kept.keep_results);
+        self.kept.look_at = self.handle.jobs().next_given_up().map_or(look_at, |next| next.min(look_at));
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // A clock that is set ahead while the node runs makes nothing older.
         let now = now_ms().min(self.kept.since_ms.saturating_add(millis(self.started.elapsed())));

@@ -1,10 +1,12 @@
 //! The engine's effects that are about the journal.
 
+use std::time::Instant;
+
 use weft_core::durable::{Accepted, LogRecord};
-use weft_core::{BlobId, Command, Event, Input, JobId, Remembered, Retained, RetainedKey, TaskId};
+use weft_core::{BlobId, Event, Input, JobId, Remembered, Retained, RetainedKey, TaskId};
 
 use super::Ports;
-use crate::jobs::{Led, now_ms};
+use crate::jobs::{CLIENT_WAIT_MAX, Led, now_ms};
 use crate::keeping::{self, Keeper, Order, Question, Word};
 
 /// Jobs of which a leader was told before their first record; of more, their owners are taken for the leaders at first.
@@ -39,6 +41,11 @@ impl Ports {
     /// What kept them, to be closed: nothing is kept from now on.
     pub(crate) fn take_keeper(&mut self) -> Option<Keeper> {
         self.keeper.take()
+    }
+
+    /// The node does not start.
+    pub(crate) fn abandon_journal(&mut self) {
+        self.keeper.take().into_iter().for_each(Keeper::abandon);
     }
 
     /// Whether the disk is so far behind that the loop must take in nothing more.
@@ -163,7 +170,7 @@ impl Ports {
     }
 
     /// This node leads a job that was recalled: the table shows what its log says. Not all of its inputs had come, if it is open:
-    /// their stream ended with the leader before, and half a job must not pass for a whole one.
+    /// their stream ended with the leader before, and its client may come back.
     fn lead(&mut self, job: JobId) {
         let Some(mut shown) = self.recalled.remove(&job) else {
             return tracing::warn!("job {job} is led here, and its log was not read: it is shown as before");
@@ -179,8 +186,7 @@ impl Ports {
         self.jobs.lead(job, shown);
         self.list(job);
         if is_open {
-            self.jobs.cancel(job);
-            self.answered.push_back(Input::Command(Command::Cancel { job }));
+            self.jobs.await_client(job, Instant::now() + CLIENT_WAIT_MAX);
         }
     }
 

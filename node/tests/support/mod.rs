@@ -9,7 +9,7 @@ pub mod work;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdin, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,11 @@ impl Host {
     /// Starts a verb and lets it run.
     pub fn spawn(&self, args: &[&str]) -> Proc {
         Proc::start(self.command(args), &args.join(" "), b"")
+    }
+
+    /// Starts a verb whose stdin is written as the test goes on.
+    pub fn spawn_open(&self, args: &[&str]) -> (Proc, ChildStdin) {
+        Proc::start_open(self.command(args), &args.join(" "))
     }
 
     /// Runs a verb to its end.

@@ -2,7 +2,7 @@
 //! test can wait for a line. It is killed and reaped when dropped, and then shows what it said if a test failed.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,16 +35,22 @@ pub struct Proc {
 
 impl Proc {
     /// Starts it and gives it `stdin`.
-    pub fn start(mut command: Command, name: &str, stdin: &[u8]) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut pipe = child.stdin.take().unwrap();
+    pub fn start(command: Command, name: &str, stdin: &[u8]) -> Self {
+        let (process, mut pipe) = Self::start_open(command, name);
         let stdin = stdin.to_vec();
         // Who does not read its stdin does not keep us.
         std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+        process
+    }
+
+    /// Starts it; what it reads is written as the test goes on.
+    pub fn start_open(mut command: Command, name: &str) -> (Self, ChildStdin) {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let pipe = child.stdin.take().unwrap();
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
-        Self { name: name.to_owned(), child, stdout, stderr, started: Instant::now() }
+        (Self { name: name.to_owned(), child, stdout, stderr, started: Instant::now() }, pipe)
     }
 
     /// The process's id.

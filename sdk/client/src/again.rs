@@ -1,20 +1,28 @@
 //! How the results of a kept job go on where the way to it breaks: its node is started again, or another one takes it over.
-//! They are asked for from where they were told up to, so that each is told once. Driven by the [`Map`] that is polled.
+//! They are asked for from where they were told up to, so that each is told once; inputs that the node does not have are handed
+//! in again. Driven by the [`Map`] that is polled.
 
 use std::pin::Pin;
 
-use crate::api::Level;
+use http_body_util::{BodyExt, StreamBody};
+
+use crate::api::{self, JobState};
 use crate::error::Error;
-use crate::frames::{self, Splitter};
+use crate::frames::{self, Splitter, Summary};
 use crate::http::{About, Answer, Call};
 use crate::job::Reading;
 use crate::map::Map;
+use crate::mesh::Mesh;
 use crate::patience::Patience;
+use crate::pump::Pump;
+use crate::rest::Feed;
 use crate::task::Task;
 
-/// What it takes to read on where the way to a job broke.
+/// What it takes to go on where the way to a job broke.
 pub(crate) struct Again {
     reading: Reading,
+    /// The results are not read here, only the inputs are handed in.
+    detached: bool,
     /// Where to read on behind the results that come next.
     pub(crate) told_upto: Option<u64>,
     patience: Patience,
@@ -24,12 +32,21 @@ pub(crate) struct Again {
     pub(crate) reopening: Option<Reopening>,
 }
 
-pub(crate) type Reopening = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
+/// How a job was found again.
+pub(crate) enum Found {
+    /// Its results come, and the inputs that it lacks go.
+    Answer(Answer),
+    /// A detached one, with all of its inputs.
+    Whole { tasks: u32 },
+}
+
+pub(crate) type Reopening = Pin<Box<dyn Future<Output = Result<Found, Error>> + Send>>;
 
 impl Again {
     fn of(reading: Reading) -> Self {
         Self {
             reading,
+            detached: false,
             told_upto: None,
             patience: Patience::new(),
             was_broken: false,
@@ -61,8 +78,14 @@ impl Map {
 
     /// Results of a new job of that task.
     pub(crate) fn of_task(self, task: &Task) -> Self {
-        let is_kept = task.keep.level.unwrap_or_default() != Level::Memory;
-        if is_kept { self.reading(Reading { from: 0, follow: true }) } else { self }
+        if task.is_kept(false) { self.reading(Reading { from: 0, follow: true }) } else { self }
+    }
+
+    /// A new job of that task that goes on without us.
+    pub(crate) fn of_detached(mut self, task: &Task) -> Self {
+        let reading = Reading { from: 0, follow: true };
+        self.again = task.is_kept(true).then(|| Again { detached: true, ..Again::of(reading) });
+        self
     }
 
     /// Why the way to the job is broken, while it is looked for again; the results go on once it is found.
@@ -71,36 +94,46 @@ impl Map {
         self.again.as_ref().filter(|again| again.reopening.is_some()).and_then(|again| again.why.as_deref())
     }
 
-    /// Asks for the results again that were not told, after a while; the error itself if that is of no use.
+    /// Looks for the job again, after a while, to go on with what was not told and not handed in; the error itself if that is of
+    /// no use.
     pub(crate) fn reopen(&mut self, error: Error) -> Result<(), Error> {
-        // Inputs that were not sent are lost with the connection.
-        let Some(again) = self.again.as_mut().filter(|_| self.pump.is_finished()) else { return Err(error) };
+        // Inputs that can't go again are lost with the connection.
+        let goes_on = self.pump.is_finished() || self.pump.rest().holds();
+        let Some(again) = self.again.as_mut().filter(|_| goes_on) else { return Err(error) };
         if let Error::Protocol { .. } | Error::Refused { .. } = error {
             return Err(error);
         }
         let Some(pause) = again.patience.after(&error) else { return Err(error) };
         again.was_broken = true;
         again.why = Some(error.to_string());
-        let (mesh, job, reading) = (self.mesh.clone(), self.job.clone(), again.reading);
+        let way = Way {
+            mesh: self.mesh.clone(),
+            job: self.job.clone(),
+            reading: again.reading,
+            detached: again.detached,
+            pump: self.pump.clone(),
+        };
         again.reopening = Some(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            let about = About { what: "job", name: &job };
-            let accept = Some(frames::CONTENT_TYPE);
-            mesh.http().send(Call { accept, ..Call::get(results_path(&job, reading), about) }).await
+            way.find().await
         }));
         Ok(())
     }
 
     /// Takes the new answer, or tries on.
-    pub(crate) fn reopened(&mut self, answer: Result<Answer, Error>) -> Result<(), Error> {
+    pub(crate) fn reopened(&mut self, found: Result<Found, Error>) -> Result<(), Error> {
         if let Some(again) = &mut self.again {
             again.reopening = None;
         }
-        match answer {
-            Ok(Answer { body, connection, .. }) => {
+        match found {
+            Ok(Found::Answer(Answer { body, connection, .. })) => {
                 (self.body, self.connection) = (body, Some(connection));
                 (self.splitter, self.begins) = (Splitter::default(), true);
                 Ok(())
+            }
+            Ok(Found::Whole { tasks }) => {
+                self.summary = Some(Summary { tasks, ..Summary::default() });
+                self.lacking().map_or(Ok(()), Err)
             }
             Err(error) => self.reopen(error),
         }
@@ -110,6 +143,10 @@ impl Map {
     pub(crate) fn lacking(&mut self) -> Option<Error> {
         let (sent, summary) = (self.pump.tasks(), self.summary?);
         let was_broken = self.again.take().is_some_and(|again| again.was_broken);
+        if was_broken && self.pump.rest().holds() && summary.tasks > sent {
+            let text = format!("{} tasks for {sent} inputs", summary.tasks);
+            return Some(Error::protocol(text));
+        }
         (was_broken && summary.tasks < sent).then(|| Error::Refused {
             what: format!(
                 "the connection broke before {} of {sent} inputs had reached the node",
@@ -119,4 +156,81 @@ impl Map {
             help: Some(String::from("the job has the inputs before them; hand in the others as another job")),
         })
     }
+}
+
+/// The way to a job that broke.
+struct Way {
+    mesh: Mesh,
+    job: String,
+    reading: Reading,
+    detached: bool,
+    pump: Pump,
+}
+
+impl Way {
+    /// Looks for the job, once.
+    async fn find(self) -> Result<Found, Error> {
+        let Self { mesh, job, reading, detached, pump } = self;
+        let about = About { what: "job", name: &job };
+        if pump.rest().holds() {
+            let path = format!("/v1/jobs/{job}");
+            let view: api::Job = mesh.http().json(Call::get(path, about).soon()).await?;
+            if view.state == JobState::Open {
+                return hand_in(&mesh, &view, reading.from, detached, &pump).await;
+            }
+            // It takes no more, and there were more to come.
+            let is_stopped = view.cancelled_by_user || view.given_up;
+            if !pump.is_finished() && !is_stopped {
+                return Err(lost(&view));
+            }
+            if detached {
+                return whole(&view);
+            }
+        }
+        let accept = Some(frames::CONTENT_TYPE);
+        let call = Call { accept, ..Call::get(results_path(&job, reading), about) };
+        mesh.http().send(call).await.map(Found::Answer)
+    }
+}
+
+/// Hands in the inputs that a job lacks.
+async fn hand_in(
+    mesh: &Mesh,
+    view: &api::Job,
+    next: u64,
+    detached: bool,
+    pump: &Pump,
+) -> Result<Found, Error> {
+    let api::Job { job, tasks, .. } = view;
+    let body = Feed::again(pump, *tasks).ok_or_else(|| lost(view))?;
+    let path = format!("/v1/jobs/{job}/inputs?from={tasks}&next={next}&detached={detached}");
+    let content_type = Some(frames::CONTENT_TYPE);
+    let call = Call {
+        body: BodyExt::boxed_unsync(StreamBody::new(body)),
+        content_type,
+        accept: content_type,
+        ..Call::post(path, About { what: "job", name: job })
+    };
+    mesh.http().send(call).await.map(Found::Answer)
+}
+
+/// That a job can't have the inputs behind those that it has.
+fn lost(view: &api::Job) -> Error {
+    Error::Refused {
+        what: format!("the connection broke, and job {} has the first {} inputs only", view.job, view.tasks),
+        expected: None,
+        help: Some(String::from("hand in the others as another job")),
+    }
+}
+
+/// A detached job has all of its inputs, unless it was cancelled before they came.
+fn whole(view: &api::Job) -> Result<Found, Error> {
+    if !view.cancelled_by_user {
+        return Ok(Found::Whole { tasks: view.tasks });
+    }
+    Err(Error::Refused {
+        what: format!("job {} was cancelled before all of its inputs had come", view.job),
+        expected: None,
+        help: None,
+    })
 }

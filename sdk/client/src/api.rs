@@ -226,7 +226,7 @@ mod submit;
 mod verified;
 mod why;
 pub use job::{Job, JobState, Node, Restarted};
-pub use jobs::{JobFilter, Phase, Position};
+pub use jobs::{JobFilter, MeshJobs, Phase, Position};
 pub use level::Level;
 pub use outcome::{Failure, Fault, LimitKind, Outcome};
 pub use policy::{Backoff, Join, Policy};

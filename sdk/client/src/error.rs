@@ -34,16 +34,18 @@ pub enum Error {
         data_dir: PathBuf,
     },
     /// The node knows nothing of that name.
-    #[error("no {what} {name}")]
+    #[error("no {what} {name}{}", in_brackets(help.as_deref()))]
     NotFound {
         /// The kind of thing: "job", "blob".
         what: &'static str,
         /// The name that was asked for.
         name: String,
+        /// Why it may not be known, or what to do about it, if the node says so.
+        help: Option<String>,
     },
     /// The node, or this library, refused what was asked; asking again will not help, asking for less may.
     #[error("{what}{}{}", expected.as_ref().map(|text| format!("; expected {text}")).unwrap_or_default(),
-        help.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+        in_brackets(help.as_deref()))]
     Refused {
         /// What was refused, and why.
         what: String,
@@ -53,7 +55,7 @@ pub enum Error {
         help: Option<String>,
     },
     /// It can't be done now, and may be soon: another node is about to take the lead of the job.
-    #[error("{what}{}", help.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    #[error("{what}{}", in_brackets(help.as_deref()))]
     NotNow {
         /// What can't be done, and why.
         what: String,
@@ -123,9 +125,18 @@ impl Error {
         Self::Refused { what: what.into(), expected: Some(expected.into()), help: None }
     }
 
+    pub(crate) fn not_found(what: &'static str, name: &str) -> Self {
+        Self::NotFound { what, name: name.to_owned(), help: None }
+    }
+
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
         Self::Protocol { what: what.into() }
     }
+}
+
+/// Advice, behind what it is about.
+fn in_brackets(help: Option<&str>) -> String {
+    help.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! client:  Open(JobRequest)  Inputs([..])*  Close
-//! node:    Accepted { job }  ([Next { from }] Results([..]) | Printed(..))*  Ended(summary)   attached
-//!          Accepted { job }  Taken { tasks }                                  detached
+//! node:    Accepted { job }  ([Next { from }] Results([..]) | Printed(..) | Kept { tasks })*  Ended(summary)   attached
+//!          Accepted { job }  Kept { tasks }*  Taken { tasks }                detached
 //!          Accepted { job }  (Next { from } Results([..]))*  (Ended | SoFar)(summary)   results, read again
 //!          .. or Error(..), which is the last frame
 //! ```
+//!
+//! A client whose node ended before all inputs of a job above level `memory` had come goes on with `POST /v1/jobs/{id}/inputs`: the
+//! body has `Inputs([..])*  Close` from the input on that the node does not have, and the answer is one of those of the job.
 
 use std::sync::Arc;
 
@@ -88,6 +91,12 @@ pub enum NodeFrame {
     Next {
         /// The number to read from.
         from: u64,
+    },
+    /// These inputs of a job above level `memory`, counted from its first, need not be handed in again, whatever becomes of the
+    /// node. Told now and then.
+    Kept {
+        /// How many.
+        tasks: u32,
     },
 }
 

@@ -323,7 +323,8 @@ impl Http {
         // The job is there, a task of it is not: the answer says which it has.
         let is_task = body.as_ref().is_some_and(|body| body.error.starts_with("no task "));
         if status == StatusCode::NOT_FOUND && !is_task {
-            return Error::NotFound { what: about.what, name: about.name.to_owned() };
+            let help = body.and_then(|body| body.help);
+            return Error::NotFound { what: about.what, name: about.name.to_owned(), help };
         }
         match body {
             Some(ErrorBody { error, expected, help }) => Error::Refused { what: error, expected, help },

@@ -1,5 +1,6 @@
 //! The jobs of the node: hand one in, find it again, list them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -62,8 +63,8 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, true)?;
         let pump = Pump::detached();
-        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
-        let mut taken = map::start(self, body, module, pump).await?;
+        let body = pump.body(self.clone(), open, task.handing(true), inputs);
+        let mut taken = map::start(self, body, module, pump).await?.of_detached(task);
         match taken.next_told().await {
             None => Ok(Job::new(self.clone(), taken.job().to_owned())),
             Some(Err(error)) => Err(error),
@@ -122,12 +123,7 @@ impl Mesh {
     /// # Errors
     /// [`Error::Refused`] for a limit beyond 1000; when the node does not answer.
     pub async fn list(&self, filter: &JobFilter) -> Result<Vec<api::Job>, Error> {
-        let mut path = String::from("/v1/jobs");
-        for (at, (name, value)) in filter.pairs().iter().enumerate() {
-            let mark = if at == 0 { '?' } else { '&' };
-            path.push_str(&format!("{mark}{name}={}", encoded(value)));
-        }
-        self.http().json(Call::get(path, About { what: "jobs", name: "" }).soon()).await
+        Ok(self.page(filter).await?.jobs)
     }
 
     /// All jobs that pass a filter, oldest first; its place and limit are not looked at.
@@ -135,16 +131,42 @@ impl Mesh {
     /// # Errors
     /// When the node does not answer.
     pub async fn list_all(&self, filter: &JobFilter) -> Result<Vec<api::Job>, Error> {
-        let mut pages = Vec::new();
+        Ok(self.pages(filter).await?.jobs)
+    }
+
+    /// As [`Mesh::list`], also with the nodes that did not say what they lead where the filter asks for the jobs of all nodes.
+    ///
+    /// # Errors
+    /// As [`Mesh::list`].
+    pub async fn page(&self, filter: &JobFilter) -> Result<api::MeshJobs, Error> {
+        let mut path = String::from("/v1/jobs");
+        for (at, (name, value)) in filter.pairs().iter().enumerate() {
+            let mark = if at == 0 { '?' } else { '&' };
+            path.push_str(&format!("{mark}{name}={}", encoded(value)));
+        }
+        let call = Call::get(path, About { what: "jobs", name: "" }).soon();
+        if filter.mesh {
+            return self.http().json(call).await;
+        }
+        Ok(api::MeshJobs { jobs: self.http().json(call).await?, silent: Vec::new() })
+    }
+
+    /// As [`Mesh::list_all`], with those nodes.
+    ///
+    /// # Errors
+    /// As [`Mesh::list_all`].
+    pub async fn pages(&self, filter: &JobFilter) -> Result<api::MeshJobs, Error> {
+        let (mut pages, mut silent) = (Vec::new(), BTreeMap::new());
         let mut before = None;
         loop {
-            let page = self.list(&JobFilter { before, limit: None, ..filter.clone() }).await?;
-            let Some(first) = page.first() else { break };
+            let page = self.page(&JobFilter { before, limit: None, ..filter.clone() }).await?;
+            silent.extend(page.silent.into_iter().map(|node| (node.peer.clone(), node)));
+            let Some(first) = page.jobs.first() else { break };
             before = Some(Position::of(first));
-            pages.push(page);
+            pages.push(page.jobs);
         }
         pages.reverse();
-        Ok(pages.concat())
+        Ok(api::MeshJobs { jobs: pages.concat(), silent: silent.into_values().collect() })
     }
 
     /// One job of any node, by its id, a prefix of it that no other job has, or its name. Where another node is about to take
@@ -217,7 +239,7 @@ fn about_job(job: &str) -> About<'_> {
 fn job_name(job: &str) -> Result<String, Error> {
     // Such parts of a path are taken for directories.
     let is_a_part = !matches!(job, "" | "." | "..") && job.len() <= NAME_BYTES_MAX;
-    if is_a_part { Ok(encoded(job)) } else { Err(Error::NotFound { what: "job", name: job.to_owned() }) }
+    if is_a_part { Ok(encoded(job)) } else { Err(Error::not_found("job", job)) }
 }
 
 /// A text of which nothing has a meaning of its own in a path or a query.

@@ -1,6 +1,7 @@
 //! How a job is kept and found again: what it survives, its name and its labels.
 
 use crate::api::Level;
+use crate::pump::Handing;
 use crate::task::Task;
 
 /// How a job is kept and called.
@@ -13,6 +14,16 @@ pub(crate) struct Keep {
 }
 
 impl Task {
+    /// Whether a job of it is kept above memory.
+    pub(crate) fn is_kept(&self, detached: bool) -> bool {
+        self.keep.level.unwrap_or_else(|| Level::of_none(detached)) != Level::Memory
+    }
+
+    /// How its inputs are handed in.
+    pub(crate) fn handing(&self, detached: bool) -> Handing {
+        Handing { takes_parcels: self.takes_parcels(), holds: self.is_kept(detached) }
+    }
+
     /// What a job of this task survives. Default: [`Level::of_none`].
     ///
     /// A job of [`Level::Disk`] goes on when this program ends or its node restarts, however it was begun;

@@ -34,6 +34,7 @@ mod parcel;
 mod patience;
 mod prepare;
 mod pump;
+mod rest;
 mod result;
 mod task;
 mod told;

@@ -172,6 +172,7 @@ impl Map {
                     again.told_upto = Some(from);
                 }
             }
+            Some(Ok(NodeFrame::Kept { tasks })) => self.pump.rest().kept(tasks),
             Some(Ok(NodeFrame::Taken { tasks })) => {
                 self.summary = Some(Summary { tasks, ..Summary::default() });
             }
@@ -272,6 +273,7 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
             | NodeFrame::Ended(_)
             | NodeFrame::SoFar(_)
             | NodeFrame::Taken { .. }
+            | NodeFrame::Kept { .. }
             | NodeFrame::Next { .. },
         )) => {
             return Err(Error::protocol("results before the job's name"));

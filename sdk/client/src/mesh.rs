@@ -122,7 +122,7 @@ impl Mesh {
         let module = parts.module;
         let open = map::open_frame(task, parts, false)?;
         let pump = Pump::default();
-        let body = pump.body(self.clone(), open, task.takes_parcels(), inputs);
+        let body = pump.body(self.clone(), open, task.handing(false), inputs);
         Ok(map::start(self, body, module, pump).await?.of_task(task))
     }
 
@@ -162,7 +162,7 @@ impl Mesh {
     /// When there is no such peer, when it is connected, or when the node does not answer.
     pub async fn forget_peer(&self, id: &str) -> Result<(), Error> {
         if id.len() != 64 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(Error::NotFound { what: "peer", name: id.to_owned() });
+            return Err(Error::not_found("peer", id));
         }
         let call = Call::post(format!("/v1/peers/{id}/forget"), About { what: "peer", name: id });
         self.http().done(call).await

@@ -78,7 +78,7 @@ mod tests {
         patience.renew();
         assert_eq!(patience.after(&broken), Some(PAUSE));
         // A node that was away for longer still has the time to meet the others.
-        let unknown = Error::NotFound { what: "job", name: String::new() };
+        let unknown = Error::not_found("job", "");
         patience.since = Instant::now().checked_sub(2 * UNKNOWN_MAX);
         assert!(patience.after(&unknown).is_some());
         patience.unknown_since = Instant::now().checked_sub(UNKNOWN_MAX);

@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::stream::{self, Fuse};
+use futures::stream::Fuse;
 use futures::task::AtomicWaker;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
@@ -21,20 +20,32 @@ use crate::http::Body;
 use crate::input::Input;
 use crate::map::malformed;
 use crate::mesh::Mesh;
+use crate::rest::{Feed, Rest};
 use crate::result::TaskResult;
 
 /// Most short inputs that are sent together.
-const CHUNK_MAX: usize = 512;
+pub(crate) const CHUNK_MAX: usize = 512;
 /// Inputs of an attached job without a result: fewer than a node reads ahead, since what it has not read it has not
 /// pinned, and may evict.
 const AHEAD_MAX: usize = 8192;
 /// Uploads under way at once, of one job. A group of short inputs counts as one.
 const UPLOADS_MAX: usize = 4;
 
+/// How inputs are handed in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handing {
+    /// Each may have arguments and files of its own.
+    pub(crate) takes_parcels: bool,
+    /// Those that the node may not have are held, to go again.
+    pub(crate) holds: bool,
+}
+
 /// What the connection's task, which pulls the inputs, has to tell the caller that takes the results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pump {
     shared: Arc<Pumped>,
+    /// Inputs that the node may not have. Apart from what these need while they come.
+    rest: Arc<Mutex<Rest>>,
 }
 
 #[derive(Debug)]
@@ -116,7 +127,8 @@ impl Pump {
     /// One whose inputs go on without results: those of a detached job.
     pub(crate) fn detached() -> Self {
         let ahead = Semaphore::new(Semaphore::MAX_PERMITS / 2);
-        Self { shared: Arc::new(Pumped { ahead, is_strict: true, ..Pumped::default() }) }
+        let shared = Arc::new(Pumped { ahead, is_strict: true, ..Pumped::default() });
+        Self { shared, rest: Arc::default() }
     }
 
     /// One that has nothing to do.
@@ -163,40 +175,50 @@ impl Pump {
     }
 
     fn missing(&self) -> MutexGuard<'_, Missing> {
-        self.shared.missing.lock().expect("no thread panics while it holds this lock")
+        self.shared.missing()
     }
 
-    /// The body of a job: the opening frame, the inputs in batches of what is there, the closing frame.
-    pub(crate) fn body<S>(&self, mesh: Mesh, open: Vec<u8>, takes_parcels: bool, inputs: S) -> Body
+    /// Inputs that the node may not have.
+    pub(crate) fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().expect("no thread panics while it holds this lock")
+    }
+
+    pub(crate) fn set_finished(&self, finished: bool) {
+        self.shared.finished.store(finished, Ordering::Release);
+    }
+
+    /// The inputs broke off, for this reason: what their connection is told.
+    pub(crate) fn broke(&self, error: Error) -> Error {
+        let reason = error.to_string();
+        *self.shared.error.lock().expect("no thread panics while it holds this lock") = Some(error);
+        Error::Broken { reason }
+    }
+
+    /// The body of a job: the opening frame, the inputs in batches of what is there, the closing frame. With `holds`, inputs
+    /// can go again where the way to the node breaks.
+    pub(crate) fn body<S>(&self, mesh: Mesh, open: Vec<u8>, how: Handing, inputs: S) -> Body
     where
         S: Stream<Item = Input> + Send + 'static,
     {
+        let Handing { takes_parcels, holds } = how;
         // A group's place is kept while those behind it are on their way.
         let groups = Groups { inputs: Box::pin(inputs.fuse()), long: None };
         let prepared = groups.map({
-            let pump = self.clone();
-            move |group| prepare_all(pump.clone(), mesh.clone(), takes_parcels, group)
+            let shared = Arc::clone(&self.shared);
+            move |group| prepare_all(Arc::clone(&shared), mesh.clone(), takes_parcels, group)
         });
-        let batches = prepared.buffered(UPLOADS_MAX).map({
-            let pump = self.clone();
-            move |group| encode_inputs(pump.counted(group?))
+        let groups = prepared.buffered(UPLOADS_MAX).map({
+            let shared = Arc::clone(&self.shared);
+            move |group| Ok(shared.counted(group?))
         });
-        let shared = Arc::clone(&self.shared);
-        let last = stream::once(async move {
-            let mut buffer = Vec::new();
-            frames::encode(&ClientFrame::Close, &mut buffer).map_err(malformed)?;
-            shared.finished.store(true, Ordering::Release);
-            Ok(Bytes::from(buffer))
-        });
-        let shared = Arc::clone(&self.shared);
-        let body = stream::iter([Ok(Bytes::from(open))]).chain(batches).chain(last);
-        // The connection only learns that the body broke; why is kept for the results' side.
-        let body = body.map_ok(Frame::data).map_err(move |error: Error| {
-            let reason = error.to_string();
-            *shared.error.lock().expect("no thread panics while it holds this lock") = Some(error);
-            Error::Broken { reason }
-        });
-        BodyExt::boxed_unsync(StreamBody::new(body))
+        *self.rest() = Rest::of(Box::pin(groups), holds);
+        BodyExt::boxed_unsync(StreamBody::new(Feed::new(self.clone(), open)))
+    }
+}
+
+impl Pumped {
+    fn missing(&self) -> MutexGuard<'_, Missing> {
+        self.missing.lock().expect("no thread panics while it holds this lock")
     }
 
     /// Those of a group that can go, each counted in its turn.
@@ -213,7 +235,7 @@ impl Pump {
             }
         }
         if !missing.untold.is_empty() {
-            self.shared.taker.wake();
+            self.taker.wake();
         }
         found
     }
@@ -266,19 +288,19 @@ fn is_short(input: &Input) -> bool {
 }
 
 async fn prepare_all(
-    pump: Pump,
+    shared: Arc<Pumped>,
     mesh: Mesh,
     takes_parcels: bool,
     inputs: Vec<Input>,
 ) -> Result<Vec<Prepared>, Error> {
     let count = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
-    let room = pump.shared.ahead.acquire_many(count).await;
+    let room = shared.ahead.acquire_many(count).await;
     room.expect("this semaphore is never closed").forget();
     let mut prepared = Vec::with_capacity(inputs.len());
     for input in inputs {
         prepared.push(match mesh.prepare_for(takes_parcels, input).await {
             Ok(payload) => Ok(payload),
-            Err(error) if pump.shared.is_strict => return Err(error),
+            Err(error) if shared.is_strict => return Err(error),
             Err(error) => Err(error.of_an_input().ok_or(error)?),
         });
     }
@@ -286,7 +308,7 @@ async fn prepare_all(
 }
 
 /// Inputs as frames, none of them too long.
-fn encode_inputs(inputs: Vec<Payload>) -> Result<Bytes, Error> {
+pub(crate) fn encode_inputs(inputs: Vec<Payload>) -> Result<Bytes, Error> {
     let mut buffer = Vec::new();
     let mut batch = Vec::with_capacity(inputs.len());
     let mut bytes = 0;
@@ -307,6 +329,8 @@ fn encode_inputs(inputs: Vec<Payload>) -> Result<Bytes, Error> {
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+
     use super::*;
 
     #[tokio::test]

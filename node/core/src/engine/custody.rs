@@ -12,11 +12,17 @@ use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
+use crate::owner::Owner;
 use crate::refusal::Refusal;
 
 impl Engine {
     /// Has custody do something.
     pub(super) fn with_custody(&mut self, act: impl FnOnce(&mut Custody, &mut Ctx<'_>, &Membership)) {
+        self.with_keepers(|_, custody, ctx, members| act(custody, ctx, members));
+    }
+
+    /// Has the owner and custody do something together.
+    fn with_keepers(&mut self, act: impl FnOnce(&mut Owner, &mut Custody, &mut Ctx<'_>, &Membership)) {
         let surroundings = Surroundings {
             counters: &mut self.counters,
             memo: &mut self.memo,
@@ -24,20 +30,14 @@ impl Engine {
             out: &mut self.out,
         };
         let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        act(&mut self.custody, &mut ctx, &self.members);
+        act(&mut self.owner, &mut self.custody, &mut ctx, &self.members);
     }
 
     /// Another node says something of jobs that both keep, or are to keep.
     pub(super) fn receive_custody(&mut self, from: PeerId, all: Vec<CustodyMessage>) {
-        let surroundings = Surroundings {
-            counters: &mut self.counters,
-            memo: &mut self.memo,
-            programs: &mut self.programs,
-            out: &mut self.out,
-        };
-        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        let owner = &self.owner;
-        self.custody.on_messages(&mut ctx, from, all, &|job| owner.has(job));
+        self.with_keepers(|owner, custody, ctx, _| {
+            custody.on_messages(ctx, from, all, &|job| owner.has(job))
+        });
     }
 
     /// What time and this input meant for the jobs that this node keeps is told to the owner.
@@ -74,16 +74,10 @@ impl Engine {
 
     /// The input has been handled: what is to be kept of it is written, and sent to other members.
     pub(super) fn seal(&mut self) {
-        let surroundings = Surroundings {
-            counters: &mut self.counters,
-            memo: &mut self.memo,
-            programs: &mut self.programs,
-            out: &mut self.out,
-        };
-        let mut ctx = Ctx::new(self.now, self.me, &self.mesh, surroundings);
-        self.owner.seal(&mut ctx, &mut self.custody);
-        let owner = &mut self.owner;
-        self.custody.flush(&mut ctx, &self.members, &mut || owner.issue_ticket());
+        self.with_keepers(|owner, custody, ctx, members| {
+            owner.seal(ctx, custody);
+            custody.flush(ctx, members, &mut || owner.issue_ticket());
+        });
     }
 
     /// A worker says something about these leases, which may be of jobs that this node led before, and that have ended elsewhere:

@@ -1,4 +1,4 @@
-//! Counters of events since the start of a node. The roles count; this is the table of all counters. The struct, the
+//! Counters of events since the start of a node. The roles count, and the driver counts `unknown`; this is the table of all counters. The struct, the
 //! API's JSON and its metrics are generated from it, so that a counter has one name and one help text.
 
 /// One row of the table of counters.
@@ -68,6 +68,8 @@ counters! {
     gossiped_home: "outcomes_gossiped_home",
     #[doc = "Messages, calls or outcomes dropped at a bound"]
     dropped: "messages_dropped",
+    #[doc = "Messages dropped because this node, or the older one that they were for, does not know their kind"]
+    unknown: "messages_unknown",
     #[doc = "Own tasks that ended at once, because their result was known"]
     recalled: "memo_recalled",
     #[doc = "Tasks of others answered without running, because their result was known"]

@@ -8,7 +8,7 @@ const ALICE: PeerId = PeerId([1; 32]);
 const BOB: PeerId = PeerId([2; 32]);
 const CAROL: PeerId = PeerId([3; 32]);
 
-fn refusal(result: Result<u64, AdmitError>) -> Refusal {
+fn refusal(result: Result<Admitted, AdmitError>) -> Refusal {
     match result {
         Err(AdmitError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
@@ -22,7 +22,7 @@ async fn meet(
     bob: Doorkeeper,
     seen_by_alice: PeerId,
     seen_by_bob: PeerId,
-) -> (Result<u64, AdmitError>, Result<u64, AdmitError>) {
+) -> (Result<Admitted, AdmitError>, Result<Admitted, AdmitError>) {
     let (left, right) = tokio::io::duplex(1024);
     let (mut left, mut right) = (left.compat(), right.compat());
     tokio::join!(
@@ -35,7 +35,7 @@ async fn meet(
 async fn holders_of_one_key_admit_each_other() {
     let key = Admission::Key([9; 32]);
     let (a, b) = meet(Doorkeeper::new(ALICE, 1, key), Doorkeeper::new(BOB, 2, key), BOB, ALICE).await;
-    assert_eq!((a.unwrap(), b.unwrap()), (2, 1), "each learns the other's boot nonce");
+    assert_eq!((a.unwrap().boot, b.unwrap().boot), (2, 1), "each learns the other's boot nonce");
 }
 
 #[tokio::test]
@@ -46,10 +46,10 @@ async fn the_second_process_of_a_connected_identity_is_refused_and_told_why() {
     let (a, b) = meet(Doorkeeper::new(ALICE, 1, key), bob.clone(), BOB, ALICE).await;
     assert_eq!((refusal(a), refusal(b)), (Refusal::TwinOfMine, Refusal::Twin));
     let (_, b) = meet(Doorkeeper::new(ALICE, 3, key), bob.clone(), BOB, ALICE).await;
-    assert_eq!(b.unwrap(), 3, "the other process comes in");
+    assert_eq!(b.unwrap().boot, 3, "the other process comes in");
     bob.census.refuse(ALICE, Vec::new());
     let (_, b) = meet(Doorkeeper::new(ALICE, 1, key), bob, BOB, ALICE).await;
-    assert_eq!(b.unwrap(), 1);
+    assert_eq!(b.unwrap().boot, 1);
 }
 
 #[tokio::test]
@@ -126,22 +126,55 @@ async fn a_boot_nonce_of_0_is_refused() {
     assert_eq!((refusal(a), refusal(b)), (Refusal::Unknown(8), Refusal::NoBoot));
 }
 
+/// A doorkeeper of a node that speaks these versions.
+fn speaking(me: PeerId, boot: u64, versions: Versions) -> Doorkeeper {
+    Doorkeeper { versions, ..Doorkeeper::new(me, boot, Admission::Key([9; 32])) }
+}
+
 #[tokio::test]
-async fn another_version_is_told_so() {
-    let honest = Doorkeeper::new(BOB, 2, Admission::Open);
+async fn a_version_and_the_next_one_speak_the_older() {
+    let (old, new) = (speaking(ALICE, 1, Versions::of(7, 7)), speaking(BOB, 2, Versions::of(7, 8)));
+    let (a, b) = meet(old, new, BOB, ALICE).await;
+    assert_eq!(a.unwrap().spoken, Spoken { version: 7, is_newer: true });
+    assert_eq!(b.unwrap().spoken, Spoken { version: 7, is_newer: false });
+}
+
+#[tokio::test]
+async fn versions_further_apart_are_refused_and_both_sides_know_which_is_old() {
+    let (old, new) = (Versions::of(7, 7), Versions::of(8, 9));
+    let (a, b) = meet(speaking(ALICE, 1, old), speaking(BOB, 2, new), BOB, ALICE).await;
+    assert_eq!(
+        refusal(a).to_string(),
+        "it speaks versions 8 to 9 of the protocol, this node version 7: only versions next to each other work in one \
+         mesh; upgrade this node"
+    );
+    let b = refusal(b);
+    assert_eq!(b, Refusal::Version(Apart { ours: new, theirs: old, is_of_mesh: true }));
+    assert!(b.to_string().ends_with("upgrade the other one"), "{b}");
+}
+
+#[tokio::test]
+async fn a_node_that_refuses_an_older_version_than_it_could_speak_is_told_of_by_its_hello() {
+    // As nodes did before two versions could meet: they compare the hello's two bytes.
+    let new = speaking(BOB, 2, Versions::of(7, 8));
     let (left, right) = tokio::io::duplex(1024);
     let (mut left, mut right) = (left.compat(), right.compat());
     let elder = async {
-        let hello = Hello { magic: *MAGIC, version: 9, mesh_id: [0; 32], boot: 1, nonce: [5; 32] };
+        let versions = Versions::of(7, 7);
+        let hello = Hello { magic: *MAGIC, versions, mesh_id: new.mesh_id, boot: 1, nonce: [5; 32] };
         left.write_all(&hello.encode()).await.unwrap();
         let mut bytes = [0; HELLO_BYTES + PROOF_BYTES];
         left.read_exact(&mut bytes).await.unwrap();
-        drop(left);
-        bytes[HELLO_BYTES]
+        let mut refused = [0; PROOF_BYTES];
+        refused[0] = 2;
+        left.write_all(&refused).await.unwrap();
     };
-    let (code, judged) = tokio::join!(elder, honest.admit(&mut right, ALICE, Role::Listener));
-    assert_eq!(code, Refusal::Version(None).code());
-    assert_eq!(refusal(judged), Refusal::Version(Some(9)));
+    let ((), judged) = tokio::join!(elder, new.admit(&mut right, ALICE, Role::Listener));
+    let judged = refusal(judged).to_string();
+    assert!(
+        judged.contains("it speaks version 7 of") && judged.ends_with("upgrade the other one"),
+        "{judged}"
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::frame::NetFrame;
 use crate::link::{End, Link, Path, greet};
 use crate::names;
 use crate::outbox::Outbox;
+use crate::versions::Spoken;
 
 /// Longest time to open a stream and to exchange hellos.
 const GREETING_MAX: Duration = Duration::from_secs(5);
@@ -129,16 +130,19 @@ impl Driver {
         let connections: Vec<_> =
             self.connections.iter().filter(|(_, c)| c.peer == peer).map(|(id, _)| *id).collect();
         let address = self.address_of(peer).map_or_else(String::new, |address| address.to_string());
+        let spoken = self.connections.values().find(|c| c.peer == peer && c.boot == boot);
+        let spoken = spoken.map_or(Spoken::LEAST, |connection| connection.spoken);
         let outbox = Arc::new(Outbox::default());
         let stop = Arc::new(Notify::new());
         let link = Link {
             peer,
             boot,
+            spoken,
             address,
             outbox: Arc::clone(&outbox),
             rhythm: self.rhythm,
             stop: Arc::clone(&stop),
-            door: self.ports.inbox.door(peer),
+            door: self.ports.inbox.door(peer, spoken),
             probe: self.paths.is_doubtful(peer, boot, now),
             news: self.news.0.clone(),
         };
@@ -147,7 +151,7 @@ impl Driver {
             Done::Ended { peer, end, path }
         });
         outbox.push_urgent(NetFrame::Addresses(self.everybody_but(peer)).encode());
-        self.setting.shared.link(peer, Arc::clone(&outbox));
+        self.setting.shared.link(peer, Arc::clone(&outbox), spoken.version);
         self.links.insert(peer, Held { boot, stop, outbox, since: now, connections, next: None });
         self.book.up(peer, now);
         self.twins.linked(peer, boot, replaced);

@@ -1,5 +1,7 @@
 //! Reports to the user: refused nodes, identities that are used twice, and bad network paths.
 
+use std::net::IpAddr;
+
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use weft_core::PeerId;
 
 use super::Driver;
 use crate::address::socket_of;
-use crate::admission::Refusal;
+use crate::admission::{Apart, Refusal};
 use crate::book::bare;
 use crate::event::NetEvent;
 use crate::transport::Refused;
@@ -31,6 +33,7 @@ impl Driver {
                     self.tell(NetEvent::Refused { address: text, reason });
                 }
             }
+            Refusal::Version(Apart { is_of_mesh: true, .. }) => self.tell_of_version(refused),
             Refusal::NotWeft
             | Refusal::Version(_)
             | Refusal::OtherMesh { mesh: None, .. }
@@ -43,6 +46,26 @@ impl Driver {
                     self.tell(NetEvent::Refused { address: text, reason: refusal.to_string() });
                 }
             }
+        }
+    }
+
+    /// A node of this mesh speaks no version that this node speaks: that lasts until one of them is upgraded.
+    fn tell_of_version(&mut self, refused: &Refused) {
+        let Some(ip) = socket_of(&refused.address).map(|socket| socket.ip()) else { return };
+        if self.refusals.is_newly_apart(ip, Instant::now()) {
+            // Where it dialled from is not where it listens.
+            let place = if refused.dialled { bare(&refused.address).to_string() } else { ip.to_string() };
+            let (node, refusal) = (refused.peer.short(), refused.refusal);
+            let text =
+                format!("node {node} at {place} is of this mesh and can't work with this node: {refusal}");
+            self.tell(NetEvent::Trouble { about: about_version(ip), text: Some(text) });
+        }
+    }
+
+    /// Such nodes that do not try any more are no trouble.
+    pub(super) fn forget_versions(&mut self, now: Instant) {
+        for ip in self.refusals.no_longer_apart(now) {
+            self.tell(NetEvent::Trouble { about: about_version(ip), text: None });
         }
     }
 
@@ -131,6 +154,10 @@ impl Driver {
 
 fn about_twin(peer: PeerId) -> String {
     format!("identity {}", peer.short())
+}
+
+fn about_version(ip: IpAddr) -> String {
+    format!("version of the node at {ip}")
 }
 
 fn about_path(peer: PeerId) -> String {

@@ -12,12 +12,15 @@ use weft_core::PeerId;
 
 use crate::link::{End, Path};
 use crate::outbox::Outbox;
+use crate::versions::Spoken;
 
 /// A connection to a peer.
 pub(super) struct Connection {
     pub(super) peer: PeerId,
     /// The boot nonce that the process behind it told at admission; 0 when that is not known.
     pub(super) boot: u64,
+    /// What is spoken with that process.
+    pub(super) spoken: Spoken,
     pub(super) since: Instant,
     pub(super) address: Multiaddr,
     pub(super) dialled: bool,

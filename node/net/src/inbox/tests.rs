@@ -15,6 +15,10 @@ fn inbox() -> (Arc<Inbox>, NetEvents) {
     (Arc::clone(&inbox), NetEvents::new(inbox))
 }
 
+fn door(inbox: &Arc<Inbox>, peer: PeerId) -> Door {
+    inbox.door(peer, Spoken::LEAST)
+}
+
 fn word(number: u64) -> Message {
     Message::Withdraw(CallId(number))
 }
@@ -41,7 +45,7 @@ fn taken(events: &mut NetEvents) -> Option<NetEvent> {
 fn one_peer_fills_its_own_room_and_no_more() {
     for bytes in [0, 1 << 10, MESSAGE_BYTES_MAX] {
         let (inbox, events) = inbox();
-        let alice = inbox.door(ALICE);
+        let alice = door(&inbox, ALICE);
         let filled = fill(&alice, &vec![0; bytes]);
         assert_eq!(filled, events.waiting_bytes());
         assert!(filled <= PEER_BYTES_MAX + KEPT_BYTES, "{bytes}: {filled}");
@@ -52,10 +56,10 @@ fn one_peer_fills_its_own_room_and_no_more() {
 #[test]
 fn all_together_are_bounded_and_a_quiet_peer_is_heard_all_the_same() {
     let (inbox, mut events) = inbox();
-    let doors: Vec<_> = (10..60).map(|name| inbox.door(PeerId([name; 32]))).collect();
+    let doors: Vec<_> = (10..60).map(|name| door(&inbox, PeerId([name; 32]))).collect();
     let filled: usize = doors.iter().map(|door| fill(door, &vec![0; 100_000])).sum();
     assert!(filled <= ALL_BYTES_MAX + doors.len() * KEPT_BYTES, "{filled}");
-    let bob = inbox.door(BOB);
+    let bob = door(&inbox, BOB);
     bob.deliver(encode_message(&word(7))).now_or_never().expect("there is room for it").unwrap();
     let heard = std::iter::from_fn(|| taken(&mut events)).take(doors.len() + 1);
     assert!(heard.into_iter().any(|event| event == NetEvent::Received { from: BOB, message: word(7) }));
@@ -64,7 +68,7 @@ fn all_together_are_bounded_and_a_quiet_peer_is_heard_all_the_same() {
 #[test]
 fn peers_take_turns_and_each_keeps_its_order() {
     let (inbox, mut events) = inbox();
-    let (alice, bob) = (inbox.door(ALICE), inbox.door(BOB));
+    let (alice, bob) = (door(&inbox, ALICE), door(&inbox, BOB));
     for number in 0..100 {
         alice.deliver(encode_message(&word(number))).now_or_never().unwrap().unwrap();
     }
@@ -89,7 +93,7 @@ fn peers_take_turns_and_each_keeps_its_order() {
 #[test]
 fn room_comes_back_as_the_loop_takes() {
     let (inbox, mut events) = inbox();
-    let alice = inbox.door(ALICE);
+    let alice = door(&inbox, ALICE);
     let message = encode_message(&word(1));
     for _ in 0..3 {
         let filled = fill(&alice, &message);
@@ -104,7 +108,7 @@ fn room_comes_back_as_the_loop_takes() {
 #[test]
 fn what_is_no_word_costs_its_link_and_nothing_behind_it_counts() {
     let (inbox, mut events) = inbox();
-    let alice = inbox.door(ALICE);
+    let alice = door(&inbox, ALICE);
     for message in [encode_message(&word(1)), vec![255; 40], encode_message(&word(2))] {
         alice.deliver(message).now_or_never().unwrap().unwrap();
     }
@@ -113,9 +117,24 @@ fn what_is_no_word_costs_its_link_and_nothing_behind_it_counts() {
     assert_eq!(taken(&mut events), None);
     assert!(alice.faulty().now_or_never().is_some());
     // The next link to the same peer starts clean.
-    let again = inbox.door(ALICE);
+    let again = door(&inbox, ALICE);
     again.deliver(encode_message(&word(3))).now_or_never().unwrap().unwrap();
     assert_eq!(taken(&mut events), Some(NetEvent::Received { from: ALICE, message: word(3) }));
+}
+
+#[test]
+fn what_a_newer_version_says_is_dropped_with_a_count_and_the_rest_is_heard() {
+    let (inbox, mut events) = inbox();
+    let alice = inbox.door(ALICE, Spoken { is_newer: true, ..Spoken::LEAST });
+    let mut longer = encode_message(&word(2));
+    longer.push(0);
+    for message in [encode_message(&word(1)), vec![200; 40], longer, encode_message(&word(3))] {
+        alice.deliver(message).now_or_never().unwrap().unwrap();
+    }
+    let heard: Vec<_> = std::iter::from_fn(|| taken(&mut events)).collect();
+    assert_eq!(heard, [1, 3].map(|number| NetEvent::Received { from: ALICE, message: word(number) }));
+    assert!(alice.faulty().now_or_never().is_none());
+    assert_eq!((inbox.shared.unknown(), inbox.shared.dropped()), (2, 0));
 }
 
 #[test]
@@ -137,11 +156,11 @@ fn gossip_is_bounded_and_one_origin_leaves_room_for_the_others() {
 #[test]
 fn nobody_waits_for_a_loop_that_is_gone() {
     let (inbox, events) = inbox();
-    let alice = inbox.door(ALICE);
+    let alice = door(&inbox, ALICE);
     fill(&alice, &[0; 1000]);
     let mut waiting = std::pin::pin!(alice.deliver(vec![0; 1000]));
     assert!(waiting.as_mut().now_or_never().is_none());
     drop(events);
     assert_eq!(waiting.now_or_never(), Some(Err(Unheard)));
-    assert_eq!(inbox.door(BOB).tell(down(BOB)).now_or_never(), Some(Err(Unheard)));
+    assert_eq!(door(&inbox, BOB).tell(down(BOB)).now_or_never(), Some(Err(Unheard)));
 }

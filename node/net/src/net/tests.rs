@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
+use weft_core::CallId;
 
 use super::*;
 use crate::api::{ApiHead, ApiReply, ApiRequest};
@@ -14,6 +15,7 @@ use crate::blob::BlobSink;
 use crate::config::Admission;
 use crate::event::NetEvent;
 use crate::fetch::FetchError;
+use crate::versions::Versions;
 
 const KEY: Admission = Admission::Key([42; 32]);
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -61,8 +63,28 @@ impl Node {
         store: Empty,
         part: impl Future<Output = ()> + 'static,
     ) -> Self {
+        let doorkeeper = Doorkeeper::new(names::peer_id_of(&[seed; 32]), admitted, KEY);
+        Self::start_as(seed, boot, doorkeeper, peers, store, part).await
+    }
+
+    /// One that speaks these versions of the protocol.
+    async fn speaking(seed: u8, versions: Versions, peers: &[String]) -> Self {
+        let boot = u64::from(seed);
+        let mut doorkeeper = Doorkeeper::new(names::peer_id_of(&[seed; 32]), boot, KEY);
+        doorkeeper.versions = versions;
+        Self::start_as(seed, boot, doorkeeper, peers, Empty(None), std::future::pending()).await
+    }
+
+    async fn start_as(
+        seed: u8,
+        boot: u64,
+        doorkeeper: Doorkeeper,
+        peers: &[String],
+        store: Empty,
+        part: impl Future<Output = ()> + 'static,
+    ) -> Self {
         let identity = [seed; 32];
-        let id = names::peer_id_of(&identity);
+        let id = doorkeeper.me;
         let config = NetConfig {
             identity,
             boot,
@@ -72,7 +94,6 @@ impl Node {
             mdns: false,
             peers_file: None,
         };
-        let doorkeeper = Doorkeeper::new(id, admitted, KEY);
         let (net, events) = start_with(config, Arc::new(store), doorkeeper, part).await.unwrap();
         Self { id, net, events, seen: Vec::new() }
     }
@@ -240,5 +261,64 @@ fn what_is_no_request_is_not_answered_and_the_next_one_is() {
         };
         let (answer, ()) = within(async { tokio::join!(asking, answering) }).await;
         assert_eq!(answer.unwrap().head.status, 204);
+    });
+}
+
+/// Nodes of this version, of the next one, and of the one after that: neighbours work with each other.
+#[test]
+fn a_version_and_the_next_one_work_in_one_mesh() {
+    story(async {
+        let mut old = Node::speaking(1, Versions::of(7, 7), &[]).await;
+        let mut new = Node::speaking(2, Versions::of(7, 8), &old.net.listen_addresses()).await;
+        let (one, two) = (old.id, new.id);
+        tokio::join!(old.until_up(two), new.until_up(one));
+        // What the old one does not know is not sent to it,
+        new.net.shared.send(one, 8, NetFrame::Message(vec![200]).encode());
+        assert_eq!((new.net.asker.unknown(), new.net.dropped()), (1, 0));
+        // and if it is, that costs neither the link nor what comes behind it.
+        new.net.shared.send(one, 7, NetFrame::Message(vec![200]).encode());
+        new.net.shared.send(one, 7, vec![0, 0, 0, 1, 77]);
+        let known = Message::Withdraw(CallId(7));
+        new.net.send(one, &known);
+        old.until(|event| *event == NetEvent::Received { from: two, message: known.clone() }).await;
+        assert_eq!((old.net.asker.unknown(), old.net.dropped()), (2, 0));
+        old.net.send(two, &known);
+        new.until(|event| *event == NetEvent::Received { from: one, message: known.clone() }).await;
+        let is_down = |event: &NetEvent| matches!(event, NetEvent::Down { .. });
+        assert!(!old.seen.iter().chain(&new.seen).any(is_down), "{:?} {:?}", old.seen, new.seen);
+    });
+}
+
+/// One of the same version that says something unknown breaks the protocol, as ever.
+#[test]
+fn what_a_node_of_the_same_version_says_must_be_known() {
+    story(async {
+        let mut alice = Node::honest(1, &[]).await;
+        let mut bob = Node::honest(2, &alice.net.listen_addresses()).await;
+        let (one, two) = (alice.id, bob.id);
+        tokio::join!(alice.until_up(two), bob.until_up(one));
+        bob.net.shared.send(one, 7, NetFrame::Message(vec![200]).encode());
+        let broke = |event: &NetEvent| matches!(event, NetEvent::Down { reason, .. } if reason.contains("broke the protocol"));
+        alice.until(broke).await;
+        assert_eq!(alice.net.asker.unknown(), 0);
+    });
+}
+
+#[test]
+fn nodes_of_versions_further_apart_say_so_on_both_sides() {
+    story(async {
+        let mut old = Node::speaking(1, Versions::of(7, 7), &[]).await;
+        let mut new = Node::speaking(2, Versions::of(8, 9), &old.net.listen_addresses()).await;
+        let says = |text: &'static str| move |event: &NetEvent| matches!(event, NetEvent::Trouble { text: Some(said), .. } if said.ends_with(text));
+        let this = "it speaks versions 8 to 9 of the protocol, this node version 7: only versions next to each other work in \
+                    one mesh; upgrade this node";
+        let other = "it speaks version 7 of the protocol, this node versions 8 to 9: only versions next to each other work \
+                     in one mesh; upgrade the other one";
+        tokio::join!(old.until(says(this)), new.until(says(other)));
+        // One sentence each, however often they try.
+        let tells = |event: &&NetEvent| matches!(event, NetEvent::Trouble { .. } | NetEvent::Refused { .. });
+        let carol = Node::honest(100, &old.net.listen_addresses()).await;
+        old.until_up(carol.id).await;
+        assert_eq!(old.seen.iter().filter(tells).count(), 1, "{:?}", old.seen);
     });
 }

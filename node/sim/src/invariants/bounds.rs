@@ -22,29 +22,13 @@ pub(super) fn state_is_bounded(scene: &Scene<'_>) -> Result<(), String> {
 
 pub(super) fn words_fit(scene: &Scene<'_>) -> Result<(), String> {
     for fact in scene.facts {
-        match fact {
-            Fact::Sent { to, bytes, leases } => {
-                ensure(*to != scene.host.peer, || "a node wrote to itself".into())?;
-                ensure(*bytes <= MESSAGE_BYTES_MAX, || format!("a message of {bytes} bytes"))?;
-                ensure(*leases <= BATCH_MAX, || format!("a message of {leases} leases"))?;
-            }
-            Fact::Published { bytes } => {
-                let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
-                ensure(fits, || "a gossip is too long to be published".into())?;
-            }
-            Fact::Ended(_)
-            | Fact::JobEnded(_)
-            | Fact::GivenUp(_)
-            | Fact::Named { .. }
-            | Fact::Awarded(_)
-            | Fact::Started { .. }
-            | Fact::Parted { .. }
-            | Fact::Excused { .. }
-            | Fact::Restarted(_)
-            | Fact::GivenBack { .. }
-            | Fact::Lost { .. }
-            | Fact::GaveUp { .. }
-            | Fact::Printed { .. } => {}
+        if let Fact::Sent { to, bytes, leases } = fact {
+            ensure(*to != scene.host.peer, || "a node wrote to itself".into())?;
+            ensure(*bytes <= MESSAGE_BYTES_MAX, || format!("a message of {bytes} bytes"))?;
+            ensure(*leases <= BATCH_MAX, || format!("a message of {leases} leases"))?;
+        } else if let Fact::Published { bytes } = fact {
+            let fits = bytes.is_some_and(|bytes| bytes <= GOSSIP_BYTES_MAX);
+            ensure(fits, || "a gossip is too long to be published".into())?;
         }
     }
     Ok(())

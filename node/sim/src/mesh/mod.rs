@@ -18,9 +18,10 @@ use weft_core::custody::Seat;
 use weft_core::durable::{Level, LogRecord};
 use weft_core::{JobId, LeaseId, Report, Submission};
 
+use crate::breach::Breach;
 use crate::disk::stored;
 use crate::host::{HostId, SimHost};
-use crate::invariants::{Scene, ensure};
+use crate::invariants::Scene;
 use crate::kept::Said;
 pub(crate) use fence::{Fence, no_lease_of_an_older_epoch_begins};
 pub(crate) use rows::Rows;
@@ -78,8 +79,7 @@ pub(crate) struct MeshJob {
 #[derive(Debug, Default)]
 pub(crate) struct Mesh {
     jobs: BTreeMap<JobId, MeshJob>,
-    /// The first violation.
-    breach: Option<(&'static str, String)>,
+    pub(crate) breach: Breach,
 }
 
 impl Mesh {
@@ -193,15 +193,8 @@ impl Mesh {
         self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())
     }
 
-    /// The first violation.
-    pub(crate) fn breach(&self) -> Option<&(&'static str, String)> {
-        self.breach.as_ref()
-    }
-
     fn demand(&mut self, name: &'static str, holds: bool, text: impl FnOnce() -> String) {
-        if !holds && self.breach.is_none() {
-            self.breach = Some((name, text()));
-        }
+        self.breach.demand(name, holds, text);
     }
 }
 
@@ -248,6 +241,5 @@ invariants! {
 }
 
 fn unbroken(scene: &Scene<'_>, name: &str) -> Result<(), String> {
-    let breach = scene.reference.mesh.breach().filter(|(broken, _)| *broken == name);
-    ensure(breach.is_none(), || breach.map(|(_, text)| text.clone()).unwrap_or_default())
+    scene.reference.mesh.breach.check(name)
 }

@@ -73,6 +73,11 @@ impl Entry {
         self.accepted
     }
 
+    /// How many of its tasks its submitter may rely on, if it was accepted.
+    pub(in crate::jobs) fn kept_tasks(&self) -> Option<u32> {
+        self.accepted.then_some(self.accepted_tasks)
+    }
+
     /// Notes that all of its tasks came. What was accepted before that has a record of its own for it.
     pub(in crate::jobs) fn close(&mut self) {
         self.closing |= self.is_journalled() && self.accepted && !self.closed;

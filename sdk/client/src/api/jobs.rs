@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Job, JobState};
+use serde::{Deserialize, Serialize};
+
+use super::{Job, JobState, Node};
 
 /// How far a job is, in one word for filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,15 @@ pub struct JobFilter {
     pub limit: Option<u32>,
     /// Also those that the other nodes lead which are connected and answer in time.
     pub mesh: bool,
+}
+
+/// Jobs of all nodes, with those that did not say what they lead: `GET /v1/jobs?mesh=true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshJobs {
+    /// The jobs, oldest first.
+    pub jobs: Vec<Job>,
+    /// Connected nodes that gave no answer in time: what they lead may be missing.
+    pub silent: Vec<Node>,
 }
 
 impl JobFilter {
