@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use weft_core::custody::{Seat, Trio};
 use weft_core::durable::{
-    Accepted, Fold, Kept, LOG_VERSION, LogRecord, NotTaken, ParentEnd, Rest, RestTask, Unsound,
+    Accepted, Fold, Kept, LOG_VERSION, LOG_VERSION_OLDEST, LogRecord, NotTaken, ParentEnd, Rest, RestTask,
+    Unsound,
 };
 use weft_core::message::{Class, Needs};
 use weft_core::*;
@@ -190,18 +191,18 @@ fn recorded_bytes_are_read_as_what_they_were() {
 }
 
 #[test]
-fn a_record_of_the_version_before_is_refused_with_what_to_do() {
+fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
     for record in records() {
         let mut bytes = record.encode();
         if let Some(version) = bytes.first_mut() {
-            *version = LOG_VERSION - 1;
+            *version = LOG_VERSION_OLDEST - 1;
         }
         let error = LogRecord::decode(&bytes).err();
         assert_eq!(error, Some(Unsound::Version { found: 1 }));
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads version 2: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 3: start the version of weft that wrote it"
             )
         );
     }

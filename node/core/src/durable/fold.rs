@@ -299,7 +299,7 @@ mod tests {
     use alloc::sync::Arc;
     use alloc::vec;
 
-    use super::super::{LOG_VERSION, Level, RECORD_BYTES_MAX, RestTask};
+    use super::super::{LOG_VERSION, LOG_VERSION_OLDEST, Level, RECORD_BYTES_MAX, RestTask};
     use super::*;
     use crate::custody::trio::{Seat, Trio};
     use crate::id::{BlobId, JobId, PeerId};
@@ -538,11 +538,14 @@ mod tests {
     fn bytes_of_another_version_or_shape_are_refused() {
         let bytes = LogRecord::Closed.encode();
         let newer: Vec<u8> = [LOG_VERSION + 1].into_iter().chain(bytes.iter().copied().skip(1)).collect();
+        let older: Vec<u8> =
+            [LOG_VERSION_OLDEST - 1].into_iter().chain(bytes.iter().copied().skip(1)).collect();
         let tail: Vec<u8> = bytes.iter().copied().chain([0]).collect();
         // Variant 1 is `Extended`; its vector claims 2^62 inputs.
-        let forged = vec![LOG_VERSION, 1, 253, 0, 0, 0, 0, 0, 0, 0, 64];
+        let forged = vec![LOG_VERSION_OLDEST, 1, 253, 0, 0, 0, 0, 0, 0, 0, 64];
         for (bytes, why) in [
             (newer, Unsound::Version { found: LOG_VERSION + 1 }),
+            (older, Unsound::Version { found: LOG_VERSION_OLDEST - 1 }),
             (tail, Unsound::Malformed),
             (forged, Unsound::Malformed),
             (Vec::new(), Unsound::Malformed),

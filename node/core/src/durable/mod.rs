@@ -28,7 +28,7 @@ pub use record::{
     RECORD_TASKS_MAX, Rest, RestTask,
 };
 pub use restored::{Figures, Restored};
-pub use unsound::{LOG_VERSION, Unsound};
+pub use unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 
 pub(crate) use fold::FIRST_EPOCH;
 pub(crate) use record::{RECORD_BYTES_SOFT, input_cost};

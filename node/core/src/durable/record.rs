@@ -1,5 +1,5 @@
-//! The records of one job's log, and their bytes. A record begins with [`LOG_VERSION`]; one of another version is refused
-//! and never guessed at.
+//! The records of one job's log, and their bytes. A record begins with the version that brought its kind; one of a version
+//! that is newer than this program, or too old, is refused and never guessed at.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
-use super::unsound::{LOG_VERSION, Unsound};
+use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 use crate::custody::trio::{Seat, Trio};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::outcome::Verified;
@@ -170,10 +170,32 @@ pub struct RestTask {
 }
 
 impl LogRecord {
+    /// The version that brought this kind, with which its bytes begin: a program that is older says that the record is newer, and
+    /// reads all others.
+    fn since(&self) -> u8 {
+        match self {
+            Self::Given { .. } => 3,
+            Self::Accepted(_)
+            | Self::Extended { .. }
+            | Self::Closed
+            | Self::Outcomes(_)
+            | Self::Rest(_)
+            | Self::ParentEnded(_)
+            | Self::Cancelled
+            | Self::GivenUp { .. }
+            | Self::Restarted { .. }
+            | Self::Ended
+            | Self::Retried { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::NotTaken(_) => 2,
+        }
+    }
+
     /// The record as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = alloc::vec![LOG_VERSION];
+        let mut bytes = alloc::vec![self.since()];
         let config = bincode::config::standard();
         bytes.extend(bincode::encode_to_vec(self, config).expect("plain data always encodes"));
         bytes
@@ -185,7 +207,7 @@ impl LogRecord {
     /// When it is of another version, or malformed, or has a tail.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unsound> {
         let (version, rest) = bytes.split_first().ok_or(Unsound::Malformed)?;
-        if *version != LOG_VERSION {
+        if !(LOG_VERSION_OLDEST..=LOG_VERSION).contains(version) {
             return Err(Unsound::Version { found: *version });
         }
         let config: Configuration<LittleEndian, Varint, Limit<CLAIM_MAX>> =

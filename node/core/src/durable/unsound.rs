@@ -5,8 +5,10 @@ use core::fmt;
 use crate::id::JobId;
 use crate::refusal::Refusal;
 
-/// The first byte of each record.
-pub const LOG_VERSION: u8 = 2;
+/// The newest version of a record that this program reads. The first byte of each record is the one that brought its kind.
+pub const LOG_VERSION: u8 = 3;
+/// The oldest version of a record that this program reads.
+pub const LOG_VERSION_OLDEST: u8 = 2;
 
 /// Why a log is not one of a job. The job is not to be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl fmt::Display for Unsound {
         match self {
             Self::Version { found } => write!(
                 f,
-                "a record is of version {found}, this program reads version {LOG_VERSION}: start the version of weft that \
+                "a record is of version {found}, this program reads versions {LOG_VERSION_OLDEST} to {LOG_VERSION}: start the version of weft that \
                  wrote it"
             ),
             Self::Malformed => f.write_str("a record is malformed"),

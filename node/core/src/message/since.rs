@@ -3,7 +3,7 @@
 use super::Message;
 
 /// The version that has all kinds that were there when two versions first could meet in one mesh.
-const FIRST: u8 = 7;
+const FIRST: u8 = 8;
 
 impl Message {
     /// The version that brought this kind. A new kind gets the version that it comes with.
@@ -27,6 +27,8 @@ impl Message {
             | Self::Assign(_)
             | Self::Cell(_)
             | Self::Stopped { .. }
+            | Self::AskHolding(_)
+            | Self::Holding(_)
             | Self::Custody(_)
             | Self::Lead(_)
             | Self::GivenBack { .. } => FIRST,
