@@ -3,13 +3,13 @@
 
 mod acts;
 mod driver;
+mod seats;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::blobs::Blobs;
-use super::choice::Eligible;
 use super::log::MeshLog;
 use super::lookout;
 use super::member::{Member, Moment, Restored, Role};
@@ -26,6 +26,8 @@ use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
 use crate::snapshot::KeptView;
 use crate::time::{Soonest, Time};
+
+pub(crate) use seats::Known;
 
 /// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
 const JOBS_MAX: usize = 65_536;
@@ -49,8 +51,10 @@ pub(crate) struct Custody {
     orphans: BTreeMap<JobId, Answers>,
     /// Members so far.
     serial: u64,
-    /// When vacant seats are looked for.
+    /// When vacant seats are looked for, or jobs are handed over.
     looks_at: Option<Time>,
+    /// The connected nodes that drained at the last look.
+    drained: BTreeSet<PeerId>,
     draining: bool,
     failed: bool,
 }
@@ -73,6 +77,8 @@ pub(super) struct Kept {
     is_parent: bool,
     /// What is to be done with it once this node leads it and its end is committed.
     wish: Option<Wish>,
+    /// This node drains, and another was asked to lead it.
+    handed_over: bool,
 }
 
 /// What a user wants of an ended job.
@@ -105,6 +111,7 @@ impl Custody {
             orphans: BTreeMap::new(),
             serial: 0,
             looks_at: None,
+            drained: BTreeSet::new(),
             draining: false,
             failed: false,
         }
@@ -242,6 +249,9 @@ impl Custody {
     // ---- time, and the end of each input
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, draining: bool) {
+        if draining && !self.draining {
+            self.looks_at = Some(ctx.now);
+        }
         self.draining = draining;
         self.blobs.try_again(ctx);
         let due: Vec<JobId> =
@@ -251,26 +261,11 @@ impl Custody {
         }
     }
 
-    /// Gives seats of nodes that are gone for long to others.
-    pub(crate) fn look_out(&mut self, ctx: &mut Ctx<'_>, members: &Membership, eligible: &[Eligible]) {
-        for job in self.led().map(|(job, _)| job).collect::<Vec<_>>() {
-            let nodes = lookout::Nodes { members, eligible };
-            self.with(ctx, job, |member, moment| lookout::replace(member, job, nodes, moment));
-        }
-        let leads = self.led().next().is_some();
-        self.looks_at = leads.then(|| ctx.now.plus_ms(lookout::LOOK_MS));
-    }
-
-    /// Whether it is time for that.
-    pub(crate) fn is_to_look_out(&self, now: Time) -> bool {
-        self.looks_at.is_some_and(|at| at <= now)
-    }
-
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let mut next = Soonest::default();
         next.at(self.wakes.first().map(|(at, _)| *at), "a job that three nodes keep is looked after");
         next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
-        next.at(self.looks_at, "nodes that are gone for long are replaced");
+        next.at(self.looks_at, "nodes that are gone or drain for long are replaced");
         next.get()
     }
 

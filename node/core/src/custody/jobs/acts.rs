@@ -117,6 +117,7 @@ impl Custody {
             retried: false,
             is_parent: false,
             wish: None,
+            handed_over: false,
         };
         self.jobs.insert(job, Box::new(kept));
         self.appended.insert(job);

@@ -1,10 +1,11 @@
 //! One member of one job's trio: a state machine without clock, disk or network. The engine tells it what happened, and does
 //! what it wants done ([`Action`]). A model checker drives the same code through all orders of events
-//! (`node/core/tests/custody_model.rs`).
+//! (`node/core/model`).
 //!
 //! What it promised and wrote counts only once it is durable, and nothing is told of it before. Whatever comes from a peer may
 //! come twice, late, in another order, or from a member that lies: it is checked, and dropped if it does not fit.
 
+mod ask;
 mod follow;
 mod lead;
 mod log;
@@ -234,10 +235,10 @@ impl<R: Record + Clone> Member<R> {
             State::Follower(following) => {
                 let silent = moment.now >= following.takes_over_at && !self.is_alone();
                 let returns = self.returns(following, moment.now);
-                if self.may_seal() && (silent || (returns && !moment.draining)) {
+                if returns && !moment.draining && self.may_seal(following) {
                     self.begin_seal(state::First::Led, moment);
-                } else if silent {
-                    self.ask_whether_dismissed(moment);
+                } else if silent && self.waits(following) {
+                    self.ask_others(moment);
                 } else if returns {
                     self.put_off_return(moment.now);
                 }
@@ -263,7 +264,11 @@ impl<R: Record + Clone> Member<R> {
 
     /// A peer is not connected any more.
     pub fn on_disconnected(&mut self, peer: PeerId, moment: &Moment) {
+        let was_up = self.is_up(peer);
         self.note_link(peer, false, moment);
+        if was_up && self.has_ended() {
+            self.wait_anew(peer, moment);
+        }
     }
 
     // ---- what its node wants
@@ -280,8 +285,8 @@ impl<R: Record + Clone> Member<R> {
         self.settle(moment);
     }
 
-    /// Seals the next epoch of its own at once, if it can lead. It does so by itself when the leader is silent; a job that has
-    /// ended for good has no need of a leader before its user wants something of it.
+    /// Seals the next epoch of its own at once, if it can lead. It does so by itself when the leader is silent, or is not
+    /// connected once the job has ended for good, and another member says so, too.
     pub fn take_over(&mut self, moment: &Moment) {
         if !self.over && self.can_lead() && matches!(self.state, State::Follower(_)) {
             self.begin_seal(state::First::Led, moment);
@@ -345,6 +350,12 @@ impl<R: Record + Clone> Member<R> {
             M::Forget { epoch, job: _ } => self.on_forget(from, epoch),
             M::Forgotten { job: _ } => self.on_forgotten(),
             M::Dismissed { at, job: _ } => self.on_dismissed(at),
+            M::PreSeal { epoch, job: _ } => self.on_pre_seal(from, epoch, moment),
+            M::PreSealed { epoch, silent, job: _ } => {
+                epoch == self.promised && self.on_pre_sealed(from, silent, moment)
+            }
+            M::Unknown { disk, job: _ } => self.on_unknown(Seat { peer: from, disk }, moment),
+            M::HandOver { epoch, job: _ } => self.on_hand_over(from, epoch, moment),
         }
     }
 
