@@ -205,6 +205,35 @@ fn what_is_fetched_is_here_before_it_counts_as_kept() {
 }
 
 #[test]
+fn a_keeper_whose_bytes_are_gone_fetches_them_again_and_does_not_count_until_then() {
+    let mut mesh = nodes(&[0, 0, 0]);
+    mesh.lazy = true;
+    mesh.submit_with(0, 1, kept);
+    let [_, custodian, witness] = keepers(&mesh, 0, JOB);
+    mesh.switch_off(witness);
+    mesh.held_fetches = Some(Vec::new());
+    let lost = [BlobId::of(b"module"), BlobId::of(b"input")];
+    lost.iter().for_each(|blob| mesh.input(custodian, Input::BlobLost { job: JOB, blob: *blob }));
+    mesh.sync(0);
+    mesh.sync(custodian);
+    mesh.steps = 0;
+    mesh.advance_ms(3_000);
+    assert_eq!(
+        words(&mesh, 0, JOB),
+        Vec::<String>::new(),
+        "its record is written, and its bytes are not there"
+    );
+    let wanted = mesh.held_fetches.take().expect("they are held");
+    let of = |(of, blob, _): &(usize, BlobId, Vec<PeerId>)| (*of == custodian).then_some(*blob);
+    assert_eq!(wanted.iter().filter_map(of).collect::<Vec<_>>(), lost[..1]);
+    mesh.held_fetches = Some(Vec::new());
+    mesh.input(custodian, Input::Fetched { blob: lost[0], fetched: Fetched::Here });
+    assert_eq!(words(&mesh, 0, JOB), Vec::<String>::new(), "one of two");
+    mesh.input(custodian, Input::Fetched { blob: lost[1], fetched: Fetched::Here });
+    assert_eq!(words(&mesh, 0, JOB)[1..], ["accepted 1"]);
+}
+
+#[test]
 fn a_job_on_disk_does_not_wait_for_one_that_three_keep() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[1, 0, 0], 1);
     mesh.switch_off(custodian);

@@ -21,7 +21,7 @@ use super::trio::Seat;
 use super::writes::{Of, Order, Writes};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
-use crate::id::{JobId, PeerId};
+use crate::id::{BlobId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
 use crate::snapshot::KeptView;
@@ -79,6 +79,9 @@ pub(super) struct Kept {
     wish: Option<Wish>,
     /// This node drains, and another was asked to lead it.
     handed_over: bool,
+    /// Blobs that its log names and that are gone from this node's store, and those of them that are being fetched.
+    lost: BTreeSet<BlobId>,
+    fetched_again: BTreeSet<BlobId>,
 }
 
 /// What a user wants of an ended job.

@@ -55,7 +55,7 @@ impl<R: Record + Clone> Member<R> {
     /// Another member has not heard the leader for long.
     pub(super) fn on_pre_seal(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
         // What a learner heard does not count, as it can't seal.
-        if !self.is_member() || self.written == 0 {
+        if !self.is_member() || self.written == 0 || self.lacks {
             return false;
         }
         let silent = match &self.state {

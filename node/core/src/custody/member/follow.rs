@@ -158,7 +158,7 @@ impl<R: Record + Clone> Member<R> {
     /// Tells the leader, or a candidate, what is on the disk now, the promise included.
     pub(super) fn settle_follower(&mut self) {
         let State::Follower(following) = &mut self.state else { return };
-        if self.promise_durable != self.promised {
+        if self.lacks || self.promise_durable != self.promised {
             return;
         }
         let upto = self.durable.min(following.agreed);

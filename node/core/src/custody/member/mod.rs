@@ -99,6 +99,8 @@ pub struct Member<R> {
     state: State,
     links: Vec<Link>,
     reading: Option<Reading>,
+    /// Bytes that its log names are not on its disk: it does not say that it keeps anything more, and seals nothing.
+    lacks: bool,
     /// Its job was forgotten, or another member has its seat.
     over: bool,
     out: Vec<Action<R>>,
@@ -172,6 +174,7 @@ impl<R: Record + Clone> Member<R> {
             state: State::Follower(Following::of(None, moment.now)),
             links: Vec::new(),
             reading: None,
+            lacks: false,
             over: false,
             out: Vec::new(),
         };
@@ -210,6 +213,13 @@ impl<R: Record + Clone> Member<R> {
     /// The blobs of a record are here that were to be fetched.
     pub fn on_blobs(&mut self, at: Position, moment: &Moment) {
         self.note_blobs(at);
+        self.settle(moment);
+    }
+
+    /// Bytes that records name are gone from its disk, or all are there again. Told before the writes are durable whose records
+    /// name them.
+    pub fn lack(&mut self, lacks: bool, moment: &Moment) {
+        self.lacks = lacks;
         self.settle(moment);
     }
 

@@ -42,7 +42,7 @@ impl<R: Record + Clone> Member<R> {
     /// Whether its disk has a seat and the job, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
         let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epochs
+        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks
     }
 
     /// The next epoch of its own seat above all that it has seen.
