@@ -8,7 +8,7 @@ use super::NoSuchJob;
 /// A job at level `mesh` has this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Custody {
-    /// The nodes that keep it, its owner first; none while the engine has not chosen them.
+    /// The nodes that keep it, by their seats, that of its owner first; none while the engine has not chosen them.
     pub keepers: Vec<PeerId>,
     /// Who leads it.
     pub led: Led,

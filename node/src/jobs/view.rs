@@ -302,11 +302,10 @@ impl JobSummary {
         }
     }
 
-    /// The node that it was submitted to.
+    /// The node that it was submitted to, also where another one has its seat by now.
     #[must_use]
     pub fn owner(&self) -> PeerId {
-        let first = self.custody.as_ref().and_then(|custody| custody.keepers.first());
-        first.copied().unwrap_or(self.meta.owner)
+        self.meta.owner
     }
 
     /// Whether every member of the mesh may cancel, retry and forget it.

@@ -131,9 +131,8 @@ pub(super) fn line_of(me: PeerId, summary: &JobSummary) -> Listing {
         JobState::Cancelled => State::Cancelled,
     };
     let title = &summary.meta.title;
-    let owner = summary.custody.as_ref().and_then(|custody| custody.keepers.first()).copied();
     Listing {
-        owner: owner.unwrap_or(me),
+        owner: if summary.custody.is_some() { summary.owner() } else { me },
         name: title.name.clone(),
         labels: title.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         state,

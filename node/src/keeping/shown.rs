@@ -17,7 +17,7 @@ pub(super) fn of(me: PeerId, restored: &Restored, tally: &Tally, line: Option<&L
     let now = now_ms();
     let restarted = Restarted { at_ms: now, kept: tally.counts.ended(), open: tally.open() };
     let custody = tally.custody();
-    let owner = custody.as_ref().and_then(|custody| custody.keepers.first()).copied().unwrap_or(me);
+    let owner = tally.owner.unwrap_or(me);
     let submitted_ms = line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms);
     RestoredJob {
         meta: meta(spec, owner, line.map(title_of).unwrap_or_else(|| title(spec)), submitted_ms),

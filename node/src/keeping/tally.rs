@@ -17,7 +17,9 @@ pub(super) struct Tally {
     done: Bits,
     /// The last record that says that what was not done is tried again.
     pub(super) retried: Option<u32>,
-    /// Who keeps it, its owner first, if it is a job at level `mesh`; and whether all members may change it.
+    /// The node that it was submitted to, if it is a job at level `mesh`. Another one may have its seat by now.
+    pub(super) owner: Option<PeerId>,
+    /// Who keeps it, if it is one; and whether all members may change it.
     keepers: Option<[PeerId; 3]>,
     is_shared: bool,
     closed: bool,
@@ -42,6 +44,7 @@ impl Tally {
         match record {
             LogRecord::Accepted(accepted) => {
                 self.keepers = accepted.trio.map(|trio| trio.0.map(|seat| seat.peer));
+                self.owner = self.keepers.map(|[owner, ..]| owner);
                 self.is_shared = accepted.spec.about.shared;
                 self.closed = accepted.spec.closed;
             }

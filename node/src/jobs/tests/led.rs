@@ -94,3 +94,14 @@ fn a_job_that_is_led_elsewhere_is_no_unfinished_or_unread_one_of_this_node() {
     table.forget_followed(job);
     assert_eq!(table.summary(job), None);
 }
+
+#[test]
+fn who_submitted_a_job_may_change_it_also_when_another_node_has_the_seat() {
+    let table = JobTable::new();
+    table.create(JOB, JobMeta { level: Level::Mesh, ..meta(true) }).unwrap();
+    let submitter = table.summary(JOB).unwrap().owner();
+    table.record(Event::Keepers { job: JOB, keepers: vec![submitter, OTHER, PeerId([3; 32])] });
+    assert_eq!(table.summary(JOB).unwrap().owner(), submitter);
+    table.record(Event::Keepers { job: JOB, keepers: vec![PeerId([4; 32]), OTHER, PeerId([3; 32])] });
+    assert_eq!(table.summary(JOB).unwrap().owner(), submitter, "its node was away for long");
+}
