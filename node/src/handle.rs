@@ -19,7 +19,7 @@ use weft_net::Asker;
 
 use crate::jobs::JobTable;
 use crate::keeping::{JournalState, Kept};
-pub use jobs::{NoResults, NotChanged};
+pub use jobs::{Changes, NoResults, NotChanged};
 
 /// Requests that wait for the loop; beyond it, the caller waits.
 pub const REQUESTS_MAX: usize = 256;

@@ -185,6 +185,9 @@ impl Engine {
             Input::RestoreKept { promised, job } => {
                 self.with_custody(|custody, ctx, _| custody.on_restore(ctx, promised, &job));
             }
+            Input::BlobLost { job, blob } => {
+                self.with_custody(|custody, ctx, _| custody.on_blob_lost(ctx, job, blob));
+            }
             Input::RestoreForgotten(jobs) => self.custody.on_restore_forgotten(&jobs),
             Input::LogRead { job, from, records } => {
                 self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));

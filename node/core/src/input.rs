@@ -145,6 +145,14 @@ pub enum Input {
         /// What it is.
         restored: Option<Box<Restored>>,
     },
+    /// Bytes that a record names are gone from this node's store before the record was written, of a job that another node leads:
+    /// something else removed them. Told before the record is ([`Self::Persisted`]).
+    BlobLost {
+        /// The job.
+        job: JobId,
+        /// The bytes.
+        blob: BlobId,
+    },
 }
 
 /// How a fetch ended, and whose fault a failure is.

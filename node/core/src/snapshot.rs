@@ -53,6 +53,8 @@ pub struct Owed {
     pub tasks: u32,
     /// Outcomes that they have not acknowledged. Those of owners that can't be reached now are not counted.
     pub outcomes: u32,
+    /// Jobs at level `mesh` that other nodes were asked to lead because this one drains, and do not lead yet.
+    pub jobs: u32,
 }
 
 /// One peer as this node sees it.

@@ -1,162 +1,13 @@
 //! One member of a trio after another: what is committed, who takes over, what is cut, who is replaced, how a job is forgotten.
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "trio/mesh.rs"]
+mod mesh;
 mod trio;
 
-use std::collections::{BTreeSet, VecDeque};
-
+use mesh::{ACCEPTED, Mesh};
 use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
 use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans, Trio};
-
-fn number(node: usize) -> weft_core::PeerId {
-    peer(u8::try_from(node).expect("few nodes"))
-}
-
-const ACCEPTED: Tiny = Tiny::Accepted([1, 2, 3]);
-
-/// Nodes and a wire. Links are cut by the test; what is sent over a cut one is lost.
-struct Mesh {
-    nodes: Vec<Node>,
-    wire: VecDeque<(usize, usize, CustodyMessage)>,
-    cut: BTreeSet<(usize, usize)>,
-    said: Vec<(usize, Said)>,
-    sent: Vec<(usize, usize, CustodyMessage)>,
-    now_ms: u64,
-}
-
-impl Mesh {
-    /// A new job, kept by the nodes 0 to 2. Node 3 has nothing to do with it.
-    fn new() -> Self {
-        let mut said = Vec::new();
-        let owner = Node::found(ACCEPTED, &mut said);
-        let mut mesh = Self {
-            nodes: vec![owner, Node::new(seat(1, 2)), Node::new(seat(2, 3)), Node::new(seat(3, 4))],
-            wire: VecDeque::new(),
-            cut: BTreeSet::new(),
-            said: Vec::new(),
-            sent: Vec::new(),
-            now_ms: 0,
-        };
-        mesh.hear(0, said);
-        mesh
-    }
-
-    /// The same, when all have its first records.
-    fn accepted() -> Self {
-        let mut mesh = Self::new();
-        mesh.settle();
-        assert_eq!(mesh.committed(0), [ACCEPTED]);
-        mesh
-    }
-
-    fn hear(&mut self, at: usize, said: Vec<Said>) {
-        for word in said {
-            if let Said::Sent { to, message } = &word {
-                self.sent.push((at, *to, message.clone()));
-                if !self.cut.contains(&(at, *to)) {
-                    self.wire.push_back((at, *to, message.clone()));
-                }
-            }
-            self.said.push((at, word));
-        }
-    }
-
-    fn at(&mut self, at: usize, what: impl FnOnce(&mut Node, &mut Vec<Said>)) {
-        let mut said = Vec::new();
-        self.nodes[at].now_ms = self.now_ms;
-        what(&mut self.nodes[at], &mut said);
-        self.hear(at, said);
-    }
-
-    fn member(&mut self, at: usize, what: impl FnOnce(&mut Member<Tiny>)) {
-        self.at(at, |node, said| node.with(said, what));
-    }
-
-    /// Delivers all messages, and does not sync.
-    fn deliver(&mut self) {
-        for _ in 0..10_000 {
-            let Some((from, to, message)) = self.wire.pop_front() else { return };
-            self.at(to, |node, said| node.receive(from, &message, said));
-        }
-        panic!("they never stop");
-    }
-
-    /// Delivers and syncs until nothing happens.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            self.deliver();
-            (0..self.nodes.len()).for_each(|at| self.at(at, Node::sync_all));
-            if self.wire.is_empty() {
-                return;
-            }
-        }
-        panic!("they never stop");
-    }
-
-    /// Time passes, with what falls due.
-    fn pass(&mut self, ms: u64) {
-        let end = self.now_ms + ms;
-        while self.now_ms < end {
-            self.now_ms = (self.now_ms + 250).min(end);
-            let moment = moment(self.now_ms);
-            (0..self.nodes.len()).for_each(|at| self.member(at, |member| member.on_time(&moment)));
-            self.settle();
-        }
-    }
-
-    fn write(&mut self, at: usize, record: Tiny) -> Option<u32> {
-        let (mut seq, moment) = (None, moment(self.now_ms));
-        self.member(at, |member| {
-            seq = member.append(record);
-            member.flush(&moment);
-        });
-        seq
-    }
-
-    fn cut(&mut self, one: usize, two: usize) {
-        self.cut.extend([(one, two), (two, one)]);
-        let moment = moment(self.now_ms);
-        for (at, other) in [(one, two), (two, one)] {
-            self.member(at, |member| member.on_disconnected(number(other), &moment));
-        }
-    }
-
-    fn isolate(&mut self, node: usize) {
-        (0..self.nodes.len()).filter(|other| *other != node).for_each(|other| self.cut(node, other));
-    }
-
-    fn join(&mut self, one: usize, two: usize) {
-        let moment = moment(self.now_ms);
-        for (at, other) in [(one, two), (two, one)] {
-            self.cut.remove(&(at, other));
-            self.member(at, |member| member.on_connected(number(other), &moment));
-        }
-    }
-
-    fn rejoin(&mut self, node: usize) {
-        (0..self.nodes.len()).filter(|other| *other != node).for_each(|other| self.join(node, other));
-    }
-
-    fn role(&self, at: usize) -> Option<Role> {
-        self.nodes[at].member.as_ref().map(Member::role)
-    }
-
-    fn epoch(&self, at: usize) -> u32 {
-        self.nodes[at].member.as_ref().map_or(0, Member::epoch)
-    }
-
-    /// What a node said last to be committed, as a leader.
-    fn committed(&self, at: usize) -> Vec<Tiny> {
-        let said = self.said.iter().rev().filter(|(by, _)| *by == at);
-        said.into_iter()
-            .find_map(|(_, said)| if let Said::Committed(log) = said { Some(log.clone()) } else { None })
-            .unwrap_or_default()
-    }
-
-    fn logs(&self) -> Vec<Vec<Tiny>> {
-        self.nodes.iter().take(3).map(|node| node.disk.log.clone()).collect()
-    }
-}
 
 #[test]
 fn a_record_is_committed_once_the_leader_and_one_other_have_it_on_disk() {
@@ -181,9 +32,9 @@ fn a_record_is_committed_once_the_leader_and_one_other_have_it_on_disk() {
 
 #[test]
 fn another_member_takes_over_and_has_what_was_committed() {
-    // Who is gone, who takes over, in which epoch, and after how long at the latest.
-    let table = [(&[0][..], 1, 4, 10_500), (&[0, 1], 2, 5, 18_500)];
-    for (gone, leader, epoch, within_ms) in table {
+    // Who is gone, in which epoch the custodian leads then, and after how long at the latest.
+    let table = [(&[0][..], 4, 10_500), (&[0, 1], 4, 18_500)];
+    for (gone, epoch, within_ms) in table {
         let mut mesh = Mesh::accepted();
         mesh.write(0, Tiny::Value(1));
         mesh.settle();
@@ -202,14 +53,12 @@ fn another_member_takes_over_and_has_what_was_committed() {
             mesh.join(1, 2);
         }
         mesh.pass(within_ms - 7_000 + 3_000);
-        assert!((0..3).any(|at| at != 0 && mesh.role(at) == Some(Role::Leader)), "{gone:?}");
-        if gone.len() == 1 {
-            assert_eq!((mesh.role(leader), mesh.epoch(leader)), (Some(Role::Leader), epoch));
-            assert_eq!(mesh.committed(leader), [ACCEPTED, Tiny::Value(1), Tiny::Led(4)]);
-        } else {
-            let led = (1..3).find(|at| mesh.role(*at) == Some(Role::Leader)).expect("one leads");
-            assert!(mesh.committed(led).contains(&Tiny::Value(2)), "{:?}", mesh.committed(led));
+        assert_eq!((mesh.role(1), mesh.epoch(1)), (Some(Role::Leader), epoch), "{gone:?}");
+        let mut log = vec![ACCEPTED, Tiny::Value(1), Tiny::Led(4)];
+        if gone.len() == 2 {
+            log.insert(2, Tiny::Value(2));
         }
+        assert_eq!(mesh.committed(1), log);
     }
 }
 
@@ -259,8 +108,171 @@ fn a_member_that_is_alone_promises_nothing_and_leaves_the_leader_in_peace() {
     mesh.pass(30_000);
     mesh.join(1, 2);
     mesh.pass(3_000);
-    let leaders = [1, 2].map(|node| mesh.role(node) == Some(Role::Leader));
-    assert_eq!(leaders.iter().filter(|leads| **leads).count(), 1, "one of the two, whichever asks first");
+    let roles = [1, 2].map(|node| mesh.role(node));
+    let custodian = Some(Role::Follower { leader: Some(peer(1)) });
+    assert_eq!(roles, [Some(Role::Leader), custodian], "the custodian goes before the witness");
+    // Without the custodian the witness does not wait for it.
+    mesh.isolate(1);
+    mesh.isolate(2);
+    mesh.pass(30_000);
+    mesh.join(0, 2);
+    mesh.pass(12_000);
+    assert!([0, 2].iter().any(|node| mesh.role(*node) == Some(Role::Leader)));
+}
+
+#[test]
+fn a_member_that_lost_only_its_connection_to_the_leader_leaves_it_in_peace() {
+    for member in [1, 2] {
+        let mut mesh = Mesh::accepted();
+        mesh.cut(0, member);
+        mesh.pass(120_000);
+        assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Leader), 3), "the other one hears it");
+        assert!((1..3).all(|node| mesh.nodes[node].disk.promised == 3), "and nothing was promised");
+        let next = mesh.nodes[member].member.as_ref().and_then(Member::next_wakeup);
+        assert!(next.is_some_and(|at| at > moment(mesh.now_ms).now), "it does not ask all the time");
+        // When the leader is gone, it takes over all the same.
+        mesh.isolate(0);
+        mesh.pass(20_000);
+        assert!((1..3).any(|node| mesh.role(node) == Some(Role::Leader)), "{member}");
+    }
+}
+
+#[test]
+fn a_leader_that_hangs_is_replaced_though_it_is_connected() {
+    let mut mesh = Mesh::accepted();
+    // Nothing comes from the owner any more, and no connection is closed.
+    mesh.cut.extend([(0, 1), (0, 2)]);
+    mesh.pass(11_000);
+    assert_eq!((mesh.role(1), mesh.epoch(1)), (Some(Role::Leader), 4));
+}
+
+#[test]
+fn an_answer_about_an_older_epoch_or_to_no_question_begins_no_takeover() {
+    let silent = |epoch| CustodyMessage::PreSealed { job: JOB, epoch, silent: true };
+    let mut mesh = Mesh::accepted();
+    mesh.at(1, |node, said| node.receive(2, &silent(3), said));
+    assert_eq!(mesh.epoch(1), 3, "it did not ask");
+    mesh.isolate(0);
+    mesh.cut.insert((2, 1));
+    mesh.pass(10_500);
+    for stranger in [(2, 2), (2, 4), (3, 3)] {
+        mesh.at(1, |node, said| node.receive(stranger.0, &silent(stranger.1), said));
+        assert_eq!(mesh.epoch(1), 3, "{stranger:?}");
+    }
+    mesh.at(1, |node, said| node.receive(2, &silent(3), said));
+    assert_eq!(mesh.epoch(1), 4);
+}
+
+#[test]
+fn a_leader_that_drains_has_another_member_lead_at_once() {
+    // Which members are fit, and who leads then.
+    for (fit, leader) in [(&[1, 2][..], 1), (&[2], 2)] {
+        let mut mesh = Mesh::accepted();
+        mesh.write(0, Tiny::Value(1));
+        let is_fit = |peer| fit.iter().any(|node| self::peer(*node) == peer);
+        mesh.member(0, |member| assert!(member.hand_over(is_fit)));
+        mesh.settle();
+        assert_eq!(mesh.role(leader), Some(Role::Leader), "no time has passed");
+        assert_eq!(mesh.role(0), Some(Role::Follower { leader: Some(peer(leader as u8)) }));
+        assert!(mesh.committed(leader).contains(&Tiny::Value(1)), "what was on the way is not lost");
+    }
+    let mut mesh = Mesh::accepted();
+    mesh.member(0, |member| assert!(!member.hand_over(|_| false), "all drain"));
+    mesh.member(1, |member| assert!(!member.hand_over(|_| true), "it does not lead"));
+    let stranger = CustodyMessage::HandOver { job: JOB, epoch: 3 };
+    mesh.at(1, |node, said| node.receive(2, &stranger, said));
+    mesh.settle();
+    assert_eq!((mesh.role(0), mesh.epoch(1)), (Some(Role::Leader), 3), "its leader alone says so");
+    mesh.isolate(0);
+    mesh.member(0, |member| assert!(!member.hand_over(|_| true), "no other one is there"));
+}
+
+#[test]
+fn an_ended_job_whose_leader_is_gone_is_led_by_another() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Ended);
+    mesh.pass(60_000);
+    // One that lost only its own connection to the leader leaves it in peace, and asks now and then.
+    mesh.cut(0, 1);
+    let sent = mesh.sent.len();
+    mesh.pass(120_000);
+    assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Leader), 3));
+    assert!(mesh.sent.len() < sent + 20, "{}", mesh.sent.len() - sent);
+    mesh.isolate(0);
+    mesh.pass(90_000);
+    let leader = (1..3).find(|node| mesh.role(*node) == Some(Role::Leader)).expect("one leads");
+    assert_eq!(mesh.committed(leader)[..2], [ACCEPTED, Tiny::Ended]);
+    // Its owner has no need to lead it again.
+    mesh.rejoin(0);
+    mesh.pass(60_000);
+    assert_eq!(mesh.role(leader), Some(Role::Leader));
+}
+
+#[test]
+fn an_ended_job_is_handed_over_too() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Ended);
+    mesh.settle();
+    mesh.member(0, |member| assert!(member.hand_over(|_| true)));
+    mesh.settle();
+    assert_eq!(mesh.committed(1), [ACCEPTED, Tiny::Ended, Tiny::Led(4)]);
+    assert!(mesh.nodes[1].member.as_ref().is_some_and(Member::has_ended));
+}
+
+#[test]
+fn a_member_that_was_cut_off_while_its_job_was_forgotten_asks_when_it_is_back() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Ended);
+    mesh.pass(5_000);
+    mesh.isolate(2);
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.forget(&now)));
+    mesh.settle();
+    assert!(mesh.nodes[0].disk.forgotten && mesh.nodes[1].disk.forgotten);
+    mesh.pass(3_600_000);
+    mesh.join(1, 2);
+    mesh.settle();
+    assert!(mesh.nodes[2].disk.forgotten && mesh.nodes[2].member.is_none(), "it was not started again");
+}
+
+#[test]
+fn a_job_that_the_others_have_forgotten_too_long_ago_to_know_goes_in_the_end() {
+    // Whether the member knows that the job has ended.
+    for knows in [true, false] {
+        let mut mesh = Mesh::accepted();
+        if !knows {
+            mesh.isolate(2);
+        }
+        mesh.write(0, Tiny::Ended);
+        mesh.pass(5_000);
+        mesh.isolate(2);
+        let now = moment(mesh.now_ms);
+        mesh.member(0, |member| assert!(member.forget(&now)));
+        mesh.settle();
+        // Their tombstones are gone: they forgot many jobs since.
+        [0, 1].iter().for_each(|node| mesh.nodes[*node].disk.forgotten = false);
+        mesh.join(1, 2);
+        mesh.pass(1_000_000);
+        assert!(mesh.nodes[2].member.is_some(), "the other one may have it");
+        mesh.join(0, 2);
+        mesh.pass(500_000);
+        assert!(mesh.nodes[2].member.is_some(), "a node that it does not know may lead it");
+        assert_eq!(mesh.nodes[2].disk.promised, 3, "it promises nothing meanwhile");
+        mesh.pass(200_000);
+        assert!(mesh.nodes[2].member.is_none() && mesh.nodes[2].disk.log.is_empty(), "{knows}");
+    }
+}
+
+#[test]
+fn a_job_is_not_given_up_because_others_have_new_disks() {
+    let mut mesh = Mesh::accepted();
+    mesh.write(0, Tiny::Ended);
+    mesh.pass(5_000);
+    mesh.isolate(2);
+    [0, 1].iter().for_each(|node| mesh.at(*node, Node::wipe));
+    mesh.rejoin(2);
+    mesh.pass(2_000_000);
+    assert_eq!(mesh.nodes[2].disk.log, [ACCEPTED, Tiny::Ended], "it is the last copy");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn what_has_not_begun_is_given_back_at_once_and_runs_elsewhere() {
     }
     assert_eq!((given_back(&mesh, 1), mesh.running()[1]), (held - 1, 1), "one runs");
     assert_eq!(mesh.engines[1].snapshot().counters.given_back, held as u64 - 1);
-    assert_eq!(mesh.engines[1].owed(), Owed { tasks: 1, outcomes: 0 });
+    assert_eq!(mesh.engines[1].owed(), Owed { tasks: 1, outcomes: 0, jobs: 0 });
     mesh.run_all();
     // Acknowledgements of short tasks wait for the next message to their worker, for a moment.
     mesh.advance_ms(100);
@@ -185,7 +185,7 @@ fn outcomes_are_owed_until_they_are_acknowledged_while_their_owner_is_there() {
     mesh.lose_acks_from = Some(0);
     drain(&mut mesh, 1);
     mesh.run_all();
-    assert_eq!(mesh.engines[1].owed(), Owed { tasks: 0, outcomes: 1 });
+    assert_eq!(mesh.engines[1].owed(), Owed { tasks: 0, outcomes: 1, jobs: 0 });
     mesh.lose_acks_from = None;
     mesh.advance_ms(3000);
     assert_eq!(mesh.engines[1].owed(), Owed::default());

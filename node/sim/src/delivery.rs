@@ -60,6 +60,7 @@ impl World {
             | Input::Restore(_)
             | Input::RestoreKept { .. }
             | Input::RestoreForgotten(_)
+            | Input::BlobLost { .. }
             | Input::LogRead { .. }
             | Input::Recalled { .. }
             | Input::Remembered(_)

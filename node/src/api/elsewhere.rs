@@ -1,5 +1,8 @@
 //! Requests about a job that this node does not lead: finds the member that does, and hands over to [`super::relay`]. The
 //! members are asked at once, those first that are most likely to know; the wait for them is bounded.
+//!
+//! That a member leads a job is its own word. A node that keeps the job knows who may; others go by what all say (`claims.rs`), and
+//! ask another one where the first does not lead it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +19,10 @@ use weft_net::{ApiRequest, Asker};
 
 use super::Api;
 use super::caller::Names;
+use super::claims::Heard;
 use super::error::ApiError;
 use super::finding::{Named, ambiguous, find, unread};
-use super::members::{Known, LEAD_PATH};
+use super::members::{KNOWN_MAX, Known, LEAD_PATH};
 use super::relay::{self, Wanted};
 use crate::jobs::{JobSummary, Moved};
 
@@ -28,8 +32,8 @@ const FIND_MAX: Duration = Duration::from_secs(3);
 const AT_ONCE_MAX: usize = 32;
 /// Longest answer to that question, in bytes.
 const KNOWN_BYTES_MAX: usize = 16 << 10;
-/// Jobs in one such answer, and nodes that keep one of them; more are not looked at.
-const KNOWN_MAX: usize = 8;
+/// How long others are waited for once a member says that it leads a job, and none confirms it.
+const CONFIRM_MAX: Duration = Duration::from_millis(300);
 /// Jobs whose leader is remembered; beyond it all are forgotten, and asked for again.
 const LEADERS_MAX: usize = 4096;
 /// How often a request is tried where the job moves meanwhile.
@@ -87,7 +91,8 @@ pub(super) async fn pass_on(
     let asker = api.handle.asker().filter(|asker| kept.is_some() || !asker.connected().is_empty()).cloned();
     match (asker, Wanted::of(request.uri().path())) {
         (Some(asker), Some(wanted)) => {
-            let answered = Errand { api, asker, name, kept }.run(wanted, request).await;
+            let answered =
+                Errand { api, asker, name, kept, refused: BTreeSet::new() }.run(wanted, request).await;
             answered.unwrap_or_else(ApiError::into_response)
         }
         (None, _) | (_, None) => next.run(request).await,
@@ -113,17 +118,8 @@ struct Errand {
     asker: Asker,
     name: String,
     kept: Option<Kept>,
-}
-
-/// What the members said together.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Heard {
-    /// The jobs that are led, with the greatest epoch and who leads it then.
-    led: BTreeMap<JobId, (u32, PeerId)>,
-    /// Jobs that are kept, and by whom.
-    kept: BTreeMap<JobId, BTreeSet<PeerId>>,
-    /// Members that gave no answer.
-    silent: usize,
+    /// Members that were asked and do not lead it.
+    refused: BTreeSet<PeerId>,
 }
 
 impl Errand {
@@ -139,14 +135,14 @@ impl Errand {
                 Ok(answer) => {
                     let is_moved = relay::is_moved(&answer);
                     if is_moved {
-                        self.mislead(job);
+                        self.mislead(job, leader);
                     }
                     if !is_moved || tries >= TRIES {
                         return relay::response(&self.api, wanted, &parts, answer).await;
                     }
                 }
                 Err(error) => {
-                    self.mislead(job);
+                    self.mislead(job, leader);
                     if tries >= TRIES || !(wanted.only_reads() || error.did_nothing()) {
                         return Err(self.out_of_reach(job, leader, &error.to_string()).await?);
                     }
@@ -156,7 +152,8 @@ impl Errand {
     }
 
     /// What was known of the job's leader is not so any more.
-    fn mislead(&mut self, job: JobId) {
+    fn mislead(&mut self, job: JobId, leader: PeerId) {
+        self.refused.insert(leader);
         self.api.leaders.forget(job);
         if let Some(kept) = &mut self.kept {
             kept.leader = None;
@@ -176,16 +173,16 @@ impl Errand {
             return Ok((job, leader));
         }
         let heard = self.ask_all(&named).await;
-        let led: Vec<JobId> = heard.led.keys().copied().collect();
-        match (led.as_slice(), heard.kept.first_key_value()) {
+        let led: Vec<JobId> = heard.led();
+        match (led.as_slice(), heard.kept()) {
             ([job], _) => {
-                let leader = heard.led.get(job).map(|(_, leader)| *leader);
+                let leader = heard.leader(*job, &self.refused);
                 let leader = leader.ok_or_else(|| ApiError::not_found("job", &self.name))?;
                 self.api.leaders.note(*job, leader);
                 Ok((*job, leader))
             }
             ([], None) => Err(self.unknown(heard.silent)),
-            ([], Some((job, keepers))) => Err(self.leaderless(*job, keepers).await?),
+            ([], Some((job, keepers))) => Err(self.leaderless(job, &keepers).await?),
             (several, _) => Err(ambiguous(&self.name, several)),
         }
     }
@@ -204,25 +201,25 @@ impl Errand {
             let (asker, request) = (&self.asker, &request);
             async move { (peer, known(asker, peer, request).await) }
         };
-        let deadline = Instant::now() + FIND_MAX;
+        let mut deadline = Instant::now() + FIND_MAX;
         let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
-        let (mut heard, mut answered) = (self.heard_here(), 0);
+        let here = self.kept.as_ref().map(|kept| (kept.job, kept.keepers.clone()));
+        let (mut heard, mut answered) = (Heard::here(here), 0);
         while let Ok(Some((peer, known))) = timeout_at(deadline, answers.next()).await {
             let Some(known) = known else { continue };
             answered += 1;
             known.into_iter().take(KNOWN_MAX).for_each(|known| heard.note(named, peer, known));
-            if matches!(named, Named::Id(_)) && !heard.led.is_empty() {
-                break;
+            if let Named::Id(job) = named {
+                if heard.is_confirmed(*job) {
+                    break;
+                }
+                if heard.is_claimed(*job) {
+                    deadline = deadline.min(Instant::now() + CONFIRM_MAX);
+                }
             }
         }
         heard.silent = count - answered;
         heard
-    }
-
-    /// What this node knows by itself.
-    fn heard_here(&self) -> Heard {
-        let kept = self.kept.iter().map(|kept| (kept.job, kept.keepers.iter().copied().collect()));
-        Heard { kept: kept.collect(), ..Heard::default() }
     }
 
     fn unknown(&self, silent: usize) -> ApiError {
@@ -271,55 +268,12 @@ async fn known(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<
     serde_json::from_slice(&answer.whole(KNOWN_BYTES_MAX).await.ok()?).ok()
 }
 
-impl Heard {
-    /// Adds what a member said about a job. What was not asked for is not heard.
-    fn note(&mut self, named: &Named, from: PeerId, known: Known) {
-        let Known { job, leads, epoch, keepers } = known;
-        let Some(job) = job.parse().ok().filter(|job| named.may_be(*job)) else { return };
-        if leads {
-            let leader = self.led.entry(job).or_insert((epoch, from));
-            if epoch > leader.0 {
-                *leader = (epoch, from);
-            }
-        }
-        if !keepers.is_empty() {
-            let keepers = keepers.iter().take(KNOWN_MAX).filter_map(|keeper| keeper.parse::<PeerId>().ok());
-            self.kept.entry(job).or_default().extend(keepers);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const JOB: JobId = JobId(0xa7c3_72ed_eab4_6585);
-
     fn peer(seed: u8) -> PeerId {
         PeerId([seed; 32])
-    }
-
-    fn known(job: &str, leads: bool, epoch: u32) -> Known {
-        Known {
-            job: job.to_owned(),
-            leads,
-            epoch,
-            keepers: vec![peer(1).to_string(), String::from("nobody")],
-        }
-    }
-
-    #[test]
-    fn the_leader_of_the_greater_epoch_counts_and_what_was_not_asked_is_not_heard() {
-        let mut heard = Heard::default();
-        let named = Named::of("A7C3");
-        heard.note(&named, peer(1), known("a7c372edeab46585", true, 3));
-        heard.note(&named, peer(2), known("a7c372edeab46585", true, 7));
-        heard.note(&named, peer(3), known("a7c372edeab46585", true, 4));
-        heard.note(&named, peer(4), known("a7c372edeab46585", false, 9));
-        heard.note(&named, peer(4), known("b7c372edeab46585", true, 9));
-        heard.note(&named, peer(4), known("a7c3", true, 9));
-        assert_eq!(heard.led, BTreeMap::from([(JOB, (7, peer(2)))]));
-        assert_eq!(heard.kept, BTreeMap::from([(JOB, BTreeSet::from([peer(1)]))]));
     }
 
     #[test]

@@ -187,9 +187,9 @@ impl From<NotChanged> for ApiError {
             NotChanged::NotKept(_) | NotChanged::AllDone(_) | NotChanged::Changing(_) => {
                 Self::new(StatusCode::CONFLICT, text)
             }
-            NotChanged::JournalFailed(_) | NotChanged::Late(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
-            }
+            NotChanged::JournalFailed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            NotChanged::Late { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .help("look at the job later: this may be void by then, and is safe to ask for again"),
             NotChanged::DiskLow(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
             NotChanged::Refused(error) => error.into(),
             NotChanged::Unreadable(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),

@@ -28,6 +28,9 @@ use super::{Api, finding, listing, routes};
 /// Where a member asks which job is meant, and whether this node leads it.
 pub(super) const LEAD_PATH: &str = "/v1/lead";
 
+/// Jobs in one answer, and nodes that keep one of them; more are not looked at.
+pub(super) const KNOWN_MAX: usize = 8;
+
 /// What a node says of a job that it leads or keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {

@@ -31,6 +31,7 @@
 mod auth;
 mod blobs;
 mod caller;
+mod claims;
 mod convert;
 mod elsewhere;
 mod endpoint;

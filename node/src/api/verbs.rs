@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use weft_core::{Command, JobId};
+use weft_core::JobId;
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -56,14 +56,8 @@ pub(super) async fn cancel(
 ) -> Answered {
     let summary = find_here(&api, &name)?;
     caller.check(&api, &summary).await?;
-    let job = summary.job;
-    if !summary.ended {
-        api.handle.jobs().cancel(job);
-        // An open job would wait for tasks that its stream no longer reads.
-        api.handle.command(Command::Close { job }).await?;
-        api.handle.command(Command::Cancel { job }).await?;
-    }
-    Ok(answer(job))
+    api.handle.cancel(summary.job).await?;
+    Ok(answer(summary.job))
 }
 
 /// Runs the tasks again that did not end as done.

@@ -1,12 +1,13 @@
 //! What can be asked of jobs through the handle: whether one was accepted, its results from memory or from the journal
-//! alike, trying it again, forgetting it.
+//! alike, cancelling it, trying it again, forgetting it.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use weft_core::{Command, JobId};
+use weft_core::{Command, JobId, Level};
 
 use super::{NodeHandle, NodeStopped, Request};
 use crate::jobs::{
@@ -17,7 +18,7 @@ use crate::keeping::{Kept, Unreadable};
 /// That results were read is noted in the journal once in this time, in milliseconds: what was not read for long is forgotten.
 const NOTE_READ_EVERY_MS: u64 = 60_000;
 
-/// How long a change of a job may take until it is on the disk.
+/// How long a change of a job may take until it is as safe as the level of the job promises.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
 
 /// Why there are no results to read.
@@ -79,15 +80,60 @@ pub enum NotChanged {
     /// Another client changes it now.
     #[error("job {0} is being retried or forgotten already: look at it, and ask again")]
     Changing(JobId),
-    /// The disk does not know of it yet, and may never.
-    #[error("the disk does not know of it after {late} s; look at job {0} and ask again", late = CHANGE_MAX.as_secs())]
-    Late(JobId),
+    /// It is not certain yet: a disk that is to know of it has not answered.
+    #[error("job {job} {change} {condition} within {late} s", condition = condition(*.level), late = CHANGE_MAX.as_secs())]
+    Late {
+        /// The job.
+        job: JobId,
+        /// The change.
+        change: Changes,
+        /// The level of the job.
+        level: Level,
+    },
     /// The journal can't be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The loop has ended.
     #[error(transparent)]
     Stopped(#[from] NodeStopped),
+}
+
+/// A change of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// It is cancelled.
+    Cancel,
+    /// It is tried again.
+    Retry,
+    /// It is forgotten.
+    Forget,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancel => "is cancelled",
+            Self::Retry => "is tried again",
+            Self::Forget => "is forgotten",
+        })
+    }
+}
+
+/// When a change counts, for people.
+fn condition(level: Level) -> &'static str {
+    match level {
+        Level::Mesh => "once a second node that keeps it answers, which none did",
+        Level::Memory | Level::Disk => "once it is on the disk of its node, which did not answer",
+    }
+}
+
+impl From<NotHere> for NotChanged {
+    fn from(error: NotHere) -> Self {
+        match error {
+            NotHere::Unknown(unknown) => unknown.into(),
+            NotHere::Moved(moved) => moved.into(),
+        }
+    }
 }
 
 impl From<NotHere> for NoResults {
@@ -165,6 +211,29 @@ impl NodeHandle {
         Ok(Results { ends: part.ends, next: part.next, end: is_last.then_some(summary) })
     }
 
+    /// Cancels a job, unless it has ended. Returns when that is as safe as the level of the job promises.
+    ///
+    /// # Errors
+    /// [`NotChanged`].
+    pub async fn cancel(&self, job: JobId) -> Result<(), NotChanged> {
+        self.cancel_within(job, CHANGE_MAX).await
+    }
+
+    async fn cancel_within(&self, job: JobId, most: Duration) -> Result<(), NotChanged> {
+        let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        summary.here()?;
+        if summary.ended {
+            return Ok(());
+        }
+        self.kept.as_ref().filter(|_| summary.journalled).map_or(Ok(()), check_journal)?;
+        self.jobs.cancel(job);
+        // An open job would wait for tasks that its stream no longer reads.
+        self.command(Command::Close { job }).await?;
+        self.command(Command::Cancel { job }).await?;
+        let ended = poll_fn(|cx| self.jobs.poll_told(cx, job, u64::MAX));
+        Ok(timeout(most, ended).await.map_err(|_late| late(&summary, Changes::Cancel))??)
+    }
+
     /// Has the tasks of a kept job that ended otherwise than done tried again. Returns when that is on the disk.
     ///
     /// # Errors
@@ -190,7 +259,9 @@ impl NodeHandle {
             return Err(NotChanged::NotEnded(job));
         }
         place.send(Request::Command(Command::Retry(restored)));
-        Ok(timeout(CHANGE_MAX, self.accepted(job)).await.map_err(|_late| NotChanged::Late(job))??)
+        Ok(timeout(CHANGE_MAX, self.accepted(job))
+            .await
+            .map_err(|_late| late(&summary, Changes::Retry))??)
     }
 
     /// Forgets a job that has ended, and its results. Returns when the disk has forgotten it, too.
@@ -201,7 +272,8 @@ impl NodeHandle {
         let _one = Change::begin(self, job)?;
         if let Some(kept) = self.kept.as_ref().filter(|kept| kept.is_quarantined(job)) {
             check_journal(kept)?;
-            return timeout(CHANGE_MAX, kept.forget(job)).await.map_err(|_late| NotChanged::Late(job));
+            let quarantined = NotChanged::Late { job, change: Changes::Forget, level: Level::Disk };
+            return timeout(CHANGE_MAX, kept.forget(job)).await.map_err(|_late| quarantined);
         }
         let summary = self.ended(job)?;
         if !summary.journalled {
@@ -214,7 +286,7 @@ impl NodeHandle {
         self.kept.as_ref().map_or(Ok(()), check_journal)?;
         self.command(Command::ForgetJob { job }).await?;
         let gone = poll_fn(|cx| self.jobs.poll_forgotten(cx, job));
-        let gone = timeout(CHANGE_MAX, gone).await.map_err(|_late| NotChanged::Late(job))?;
+        let gone = timeout(CHANGE_MAX, gone).await.map_err(|_late| late(&summary, Changes::Forget))?;
         gone.map_err(NotChanged::JournalFailed)
     }
 
@@ -231,6 +303,10 @@ impl NodeHandle {
         summary.here()?;
         if summary.ended { Ok(summary) } else { Err(NotChanged::NotEnded(job)) }
     }
+}
+
+fn late(summary: &JobSummary, change: Changes) -> NotChanged {
+    NotChanged::Late { job: summary.job, change, level: summary.meta.level }
 }
 
 /// A change of a job, the only one of it at a time.
@@ -255,4 +331,100 @@ impl Drop for Change<'_> {
 /// Nothing is changed that the disk would not know of.
 fn check_journal(kept: &Kept) -> Result<(), NotChanged> {
     kept.journal().failure.map_or(Ok(()), |failure| Err(NotChanged::JournalFailed(failure)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+    use std::time::Instant;
+
+    use tokio::sync::mpsc;
+    use weft_core::message::Class;
+    use weft_core::{BlobId, Event, PeerId, Recall};
+
+    use super::*;
+    use crate::handle::{NodeInfo, REQUESTS_MAX, StoreFault};
+    use crate::jobs::{JobMeta, JobTable, Title};
+
+    const JOB: JobId = JobId(7);
+    const ME: PeerId = PeerId([1; 32]);
+
+    fn meta() -> JobMeta {
+        JobMeta {
+            module: BlobId([0; 32]),
+            class: Class::Batch,
+            detached: true,
+            level: Level::Mesh,
+            owner: ME,
+            shared: false,
+            title: Arc::new(Title { name: String::new(), labels: BTreeMap::new() }),
+            submitted_ms: 0,
+            streamed: false,
+            signed: None,
+            after: Arc::default(),
+        }
+    }
+
+    /// The handle of a node that leads a job at level mesh, and what its loop would be asked.
+    fn handle(dir: &std::path::Path) -> (NodeHandle, mpsc::Receiver<Request>) {
+        let store = weft_blobs::Store::open(dir, weft_blobs::Quota { bytes: 1 << 20 }).unwrap();
+        let info = NodeInfo {
+            peer: ME,
+            name: String::from("anna"),
+            version: "0",
+            data_dir: dir.to_owned(),
+            memo: Recall::Own,
+            mesh: String::from("key"),
+            listen: Mutex::default(),
+            troubles: Mutex::default(),
+            started: Instant::now(),
+            store_fault: StoreFault::default(),
+            grace: Duration::ZERO,
+        };
+        let jobs = Arc::new(JobTable::new());
+        jobs.create(JOB, meta()).unwrap();
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        (NodeHandle::new(requests, store, jobs, Arc::new(info)), asked)
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_is_answered_once_it_is_certain() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, mut asked) = handle(dir.path());
+        let soon = Duration::from_millis(20);
+        let late = NotChanged::Late { job: JOB, change: Changes::Cancel, level: Level::Mesh };
+        assert_eq!(handle.cancel_within(JOB, soon).await, Err(late.clone()), "no second node has answered");
+        assert_eq!(
+            late.to_string(),
+            "job 0000000000000007 is cancelled once a second node that keeps it answers, which none did within 10 s"
+        );
+        for wanted in [Command::Close { job: JOB }, Command::Cancel { job: JOB }] {
+            let Some(Request::Command(command)) = asked.recv().await else {
+                panic!("it asks for {wanted:?}")
+            };
+            assert_eq!(format!("{command:?}"), format!("{wanted:?}"));
+        }
+        let ends = async {
+            let _close = asked.recv().await;
+            let _cancel = asked.recv().await;
+            handle.jobs().record(Event::JobEnded { job: JOB });
+        };
+        let long = Duration::from_secs(30);
+        let (cancelled, ()) = tokio::join!(handle.cancel_within(JOB, long), ends);
+        assert_eq!(cancelled, Ok(()));
+        assert_eq!(handle.cancel_within(JOB, soon).await, Ok(()), "it has ended already");
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_of_a_job_that_moves_is_asked_for_at_its_leader() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, mut asked) = handle(dir.path());
+        let moves = async {
+            let _close = asked.recv().await;
+            handle.jobs().follow(JOB, None);
+        };
+        let (cancelled, ()) = tokio::join!(handle.cancel_within(JOB, Duration::from_secs(30)), moves);
+        assert_eq!(cancelled, Err(NotChanged::Moved(Moved { job: JOB, leader: None })));
+    }
 }

@@ -302,7 +302,7 @@ impl JobSummary {
         }
     }
 
-    /// The node that it was submitted to.
+    /// The node that it was submitted to, also where another one has its seat by now.
     #[must_use]
     pub fn owner(&self) -> PeerId {
         self.meta.owner

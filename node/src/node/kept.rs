@@ -334,7 +334,7 @@ impl Node {
         );
         tracing::error!("{text}");
         if self.handle.jobs().is_followed(job) {
-            return;
+            return self.apply(Input::BlobLost { job, blob });
         }
         self.notice(Notice::Kept(format!("{text}; the job is cancelled")));
         let is_refused = self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });

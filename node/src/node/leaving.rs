@@ -1,5 +1,5 @@
-//! How a node leaves that is told to end: it takes no work any more, gives back what has not begun, and lets what runs for
-//! others end, for the time of `--grace`; then it gives that back, too. The engine decides; this waits, and says what
+//! How a node leaves that is told to end: it takes no work any more, gives back what has not begun, has other nodes lead the
+//! jobs that they keep with it, and lets what runs for others end, for the time of `--grace`; then it gives that back, too. The engine decides; this waits, and says what
 //! happens. What the node's own jobs lose is told afterwards, in [`super::ending`].
 
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use super::{Broken, Ending, Flow, Node, Notice};
 
 /// How long a node that leaves waits for owners to acknowledge their results, once it runs nothing for them.
 const DELIVERED_MAX: Duration = Duration::from_secs(10);
+/// How long it waits for the nodes that it asked to lead its jobs. Where they do not, they notice that it is gone.
+const HANDED_OVER_MAX: Duration = Duration::from_secs(5);
 
 impl Node {
     /// Lets work of others end, then ends. If the handle asks again meanwhile, what runs is given back and nothing is waited
@@ -24,6 +26,7 @@ impl Node {
         self.apply(Input::Command(Command::Drain(true)));
         let after = self.engine.owed();
         self.say_given_back(before.tasks.saturating_sub(after.tasks));
+        self.wait_until(Instant::now() + HANDED_OVER_MAX, |owed| owed.jobs == 0).await?;
         self.finish_runs(after).await?;
         self.finish_deliveries().await?;
         Ok(self.end(before != Owed::default()).await)

@@ -3,6 +3,7 @@
 
 mod acts;
 mod driver;
+mod seats;
 mod views;
 
 use alloc::boxed::Box;
@@ -10,7 +11,6 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::blobs::Blobs;
-use super::choice::Eligible;
 use super::log::MeshLog;
 use super::lookout;
 use super::member::{Member, Moment, Restored, Role};
@@ -23,10 +23,12 @@ use super::unwritten::Unwritten;
 use super::writes::{Gone, Writes};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
-use crate::id::{JobId, PeerId};
+use crate::id::{BlobId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
 use crate::time::{Soonest, Time};
+
+pub(crate) use seats::Known;
 
 /// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
 const JOBS_MAX: usize = 65_536;
@@ -50,8 +52,10 @@ pub(crate) struct Custody {
     orphans: BTreeMap<JobId, Answers>,
     /// Members so far.
     serial: u64,
-    /// When vacant seats are looked for.
+    /// When vacant seats are looked for, or jobs are handed over.
     looks_at: Option<Time>,
+    /// The connected nodes that drained at the last look.
+    drained: BTreeSet<PeerId>,
     draining: bool,
     failed: bool,
     /// The disk has little room: no further job of another node is taken.
@@ -81,6 +85,11 @@ pub(super) struct Kept {
     is_parent: bool,
     /// What is to be done with it once this node leads it and its end is committed.
     wish: Option<Wish>,
+    /// This node drains, and another was asked to lead it.
+    handed_over: bool,
+    /// Blobs that its log names and that are gone from this node's store, and those of them that are being fetched.
+    lost: BTreeSet<BlobId>,
+    fetched_again: BTreeSet<BlobId>,
 }
 
 /// What a user wants of an ended job.
@@ -113,6 +122,7 @@ impl Custody {
             orphans: BTreeMap::new(),
             serial: 0,
             looks_at: None,
+            drained: BTreeSet::new(),
             draining: false,
             failed: false,
             low: false,
@@ -274,6 +284,9 @@ impl Custody {
     // ---- time, and the end of each input
 
     pub(crate) fn on_time(&mut self, ctx: &mut Ctx<'_>, draining: bool) {
+        if draining && !self.draining {
+            self.looks_at = Some(ctx.now);
+        }
         self.draining = draining;
         self.blobs.try_again(ctx);
         self.recall_again(ctx.now);
@@ -287,26 +300,11 @@ impl Custody {
         }
     }
 
-    /// Gives seats of nodes that are gone for long to others.
-    pub(crate) fn look_out(&mut self, ctx: &mut Ctx<'_>, members: &Membership, eligible: &[Eligible]) {
-        for job in self.led().map(|(job, _)| job).collect::<Vec<_>>() {
-            let nodes = lookout::Nodes { members, eligible };
-            self.with(ctx, job, |member, moment| lookout::replace(member, job, nodes, moment));
-        }
-        let leads = self.led().next().is_some();
-        self.looks_at = leads.then(|| ctx.now.plus_ms(lookout::LOOK_MS));
-    }
-
-    /// Whether it is time for that.
-    pub(crate) fn is_to_look_out(&self, now: Time) -> bool {
-        self.looks_at.is_some_and(|at| at <= now)
-    }
-
     pub(crate) fn next_wakeup(&self) -> Option<(Time, &'static str)> {
         let mut next = Soonest::default();
         next.at(self.wakes.first().map(|(at, _)| *at), "a job that three nodes keep is looked after");
         next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
-        next.at(self.looks_at, "nodes that are gone for long are replaced");
+        next.at(self.looks_at, "nodes that are gone or drain for long are replaced");
         next.at(self.unwritten.next_wakeup(), "jobs whose bytes never came are left");
         next.at(self.asks_at, "a log that was not read is asked for again");
         next.get()

@@ -1,5 +1,7 @@
-//! Seats of nodes that are gone for long, or drain: a leader gives them to others. Which rules that follows is the member's.
+//! Seats of nodes that are gone for long, or drain for long: a leader gives them to others. A leader whose own node drains has
+//! another member lead. Which rules that follows is the member's.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::choice::{Eligible, replacement};
@@ -7,17 +9,19 @@ use super::member::{Member, Moment};
 use super::trio::Trio;
 use crate::durable::LogRecord;
 use crate::host::Host;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 
-/// How often a leader looks for them, in milliseconds.
+/// How often a leader looks for them, in milliseconds. A node that drains at two looks in a row drains for long.
 pub(super) const LOOK_MS: u64 = 60_000;
+/// How often a node that drains tries to have others lead, in milliseconds.
+pub(super) const HAND_OVER_MS: u64 = 2_000;
 
 /// Gives one seat of a job's trio to another node, if one is to be given and there is one.
 pub(super) fn replace(member: &mut Member<LogRecord>, job: JobId, nodes: Nodes<'_>, moment: &Moment) {
-    let Nodes { members, eligible } = nodes;
+    let Nodes { members, eligible, drained } = nodes;
     let trio = member.log().trio();
-    let Some(seat) = member.vacant(moment.now).or_else(|| draining(&trio, members)) else { return };
+    let Some(seat) = member.vacant(moment.now).or_else(|| draining(&trio, members, drained)) else { return };
     let stay: Vec<Host> = (0..)
         .zip(trio.peers())
         .filter(|(other, _)| *other != seat)
@@ -35,10 +39,26 @@ pub(super) fn replace(member: &mut Member<LogRecord>, job: JobId, nodes: Nodes<'
 pub(super) struct Nodes<'a> {
     pub(super) members: &'a Membership,
     pub(super) eligible: &'a [Eligible],
+    /// Those that drained at the last look, too.
+    pub(super) drained: &'a BTreeSet<PeerId>,
 }
 
-/// A seat whose node takes no work any more.
-fn draining(trio: &Trio, members: &Membership) -> Option<u8> {
-    let drains = |peer| members.told(peer).is_some_and(|capacity| capacity.draining);
-    (0..).zip(trio.peers()).find(|(_, peer)| drains(*peer)).map(|(seat, _)| seat)
+/// Has another member lead, because this node drains. Whether one is asked to.
+pub(super) fn hand_over(member: &mut Member<LogRecord>, members: &Membership) -> bool {
+    member.hand_over(|peer| !drains(members, peer))
+}
+
+/// The connected nodes that drain.
+pub(super) fn all_draining(members: &Membership) -> BTreeSet<PeerId> {
+    members.connected().map(|(peer, _)| peer).filter(|peer| drains(members, *peer)).collect()
+}
+
+/// A seat whose node has drained for long.
+fn draining(trio: &Trio, members: &Membership, drained: &BTreeSet<PeerId>) -> Option<u8> {
+    let leaves = |peer: &PeerId| drained.contains(peer) && drains(members, *peer);
+    (0..).zip(trio.peers()).find(|(_, peer)| leaves(peer)).map(|(seat, _)| seat)
+}
+
+fn drains(members: &Membership, peer: PeerId) -> bool {
+    members.told(peer).is_some_and(|capacity| capacity.draining)
 }

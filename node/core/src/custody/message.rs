@@ -113,6 +113,37 @@ pub enum CustodyMessage {
         /// The record with which it lost its seat, which is committed.
         at: Position,
     },
+    /// To the others, before a member seals: it has not heard the leader of this epoch for long; have they? Nothing is promised
+    /// by it.
+    PreSeal {
+        /// The job.
+        job: JobId,
+        /// The epoch that the sender promised.
+        epoch: u32,
+    },
+    /// The answer to that.
+    PreSealed {
+        /// The job.
+        job: JobId,
+        /// The epoch that was asked about.
+        epoch: u32,
+        /// Whether the sender has not heard a leader lately either.
+        silent: bool,
+    },
+    /// To a member that asks: this node has no log of the job, and does not know that it was forgotten.
+    Unknown {
+        /// The job.
+        job: JobId,
+        /// The number of this node's disk.
+        disk: u64,
+    },
+    /// Leader to follower: lead the job from here on, for the leader's node drains.
+    HandOver {
+        /// The job.
+        job: JobId,
+        /// The leader's epoch.
+        epoch: u32,
+    },
 }
 
 impl CustodyMessage {
@@ -130,13 +161,17 @@ impl CustodyMessage {
             | Self::Have { job, .. }
             | Self::Forget { job, .. }
             | Self::Forgotten { job }
-            | Self::Dismissed { job, .. } => *job,
+            | Self::Dismissed { job, .. }
+            | Self::PreSeal { job, .. }
+            | Self::PreSealed { job, .. }
+            | Self::Unknown { job, .. }
+            | Self::HandOver { job, .. } => *job,
         }
     }
 
     /// Whether it is the last word about the job, which is never answered.
     pub(super) fn is_end(&self) -> bool {
-        matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. })
+        matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. } | Self::Unknown { .. })
     }
 
     /// Leaves out the records that it carries: its sender sends them again.
@@ -158,18 +193,27 @@ impl CustodyMessage {
             | Self::Want { .. }
             | Self::Forget { .. }
             | Self::Forgotten { .. }
-            | Self::Dismissed { .. } => ([].as_slice(), 0),
+            | Self::Dismissed { .. }
+            | Self::PreSeal { .. }
+            | Self::PreSealed { .. }
+            | Self::Unknown { .. }
+            | Self::HandOver { .. } => ([].as_slice(), 0),
         };
         let records: usize = records.iter().map(|bytes| bytes.len().saturating_add(9)).sum();
         records.saturating_add(spans.saturating_mul(10)).saturating_add(64)
     }
 }
 
-/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record. A
-/// [`CustodyMessage::Keep`] that does begins a [`Member`](super::Member) there ([`Member::learn`](super::Member::learn)).
+/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record, and a
+/// member that asks is told. A [`CustodyMessage::Keep`] from the first record on begins a [`Member`](super::Member) there
+/// ([`Member::learn`](super::Member::learn)).
 #[must_use]
 pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
-    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
-    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
-    (*after != Position::NONE).then_some(behind)
+    match message {
+        CustodyMessage::Keep { job, epoch, after, .. } if *after != Position::NONE => {
+            Some(CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk })
+        }
+        CustodyMessage::PreSeal { job, epoch: _ } => Some(CustodyMessage::Unknown { job: *job, disk }),
+        _ => None,
+    }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
-use crate::custody::{Custody, CustodyMessage, Wish};
+use crate::custody::{Custody, CustodyMessage, Known, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
@@ -46,8 +46,9 @@ impl Engine {
         self.with_custody(|custody, ctx, _| custody.on_time(ctx, draining));
         if self.custody.is_to_look_out(self.now) {
             let (ctx, owner, _, members) = self.parts();
-            let eligible = owner.eligible_nodes(&ctx, members).collect::<Vec<_>>();
-            self.with_custody(|custody, ctx, members| custody.look_out(ctx, members, &eligible));
+            let eligible = owner.eligible_nodes(&ctx, members).collect();
+            let known = Known { eligible, open: owner.open_jobs() };
+            self.with_custody(|custody, ctx, members| custody.look_out(ctx, members, &known));
         }
         self.with_custody(Custody::tell_begun);
         while let Some(news) = self.custody.next_news() {

@@ -51,7 +51,8 @@ impl Engine {
         let awaited = |owner| of_others(owner) && self.members.is_reachable(owner);
         let outcomes = self.worker.kept().filter(|(owner, _)| awaited(*owner)).count();
         let capped = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        Owed { tasks: capped(tasks), outcomes: capped(outcomes) }
+        let jobs = self.custody.handing_over();
+        Owed { tasks: capped(tasks), outcomes: capped(outcomes), jobs: capped(jobs) }
     }
 
     /// The state of a task and why it does not run; `None` for a job or index that this node does not own.

@@ -1,6 +1,8 @@
 //! Who keeps a new job at level mesh: this node and two others, chosen among those that can; the same three as the job that it
 //! comes after. The choice itself is [`choice::choose`]'s.
 
+use alloc::collections::BTreeSet;
+
 use super::Owner;
 use super::lines::Lines;
 use super::record::Records;
@@ -35,6 +37,11 @@ impl Owner {
         let me = Eligible { seat, host: members.host(ctx.me) };
         let others = self.eligible_nodes(ctx, members).collect();
         choice::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
+    }
+
+    /// The jobs that get further tasks.
+    pub(crate) fn open_jobs(&self) -> BTreeSet<JobId> {
+        self.records.iter().filter(|(_, record)| record.job.open).map(|(job, _)| *job).collect()
     }
 
     /// The connected nodes that can keep jobs of others.

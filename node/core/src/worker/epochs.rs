@@ -3,7 +3,8 @@
 //! worker asks it.
 //!
 //! The nodes that may lead a job are those that a call for it named, when its sender was one of them and its epoch the sender's.
-//! They stay until another call of one of them names others, so that no stranger raises the epoch of a job.
+//! They stay until another call of one of them names others, so that no stranger raises the epoch of a job. What a member says of a
+//! job that is unknown here counts against no node but those that name it, too: else it could have them refused.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -37,6 +38,8 @@ struct Epoch {
     epoch: u32,
     /// By seat.
     keepers: Vec<PeerId>,
+    /// Those of them that named these.
+    named_by: Vec<PeerId>,
     heard: u64,
 }
 
@@ -50,10 +53,14 @@ impl Epochs {
             return false;
         }
         let is_new = self.raise(job, epoch);
-        if let Some(known) = self.of.get_mut(&job)
-            && known.epoch == epoch
-        {
-            known.keepers = keepers.to_vec();
+        if let Some(known) = self.of.get_mut(&job) {
+            if known.epoch == epoch {
+                known.keepers = keepers.to_vec();
+                known.named_by.retain(|node| keepers.contains(node));
+            }
+            if known.keepers == keepers && !known.named_by.contains(&from) {
+                known.named_by.push(from);
+            }
         }
         is_new
     }
@@ -75,7 +82,7 @@ impl Epochs {
 
     /// Whether what a node sends under that lease comes from one that does not lead the job any more.
     pub(super) fn is_old(&self, from: PeerId, lease: LeaseId) -> bool {
-        let known = self.of.get(&lease.job).filter(|known| known.keepers.contains(&from));
+        let known = self.of.get(&lease.job).filter(|known| known.named_by.contains(&from));
         known.is_some_and(|known| lease.epoch < known.epoch)
     }
 
@@ -94,7 +101,12 @@ impl Epochs {
             self.forget_oldest();
         }
         self.clock += 1;
-        let known = self.of.entry(job).or_insert(Epoch { epoch, keepers: Vec::new(), heard: self.clock });
+        let known = self.of.entry(job).or_insert(Epoch {
+            epoch,
+            keepers: Vec::new(),
+            named_by: Vec::new(),
+            heard: self.clock,
+        });
         known.epoch = epoch;
         let last = core::mem::replace(&mut known.heard, self.clock);
         self.heard.remove(&last);
@@ -177,6 +189,22 @@ mod tests {
         assert!(!epochs.on_lead(peer(1), JOB, 4) && epochs.on_lead(peer(4), JOB, 4));
         epochs.on_tasks(peer(0), lease(3), &trio());
         assert!(epochs.on_lead(peer(4), JOB, 7), "what is old changes nothing");
+    }
+
+    #[test]
+    fn a_claim_about_an_unknown_job_makes_no_other_node_old() {
+        let mut epochs = Epochs::default();
+        // A stranger names itself, and nodes that may lead the job.
+        let claimed = [peer(0), peer(1), peer(9)];
+        epochs.on_tasks(peer(9), lease(3002), &claimed);
+        epochs.on_tasks(peer(9), lease(3005), &claimed);
+        assert!(!epochs.is_old(peer(0), lease(3)), "before the owner says anything");
+        epochs.on_tasks(peer(0), lease(3), &trio());
+        assert!(!epochs.is_old(peer(0), lease(3)));
+        assert!(!epochs.is_old(peer(1), lease(4)), "a fence is not there, but no task is refused");
+        // A node that names the stranger itself is fenced by it.
+        epochs.on_tasks(peer(1), lease(4), &claimed);
+        assert!(epochs.is_old(peer(1), lease(4)));
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Mesh {
             | CustodyMessage::Want { .. }
             | CustodyMessage::Have { .. }
             | CustodyMessage::Forget { .. }
-            | CustodyMessage::Dismissed { .. } => {}
+            | CustodyMessage::Dismissed { .. }
+            | CustodyMessage::PreSeal { .. }
+            | CustodyMessage::PreSealed { .. }
+            | CustodyMessage::Unknown { .. }
+            | CustodyMessage::HandOver { .. } => {}
         }
         Told::default()
     }

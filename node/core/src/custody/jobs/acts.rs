@@ -1,6 +1,7 @@
 //! What members want done, and how they begin and end. The rest of `custody/jobs.rs`, in a file of its own for its length.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::{Answers, Custody, Kept, News, Wish, moment};
@@ -119,6 +120,9 @@ impl Custody {
             retried: false,
             is_parent: false,
             wish: None,
+            handed_over: false,
+            lost: BTreeSet::new(),
+            fetched_again: BTreeSet::new(),
         };
         self.jobs.insert(job, Box::new(kept));
         self.appended.insert(job);
@@ -171,6 +175,12 @@ fn wanted(kept: &Kept, job: JobId, at: Position, record: &LogRecord, me: PeerId)
     let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
     let from = leader.filter(|leader| *leader != me).into_iter().chain(others).collect();
     Wanted { bytes: record.encode().len(), job, at, blobs: record.blobs().collect(), from }
+}
+
+/// Blobs of a job that are gone from this node's store, as something that waits before its first record.
+pub(super) fn lost(kept: &Kept, job: JobId, me: PeerId) -> Wanted {
+    let others = kept.member.log().trio().peers().into_iter().filter(|peer| *peer != me).collect();
+    Wanted { bytes: 0, job, at: Position::NONE, blobs: kept.fetched_again.clone(), from: others }
 }
 
 /// The node that leads a job, if this one knows it.

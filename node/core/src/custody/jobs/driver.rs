@@ -4,9 +4,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Answers, Custody, Kept, Led, News, Wish, moment};
+use super::{Answers, Custody, Kept, Led, News, Wish, acts, moment};
 use crate::ctx::Ctx;
+use crate::custody::member::Role;
 use crate::custody::message::CustodyMessage;
+use crate::custody::position::Position;
 use crate::custody::unwritten::Unwritten;
 use crate::custody::writes::{Done, Gone};
 use crate::durable::{self, LogRecord};
@@ -56,7 +58,41 @@ impl Custody {
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
         for (job, at) in self.blobs.on_fetched(ctx.now, blob, fetched) {
-            self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
+            if at == Position::NONE {
+                self.on_found_again(ctx, job);
+            } else {
+                self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
+            }
+        }
+    }
+
+    /// Bytes of a record that is being written are gone. They are fetched again, and until they are here this node does not say
+    /// that it keeps the record. What a leader lacks is its driver's to tell.
+    pub(crate) fn on_blob_lost(&mut self, ctx: &mut Ctx<'_>, job: JobId, blob: BlobId) {
+        let kept = self.jobs.get_mut(&job).filter(|kept| kept.member.role() != Role::Leader);
+        let Some(kept) = kept else { return };
+        kept.lost.insert(blob);
+        self.with(ctx, job, |member, moment| member.lack(true, moment));
+        self.fetch_lost(ctx, job);
+    }
+
+    fn fetch_lost(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        let me = self.me.peer;
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        if kept.fetched_again.is_empty() && !kept.lost.is_empty() {
+            kept.fetched_again = core::mem::take(&mut kept.lost);
+            self.blobs.want(ctx, acts::lost(kept, job, me));
+        }
+    }
+
+    /// Bytes that were gone are here again.
+    fn on_found_again(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        kept.fetched_again.clear();
+        if kept.lost.is_empty() {
+            self.with(ctx, job, |member, moment| member.lack(false, moment));
+        } else {
+            self.fetch_lost(ctx, job);
         }
     }
 

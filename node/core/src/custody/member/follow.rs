@@ -14,8 +14,10 @@ use crate::time::Time;
 
 /// How long the owner has to be close behind another leader before it leads again, in milliseconds.
 const RETURN_MS: u64 = 1_000;
-/// How long a member that was connected waits for a leader at least before it takes over, in milliseconds.
+/// How long a member that was connected waits for a leader at least before it asks the others, in milliseconds.
 const GREETING_MS: u64 = 1_000;
+/// The same for the witness: the custodian goes before it.
+const WITNESS_GREETING_MS: u64 = 3_000;
 /// Records that it may lack then: they are on their way.
 const CLOSE_RECORDS: u32 = 64;
 
@@ -40,7 +42,10 @@ impl Following {
             acked: 0,
             owes_kept: false,
             takes_over_at,
+            asks: false,
+            heard_at: None,
             close_since: None,
+            unknown: Vec::new(),
         }
     }
 }
@@ -63,7 +68,7 @@ impl<R: Record + Clone> Member<R> {
             self.follow(agreed);
         }
         if !self.log.spans().has(after) {
-            self.note_silence(takes_over_at, None);
+            self.note_heard(false, moment);
             let (spans, disk) = (self.log.spans().clone(), self.me.disk);
             self.send(from, CustodyMessage::Behind { job: self.job, epoch, spans, disk });
             return true;
@@ -71,7 +76,7 @@ impl<R: Record + Clone> Member<R> {
         let agreed = self.take_all(after, &records, epoch);
         self.commit(committed.min(agreed).min(self.written));
         let is_close = last.saturating_sub(self.durable) <= CLOSE_RECORDS;
-        self.note_silence(takes_over_at, is_close.then_some(moment.now));
+        self.note_heard(is_close, moment);
         if let State::Follower(following) = &mut self.state {
             following.agreed = following.agreed.max(agreed);
             // What is not on the disk yet is answered when it is.
@@ -81,10 +86,13 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// The leader was heard.
-    fn note_silence(&mut self, takes_over_at: Time, close: Option<Time>) {
+    fn note_heard(&mut self, is_close: bool, moment: &Moment) {
+        let takes_over_at = self.patience(moment);
         if let State::Follower(following) = &mut self.state {
-            following.takes_over_at = takes_over_at;
-            following.close_since = close.map(|now| following.close_since.unwrap_or(now));
+            (following.takes_over_at, following.heard_at) = (takes_over_at, Some(moment.now));
+            following.asks = false;
+            following.unknown.clear();
+            following.close_since = is_close.then(|| following.close_since.unwrap_or(moment.now));
         }
     }
 
@@ -95,11 +103,22 @@ impl<R: Record + Clone> Member<R> {
             .trio()
             .seat_of(self.me.peer)
             .is_some_and(|seat| self.promised % SEATS == u32::from(seat));
-        let soonest = moment.after_ms(GREETING_MS, GREETING_MS);
+        let pause = if self.is_witness() { WITNESS_GREETING_MS } else { GREETING_MS };
+        let soonest = moment.after_ms(pause, GREETING_MS);
         if let State::Follower(following) = &mut self.state
             && !led
         {
             following.takes_over_at = following.takes_over_at.max(soonest);
+        }
+    }
+
+    /// The leader of an ended job is not connected any more: as if it had been heard until now.
+    pub(super) fn wait_anew(&mut self, peer: PeerId, moment: &Moment) {
+        let takes_over_at = self.patience(moment);
+        if let State::Follower(following) = &mut self.state
+            && following.leader == Some(peer)
+        {
+            following.takes_over_at = takes_over_at;
         }
     }
 
@@ -121,9 +140,16 @@ impl<R: Record + Clone> Member<R> {
         Some(since.plus_ms(RETURN_MS))
     }
 
+    /// Whether a silence of the leader means anything to it: it may take over, another node has its seat, or is to get it, or
+    /// the job may have been forgotten.
+    pub(super) fn waits(&self, following: &Following) -> bool {
+        let has_seat = self.log.trio().seat_of(self.me.peer).is_some();
+        self.may_seal(following) || !has_seat || !following.unknown.is_empty()
+    }
+
     pub(super) fn follower_wakeup(&self, following: &Following) -> Option<Time> {
-        if !self.may_seal() {
-            return self.log.trio().seat_of(self.me.peer).is_none().then_some(following.takes_over_at);
+        if !self.may_seal(following) {
+            return self.waits(following).then_some(following.takes_over_at);
         }
         let silent = following.takes_over_at;
         Some(self.returns_at(following).map_or(silent, |at| at.min(silent)))
@@ -132,7 +158,7 @@ impl<R: Record + Clone> Member<R> {
     /// Tells the leader, or a candidate, what is on the disk now, the promise included.
     pub(super) fn settle_follower(&mut self) {
         let State::Follower(following) = &mut self.state else { return };
-        if self.promise_durable != self.promised {
+        if self.lacks || self.promise_durable != self.promised {
             return;
         }
         let upto = self.durable.min(following.agreed);

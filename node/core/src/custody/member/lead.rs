@@ -296,7 +296,13 @@ impl<R: Record + Clone> Member<R> {
             self.send_keep(peer, Vec::new());
         } else {
             self.ask_again(peer);
+            self.ask_connected(peer);
         }
+    }
+
+    /// A follower asks for the leader: it is here.
+    pub(super) fn send_beat(&mut self, peer: PeerId) {
+        self.send_keep(peer, Vec::new());
     }
 }
 

@@ -1,10 +1,11 @@
 //! One member of one job's trio: a state machine without clock, disk or network. The engine tells it what happened, and does
 //! what it wants done ([`Action`]). A model checker drives the same code through all orders of events
-//! (`node/core/tests/custody_model.rs`).
+//! (`node/core/model`).
 //!
 //! What it promised and wrote counts only once it is durable, and nothing is told of it before. Whatever comes from a peer may
 //! come twice, late, in another order, or from a member that lies: it is checked, and dropped if it does not fit.
 
+mod ask;
 mod follow;
 mod lead;
 mod log;
@@ -98,6 +99,8 @@ pub struct Member<R> {
     state: State,
     links: Vec<Link>,
     reading: Option<Reading>,
+    /// Bytes that its log names are not on its disk: it does not say that it keeps anything more, and seals nothing.
+    lacks: bool,
     /// Its job was forgotten, or another member has its seat.
     over: bool,
     out: Vec<Action<R>>,
@@ -171,6 +174,7 @@ impl<R: Record + Clone> Member<R> {
             state: State::Follower(Following::of(None, moment.now)),
             links: Vec::new(),
             reading: None,
+            lacks: false,
             over: false,
             out: Vec::new(),
         };
@@ -212,6 +216,13 @@ impl<R: Record + Clone> Member<R> {
         self.settle(moment);
     }
 
+    /// Bytes that records name are gone from its disk, or all are there again. Told before the writes are durable whose records
+    /// name them.
+    pub fn lack(&mut self, lacks: bool, moment: &Moment) {
+        self.lacks = lacks;
+        self.settle(moment);
+    }
+
     /// Records were read, from that number on; none if they could not be.
     pub fn on_read(&mut self, from: u32, records: Vec<R>, moment: &Moment) {
         let Some(reading) = self.reading.take() else { return };
@@ -234,10 +245,10 @@ impl<R: Record + Clone> Member<R> {
             State::Follower(following) => {
                 let silent = moment.now >= following.takes_over_at && !self.is_alone();
                 let returns = self.returns(following, moment.now);
-                if self.may_seal() && (silent || (returns && !moment.draining)) {
+                if returns && !moment.draining && self.may_seal(following) {
                     self.begin_seal(state::First::Led, moment);
-                } else if silent {
-                    self.ask_whether_dismissed(moment);
+                } else if silent && self.waits(following) {
+                    self.ask_others(moment);
                 } else if returns {
                     self.put_off_return(moment.now);
                 }
@@ -263,7 +274,11 @@ impl<R: Record + Clone> Member<R> {
 
     /// A peer is not connected any more.
     pub fn on_disconnected(&mut self, peer: PeerId, moment: &Moment) {
+        let was_up = self.is_up(peer);
         self.note_link(peer, false, moment);
+        if was_up && self.has_ended() {
+            self.wait_anew(peer, moment);
+        }
     }
 
     // ---- what its node wants
@@ -280,8 +295,8 @@ impl<R: Record + Clone> Member<R> {
         self.settle(moment);
     }
 
-    /// Seals the next epoch of its own at once, if it can lead. It does so by itself when the leader is silent; a job that has
-    /// ended for good has no need of a leader before its user wants something of it.
+    /// Seals the next epoch of its own at once, if it can lead. It does so by itself when the leader is silent, or is not
+    /// connected once the job has ended for good, and another member says so, too.
     pub fn take_over(&mut self, moment: &Moment) {
         if !self.over && self.can_lead() && matches!(self.state, State::Follower(_)) {
             self.begin_seal(state::First::Led, moment);
@@ -345,6 +360,12 @@ impl<R: Record + Clone> Member<R> {
             M::Forget { epoch, job: _ } => self.on_forget(from, epoch),
             M::Forgotten { job: _ } => self.on_forgotten(),
             M::Dismissed { at, job: _ } => self.on_dismissed(at),
+            M::PreSeal { epoch, job: _ } => self.on_pre_seal(from, epoch, moment),
+            M::PreSealed { epoch, silent, job: _ } => {
+                epoch == self.promised && self.on_pre_sealed(from, silent, moment)
+            }
+            M::Unknown { disk, job: _ } => self.on_unknown(Seat { peer: from, disk }, moment),
+            M::HandOver { epoch, job: _ } => self.on_hand_over(from, epoch, moment),
         }
     }
 

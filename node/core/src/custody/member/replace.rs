@@ -55,7 +55,7 @@ impl<R: Record + Clone> Member<R> {
         })
     }
 
-    fn is_caught_up(&self, follower: &Follower, disk: u64) -> bool {
+    pub(super) fn is_caught_up(&self, follower: &Follower, disk: u64) -> bool {
         follower.disk == disk && follower.matched >= self.committed
     }
 
@@ -90,21 +90,6 @@ impl<R: Record + Clone> Member<R> {
         false
     }
 
-    /// Nothing was heard for long, and another member has this node's seat, or is to get it: the others say which.
-    pub(super) fn ask_whether_dismissed(&mut self, moment: &Moment) {
-        if self.log.trio().seat_of(self.me.peer).is_some() {
-            return;
-        }
-        let (job, epoch, disk) = (self.job, self.promised, self.me.disk);
-        for peer in self.others() {
-            self.send(peer, CustodyMessage::Kept { job, epoch, upto: 0, disk });
-        }
-        let later = self.patience(moment);
-        if let State::Follower(following) = &mut self.state {
-            following.takes_over_at = later;
-        }
-    }
-
     /// Tells a node that another has its seat.
     pub(super) fn dismiss(&mut self, peer: PeerId) {
         let at = self.log.left_at(peer).map(|seq| self.log.spans().at(seq));
@@ -135,7 +120,7 @@ impl<R: Record + Clone> Member<R> {
         self.end(Action::Forget { tell: None })
     }
 
-    fn end(&mut self, how: Action<R>) -> bool {
+    pub(super) fn end(&mut self, how: Action<R>) -> bool {
         self.over = true;
         self.emit(how);
         true

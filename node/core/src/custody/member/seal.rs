@@ -28,15 +28,21 @@ pub(super) struct Have {
 impl<R: Record + Clone> Member<R> {
     // ---- the candidate
 
-    /// Whether this member takes over by itself: it can lead, and the job has not ended for good.
-    pub(super) fn may_seal(&self) -> bool {
-        self.can_lead() && !self.has_ended()
+    /// Whether this member takes over by itself where it hears no leader: it can lead, and the job has not ended for good. The
+    /// leader of an ended one says nothing, so that one has to be away.
+    pub(super) fn may_seal(&self, following: &Following) -> bool {
+        self.can_lead() && (!self.has_ended() || self.misses_leader(following))
+    }
+
+    /// Whether it knows no leader that is connected.
+    pub(super) fn misses_leader(&self, following: &Following) -> bool {
+        following.leader.is_none_or(|leader| !self.is_up(leader))
     }
 
     /// Whether its disk has a seat and the job, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
         let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epochs
+        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks
     }
 
     /// The next epoch of its own seat above all that it has seen.

@@ -33,10 +33,24 @@ pub(super) struct Following {
     pub(super) acked: u32,
     /// The leader is to be told at once.
     pub(super) owes_kept: bool,
-    /// When this member takes over.
+    /// When this member asks the others whether it is to take over.
     pub(super) takes_over_at: Time,
+    /// It has asked them since it heard the leader last.
+    pub(super) asks: bool,
+    /// When the leader was heard last, if it was.
+    pub(super) heard_at: Option<Time>,
     /// Since when it has been close behind the leader.
     pub(super) close_since: Option<Time>,
+    /// Members that have nothing of the job.
+    pub(super) unknown: Vec<Unknown>,
+}
+
+/// A member that has nothing of the job, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Unknown {
+    pub(super) by: Seat,
+    /// Since when it says so.
+    pub(super) since: Time,
 }
 
 /// With which record an epoch begins.

@@ -15,7 +15,7 @@ use crate::custody::trio::Trio;
 use crate::id::PeerId;
 use crate::time::Time;
 
-/// Silence of the leader after which the custodian takes over, or the owner; in milliseconds.
+/// Silence of the leader after which the custodian asks whether it is to take over, or the owner; in milliseconds.
 const SILENCE_MS: u64 = 8_000;
 /// The same for the witness.
 const WITNESS_SILENCE_MS: u64 = 16_000;
@@ -114,10 +114,14 @@ impl<R: Record + Clone> Member<R> {
         others
     }
 
-    /// When it takes over if it hears no leader from now on.
+    /// When it asks the others if it hears no leader from now on.
     pub(super) fn patience(&self, moment: &Moment) -> Time {
-        let witness = self.log.trio().seat_of(self.me.peer).is_none_or(|seat| seat == 2);
-        moment.after_ms(if witness { WITNESS_SILENCE_MS } else { SILENCE_MS }, JITTER_MS)
+        moment.after_ms(if self.is_witness() { WITNESS_SILENCE_MS } else { SILENCE_MS }, JITTER_MS)
+    }
+
+    /// Whether it leaves the lead to owner and custodian first.
+    pub(super) fn is_witness(&self) -> bool {
+        self.log.trio().seat_of(self.me.peer).is_none_or(|seat| seat == 2)
     }
 
     pub(super) fn note_link(&mut self, peer: PeerId, up: bool, moment: &Moment) {

@@ -1,0 +1,139 @@
+//! How a member that hears no leader asks the others, before it seals (the pre-vote of Raft; Ongaro's thesis, 9.6). Where another
+//! member has heard the leader lately, only a connection is lost, and the leader is left in peace. Nothing is promised here, so
+//! no rule of safety rests on it: a takeover needs the seal of one of those that are asked in any case.
+
+use super::state::{First, State, Unknown};
+use super::{Member, Moment};
+use crate::custody::action::Action;
+use crate::custody::message::CustodyMessage;
+use crate::custody::record::Record;
+use crate::custody::trio::Seat;
+use crate::id::PeerId;
+
+/// The leader counts as there for this long after it was heard, in milliseconds: three heartbeats, and less than the shortest
+/// silence after which a member asks, by more than one.
+const LATELY_MS: u64 = 6_000;
+/// After this pause a member that hears no leader asks again, in milliseconds.
+const ASK_MS: u64 = 2_000;
+/// The same where a member has nothing of the job, or the job has ended: it can wait.
+const ASK_LATER_MS: u64 = 60_000;
+/// How long all others say that they have nothing of a job before this member deletes its log, in milliseconds. One that sits on a
+/// seat of which this log knows nothing has time to say so.
+const UNKNOWN_MS: u64 = 600_000;
+
+impl<R: Record + Clone> Member<R> {
+    /// Nothing was heard of a leader for long: asks all others. One whose seat another node has learns it so, too.
+    pub(super) fn ask_others(&mut self, moment: &Moment) {
+        let has_ended = self.has_ended();
+        let State::Follower(following) = &mut self.state else { return };
+        let pause = if has_ended || !following.unknown.is_empty() { ASK_LATER_MS } else { ASK_MS };
+        (following.asks, following.takes_over_at) = (true, moment.after_ms(pause, pause));
+        if following.leader.take().is_some() {
+            self.emit(Action::Follow { leader: None });
+        }
+        for peer in self.others() {
+            self.ask_one(peer);
+        }
+    }
+
+    fn ask_one(&mut self, peer: PeerId) {
+        if self.is_up(peer) {
+            self.send(peer, CustodyMessage::PreSeal { job: self.job, epoch: self.promised });
+        }
+    }
+
+    /// A node was connected. A member of an ended job asks it, as one that can't lead: the job may have been forgotten while it
+    /// was away.
+    pub(super) fn ask_connected(&mut self, peer: PeerId) {
+        let State::Follower(following) = &self.state else { return };
+        let is_idle = self.has_ended() || !self.may_seal(following);
+        if (following.asks || is_idle) && self.others().contains(&peer) {
+            self.ask_one(peer);
+        }
+    }
+
+    /// Another member has not heard the leader for long.
+    pub(super) fn on_pre_seal(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
+        // What a learner heard does not count, as it can't seal.
+        if !self.is_member() || self.written == 0 || self.lacks {
+            return false;
+        }
+        let silent = match &self.state {
+            State::Leader(_) => {
+                self.send_beat(from);
+                return true;
+            }
+            State::Candidate(_) => true,
+            State::Follower(following) if following.leader == Some(from) => true,
+            // The leader of an ended job says nothing.
+            State::Follower(following) if self.has_ended() => self.misses_leader(following),
+            State::Follower(following) => {
+                following.heard_at.is_none_or(|at| moment.now >= at.plus_ms(LATELY_MS))
+            }
+        };
+        self.send(from, CustodyMessage::PreSealed { job: self.job, epoch, silent });
+        true
+    }
+
+    pub(super) fn on_pre_sealed(&mut self, from: PeerId, silent: bool, moment: &Moment) -> bool {
+        let State::Follower(following) = &mut self.state else { return false };
+        following.unknown.retain(|unknown| unknown.by.peer != from);
+        let asks = following.asks;
+        let State::Follower(following) = &self.state else { return false };
+        if asks && silent && self.may_seal(following) {
+            self.begin_seal(First::Led, moment);
+        }
+        asks
+    }
+
+    /// A node of the trio has nothing of the job. Once all others say so for long, each with the disk of its seat, the job was
+    /// forgotten, or no client was ever told that it is accepted: a record that is committed is on two of these disks until then.
+    pub(super) fn on_unknown(&mut self, by: Seat, moment: &Moment) -> bool {
+        let trio = self.log.trio();
+        let State::Follower(following) = &mut self.state else { return false };
+        if !trio.has(by) {
+            return false;
+        }
+        if following.unknown.iter().all(|known| known.by != by) {
+            following.unknown.push(Unknown { by, since: moment.now });
+        }
+        let may_have_it = |seat: &Seat| {
+            let unknown = following.unknown.iter().find(|unknown| unknown.by == *seat);
+            unknown.is_none_or(|unknown| moment.now < unknown.since.plus_ms(UNKNOWN_MS))
+        };
+        let mut others = trio.0.iter().filter(|seat| seat.peer != self.me.peer);
+        if trio.has(self.me) && !others.any(may_have_it) {
+            return self.end(Action::Forget { tell: None });
+        }
+        true
+    }
+
+    // ---- a leader that drains
+
+    /// Has another member take over at once, because this node drains. False if this member does not lead, or none is there that
+    /// keeps what is committed and is fit.
+    pub fn hand_over(&mut self, is_fit: impl Fn(PeerId) -> bool) -> bool {
+        let State::Leader(leading) = &self.state else { return false };
+        if self.over || !leading.led {
+            return false;
+        }
+        let (epoch, trio) = (leading.epoch, self.log.trio());
+        let keeps = |seat: &&Seat| {
+            let follower = leading.followers.iter().find(|follower| follower.peer == seat.peer);
+            follower.is_some_and(|follower| self.is_caught_up(follower, seat.disk))
+        };
+        let others = trio.0.iter().filter(|seat| seat.peer != self.me.peer && self.is_up(seat.peer));
+        let to = others.filter(keeps).map(|seat| seat.peer).find(|peer| is_fit(*peer));
+        if let Some(to) = to {
+            self.send(to, CustodyMessage::HandOver { job: self.job, epoch });
+        }
+        to.is_some()
+    }
+
+    /// The leader's node drains: this member takes over, unless its own node does, too.
+    pub(super) fn on_hand_over(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
+        let State::Follower(following) = &self.state else { return false };
+        let is_led = following.leader == Some(from) && epoch == self.promised;
+        is_led && !moment.draining && self.can_lead() && self.begin_seal(First::Led, moment)
+    }
+}
