@@ -310,6 +310,8 @@ pub(crate) fn settings(
         keep_results: Duration::from_secs(3600),
         // It lives as long as the program.
         reserve_bytes: 0,
+        // They end with the program.
+        client_wait: Duration::ZERO,
         // Its owners mostly end with it.
         grace: Duration::ZERO,
         mesh_key: Some(mesh_key),

@@ -44,6 +44,8 @@ use listen::{addresses, listen_of};
 use weft_core::message::Class;
 use weft_core::{Owners, Recall};
 
+use crate::jobs::CLIENT_WAIT_MAX;
+
 /// The port of a node that has a mesh key, or is open, and was given no `--listen`.
 pub const DEFAULT_PORT: u16 = 7117;
 /// Longest name, in bytes.
@@ -126,6 +128,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Bytes of the disk that the journal sets aside, to end jobs with when the rest is full.
     pub reserve_bytes: u64,
+    /// How long the clients of jobs are waited for that were open when the node ended.
+    pub client_wait: Duration,
     /// The mesh's secret; `None` keeps the node on loopback unless it is open.
     pub mesh_key: Option<[u8; 32]>,
     /// This node's ed25519 secret.
@@ -201,6 +205,7 @@ impl Settings {
             keep_results: keep_results_of(raw.keep_results)?,
             grace: grace::grace_of(raw.grace)?,
             reserve_bytes: RESERVE_BYTES,
+            client_wait: CLIENT_WAIT_MAX,
             store_bytes: bytes_of("store", raw.store, STORE_BYTES_DEFAULT, STORE_BYTES_MIN)?,
             mesh_key,
             identity: load_or_make_identity(&data_dir)?,

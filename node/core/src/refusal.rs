@@ -146,9 +146,8 @@ impl fmt::Display for Refusal {
             }
             Self::TooFewKeepers { found } => write!(
                 f,
-                "level mesh takes three nodes that keep the job, and {found} of those that are connected can, this one included: \
-                 start `weft node` on another machine of this mesh (`weft peers` lists who is here), or submit the job with \
-                 --level disk, and it is kept on this node alone"
+                "a job at level mesh is kept by three nodes, and {found} here can keep one now, this one included: start `weft \
+                 node` on another machine of this mesh, or take --level disk, which keeps the job on this node alone"
             ),
             Self::BlobMissing { blob } => write!(
                 f,

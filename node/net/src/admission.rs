@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weft_core::PeerId;
 
-use crate::census::Census;
+use crate::census::{Admitted, Census};
 use crate::config::Admission;
 use crate::versions::{Spoken, Versions};
 
@@ -41,14 +41,6 @@ pub(crate) struct Doorkeeper {
     pub(crate) versions: Versions,
     /// Peers whose identity is used by two processes.
     pub(crate) census: Arc<Census>,
-}
-
-/// What is known of a process that was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Admitted {
-    /// Its boot nonce.
-    pub(crate) boot: u64,
-    pub(crate) spoken: Spoken,
 }
 
 /// Two nodes that have no version of the protocol in common.

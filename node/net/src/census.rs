@@ -7,11 +7,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libp2p::Multiaddr;
 use weft_core::PeerId;
 
-use crate::admission::Admitted;
 use crate::book::bare;
+use crate::versions::Spoken;
 
 /// Most admitted connections that the driver has not processed yet.
 const ARRIVED_MAX: usize = 256;
+
+/// What is known of a process that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    /// Its boot nonce.
+    pub(crate) boot: u64,
+    pub(crate) spoken: Spoken,
+}
 
 #[derive(Default)]
 pub(crate) struct Census {
@@ -67,7 +75,6 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versions::Spoken;
 
     #[test]
     fn a_connection_that_never_came_up_lends_its_nonce_to_no_later_process() {

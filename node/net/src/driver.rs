@@ -24,10 +24,9 @@ use tokio::time::Instant;
 use weft_core::PeerId;
 
 use crate::address::socket_of;
-use crate::admission::Admitted;
 use crate::behaviour::{Behaviour, BehaviourEvent, PENDING_MAX};
 use crate::book::{Book, Dial};
-use crate::census::Census;
+use crate::census::{Admitted, Census};
 use crate::config::{Admission, name_of};
 use crate::event::NetEvent;
 use crate::gate::Gate;

@@ -39,6 +39,10 @@ pub(super) async fn resume(
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "inputs come in frames")
             .expected(frames::CONTENT_TYPE));
     }
+    if api.handle.is_stopping() {
+        // Its next life takes them.
+        return Err(ApiError::stopping("takes no inputs").soon());
+    }
     check_open(&api)?;
     let job = find_here(&api, &name)?.job;
     let feed = api.handle.jobs().feed_on(job, from)?;

@@ -29,7 +29,7 @@ const OUTSTANDING_MAX: u32 = 16_384;
 /// While inputs are left unread, the end of the connection hides behind them: so something is written, which fails.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// A client is told how many of its inputs are kept when there are so many more.
+/// A client is told how many of its inputs are kept when there are this many more.
 const KEPT_EVERY: u32 = 512;
 
 /// Where a job's inputs come from.
@@ -121,7 +121,7 @@ enum Woken {
     Results(Result<Taken, NoSuchJob>),
     Kept(Result<jobs::Results, NoResults>),
     Inputs(Result<bool, ApiError>),
-    /// So many inputs are kept.
+    /// This number of inputs is kept.
     InputsKept(u32),
     /// Some inputs were refused.
     Refused,

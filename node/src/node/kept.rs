@@ -16,7 +16,7 @@ use weft_core::{
 use super::start::StartError;
 use super::{Node, Notice};
 use crate::handle::NodeHandle;
-use crate::jobs::{CLIENT_WAIT_MAX, JobTable, now_ms};
+use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
 use crate::ports::{News, Ports};
 use crate::settings::{JOURNAL_DIR, Settings};
@@ -40,6 +40,8 @@ pub(super) struct Keeping {
     /// The number of this node's disk.
     pub(super) disk: u64,
     keep_results: Duration,
+    /// How long the clients of open jobs are waited for.
+    client_wait: Duration,
     /// For the engine, first of all.
     forgotten: Vec<JobId>,
     mesh: Vec<(u32, Restored)>,
@@ -93,6 +95,7 @@ impl Keeping {
             since_ms: now_ms(),
             look_at: Instant::now() + look_every(settings.keep_results),
             keep_results: settings.keep_results,
+            client_wait: settings.client_wait,
             disk,
             forgotten,
             mesh,
@@ -118,6 +121,7 @@ impl Keeping {
             since_ms: now_ms(),
             look_at: Instant::now() + look_every(settings.keep_results),
             keep_results: settings.keep_results,
+            client_wait: settings.client_wait,
             disk: 0,
             forgotten: Vec::new(),
             mesh: Vec::new(),
@@ -206,7 +210,7 @@ impl Node {
                 format!(
                     "job {job} waits {} s for its client: this node ended before all of its inputs had come; {kept} outcomes \
                      kept, {open} tasks open",
-                    CLIENT_WAIT_MAX.as_secs()
+                    self.kept.client_wait.as_secs()
                 )
             } else {
                 format!("job {job} goes on: {kept} outcomes kept, {open} tasks open")
@@ -252,7 +256,7 @@ impl Node {
             self.apply(Input::Restore(Box::new(restored)));
             if is_open {
                 // The stream that brought its inputs ended with the life before: its client may bring the rest.
-                let until = Instant::now() + CLIENT_WAIT_MAX;
+                let until = Instant::now() + self.kept.client_wait;
                 self.handle.jobs().await_client(job, until);
                 self.kept.look_at = self.kept.look_at.min(until);
             }

@@ -175,7 +175,10 @@ fn what_can_not_be_kept_or_called_so_is_refused_in_one_line() {
     let node = RunningNode::start(&["--slots", "1"]);
     let echo = module("echo");
     let tried = |args: &[&str]| run(node.path(), &[&["submit", &echo, "--fn", "upper"], args].concat());
-    tried(&["--level", "mesh"]).refused(1, &["level mesh is kept by three nodes"]);
+    tried(&["--level", "mesh"]).refused(
+        1,
+        &["level mesh is kept by three nodes, and 1 here can", "start `weft node`", "--level disk"],
+    );
     tried(&["--level", "Disk"]).refused(2, &["--level", "memory, disk or mesh"]);
     tried(&["--label", "team"]).refused(2, &["--label", "NAME=VALUE"]);
     tried(&["--label", "a=1", "--label", "a=2"]).refused(2, &["--label", "twice"]);

@@ -26,6 +26,8 @@ impl Mesh {
     /// Hands in a detached job: it goes on without this program, and the node keeps its results. Returns when the node
     /// has accepted it with all its inputs, and keeps it at the level of the task (see [`Task::level`]).
     ///
+    /// One above memory goes on with the rest of its inputs where its node is started again meanwhile, within two minutes.
+    ///
     /// A job in memory is kept until the node has to forget its oldest ended jobs (a thousand jobs, 256 MiB of results).
     ///
     /// ```no_run

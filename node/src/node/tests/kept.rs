@@ -8,7 +8,7 @@ use weft_core::message::{Class, Message};
 use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
-use crate::jobs::{JobMeta, JobState, NotAccepted, now_ms};
+use crate::jobs::{CLIENT_WAIT_MAX, JobMeta, JobState, NotAccepted, now_ms};
 use crate::node::kept::about_kept_by_others;
 
 const JOB: JobId = JobId(5);
@@ -111,6 +111,36 @@ fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_
         handle.retry(JOB).await.unwrap();
         ended(handle).await;
         assert_eq!(handle.jobs().summary(JOB).unwrap().state(), JobState::Failed, "its task was begun");
+        life.end().await;
+    });
+}
+
+/// As the API does for a client that is back.
+#[test]
+fn a_job_whose_inputs_had_not_all_come_waits_for_its_client_and_takes_the_rest() {
+    with_settings(async |settings| {
+        let settings = Settings { client_wait: CLIENT_WAIT_MAX, ..settings };
+        let life = Life::begin(&settings).await;
+        submit(&life.handle, Level::Disk, false).await;
+        life.drop_at_once().await;
+        let life = Life::begin(&settings).await;
+        let handle = &life.handle;
+        // What is asked is answered after the jobs of the life before came back.
+        handle.snapshot().await.unwrap();
+        let jobs = handle.jobs();
+        let before = jobs.summary(JOB).unwrap();
+        assert_eq!((before.state(), before.tasks), (JobState::Open, 1));
+        let feed = jobs.feed_on(JOB, 1).unwrap();
+        let inputs = vec![Payload::empty()];
+        jobs.submitted(JOB, &inputs);
+        handle.command(Command::Extend { job: JOB, inputs }).await.unwrap();
+        jobs.close(JOB);
+        handle.command(Command::Close { job: JOB }).await.unwrap();
+        handle.accepted(JOB).await.unwrap();
+        ended(handle).await;
+        let after = jobs.summary(JOB).unwrap();
+        assert_eq!((after.state(), after.tasks), (JobState::Failed, 2), "its tasks were begun");
+        assert!(jobs.is_fed_by(JOB, feed));
         life.end().await;
     });
 }
