@@ -125,9 +125,6 @@ pub enum Input {
     RestoreForgotten(Vec<JobId>),
     /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
     Remembered(Vec<Remembered>),
-    /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
-    /// any job.
-    Retained(Vec<Retained>),
     /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
     /// none, or could not be read.
     LogRead {
@@ -145,6 +142,9 @@ pub enum Input {
         /// What it is.
         restored: Option<Box<Restored>>,
     },
+    /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
+    /// any job.
+    Retained(Vec<Retained>),
 }
 
 /// How a fetch ended, and whose fault a failure is.

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use weft_core::{JobId, Retained, RetainedKey};
 use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
+use weft_core::{JobId, Retained, RetainedKey};
 
 /// What a process has its disk do.
 #[derive(Clone, Debug)]

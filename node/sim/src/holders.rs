@@ -26,7 +26,8 @@ pub(crate) fn claims(scene: &Scene<'_>, job: JobId, worker: PeerId) -> bool {
 /// A leader takes what is held of an earlier epoch, and what comes of it, only from nodes that were given work of the job.
 pub(crate) fn what_is_held_is_believed_only_from_who_was_given_work(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
-    let epoch_of = |job: JobId| audit.jobs.iter().find(|known| known.job == job).map_or(0, |known| known.epoch);
+    let epoch_of =
+        |job: JobId| audit.jobs.iter().find(|known| known.job == job).map_or(0, |known| known.epoch);
     for (worker, lease) in audit.issued.iter().filter(|(_, lease)| lease.epoch < epoch_of(lease.job)) {
         let LeaseId { job, .. } = *lease;
         ensure(was_given_work(scene, job, *worker), || {

@@ -198,7 +198,8 @@ impl Reference {
     /// The leases of a job that its leaders awarded to a node, over all epochs.
     pub(crate) fn leases_given(&self, job: JobId, worker: PeerId) -> impl Iterator<Item = LeaseId> {
         let (first, last) = (LeaseId { job, ..LeaseId::FIRST }, LeaseId { job, ..LeaseId::LAST });
-        let issued = self.issued.range(first..=last).filter(move |(_, workers)| workers.contains_key(&worker));
+        let issued =
+            self.issued.range(first..=last).filter(move |(_, workers)| workers.contains_key(&worker));
         issued.map(|(lease, _)| *lease)
     }
 

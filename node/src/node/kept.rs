@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use weft_core::durable::Restored;
 use weft_core::input::Submission;
-use weft_core::{BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Retained, Time};
+use weft_core::{
+    BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Retained, Time,
+};
 
 use super::start::StartError;
 use super::{Node, Notice};

@@ -33,7 +33,7 @@ impl Engine {
         self.with_custody(|custody, ctx, _| custody.on_time(ctx, draining));
         if self.custody.is_to_look_out(self.now) {
             let (ctx, owner, _, members) = self.parts();
-            let eligible = owner.eligible_nodes(&ctx, members).collect::<alloc::vec::Vec<_>>();
+            let eligible = owner.eligible_nodes(&ctx, members).collect::<Vec<_>>();
             self.with_custody(|custody, ctx, members| custody.look_out(ctx, members, &eligible));
         }
         self.with_custody(Custody::tell_begun);

@@ -47,4 +47,3 @@ impl Holders {
             && !job.verifies()
     }
 }
-

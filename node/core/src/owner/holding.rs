@@ -83,7 +83,12 @@ pub(super) fn on_holding(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: P
 
 /// An outcome comes of an attempt that this owner does not know. Whether it is one of an earlier epoch that counts; it is an
 /// attempt from then on.
-pub(super) fn adopt_ended(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, lease: LeaseId) -> bool {
+pub(super) fn adopt_ended(
+    cx: &mut OwnerCtx<'_, '_>,
+    record: &mut Record,
+    from: PeerId,
+    lease: LeaseId,
+) -> bool {
     let room = || cx.books.leases.of_job_at(lease.job, from).take(ADOPTED_MAX).count() < ADOPTED_MAX;
     record.holders.is_believed(&record.job, from, lease)
         && room()
@@ -104,9 +109,8 @@ fn end_wait_if_answered(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let Record { holders, .. } = record;
     let Some(until) = holders.waits_until else { return };
     // One that was connected in this life and is not now may be gone; one that was not may come.
-    let is_awaited = |worker: &PeerId| {
-        is_here(cx.ctx.me, cx.members, *worker) || !cx.members.has_met(*worker)
-    };
+    let is_awaited =
+        |worker: &PeerId| is_here(cx.ctx.me, cx.members, *worker) || !cx.members.has_met(*worker);
     if !holders.unanswered.iter().any(is_awaited) {
         holders.waits_until = None;
         cx.books.agenda.clear(until, Alarm::Answers(name));

@@ -73,7 +73,8 @@ pub(super) fn place(cx: &mut OwnerCtx<'_, '_>, markets: &mut Markets<'_>, record
 /// for the disk.
 fn is_barred(cx: &OwnerCtx<'_, '_>, record: &Record) -> bool {
     let keeping = &cx.books.keeping;
-    let may_begin = keeping.takes() && keeping.is_persisted(record.job.begins_with) && !record.holders.waits();
+    let may_begin =
+        keeping.takes() && keeping.is_persisted(record.job.begins_with) && !record.holders.waits();
     record.job.is_kept() && !may_begin
 }
 

@@ -339,7 +339,11 @@ impl Lean {
                 self.soon.push_back((host, Input::Fetched { blob, fetched: Fetched::Here }));
             }
             Effect::Notify(event) => self.on_event(event),
-            Effect::Pin(_) | Effect::Unpin(_) | Effect::Stash(_) | Effect::Remember { .. } | Effect::Retain { .. } => {}
+            Effect::Pin(_)
+            | Effect::Unpin(_)
+            | Effect::Stash(_)
+            | Effect::Remember { .. }
+            | Effect::Retain { .. } => {}
             Effect::Pause(_)
             | Effect::Resume(_)
             | Effect::Sign { .. }
