@@ -125,9 +125,6 @@ pub enum Input {
     RestoreForgotten(Vec<JobId>),
     /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
     Remembered(Vec<Remembered>),
-    /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
-    /// any job.
-    Retained(Vec<Retained>),
     /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
     /// none, or could not be read.
     LogRead {
@@ -153,6 +150,9 @@ pub enum Input {
         /// The bytes.
         blob: BlobId,
     },
+    /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
+    /// any job.
+    Retained(Vec<Retained>),
 }
 
 /// How a fetch ended, and whose fault a failure is.

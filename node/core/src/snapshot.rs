@@ -218,6 +218,8 @@ pub enum Note {
     NoRoom,
     /// Its job is kept, and what was written of it, or of others, is not on the disk yet.
     DiskBehind,
+    /// Its job goes on after a restart or a takeover, and workers are asked whether they hold it.
+    AskingHolders,
     /// Its job is to be kept, and this node can't write any more.
     JournalFailed,
     /// Its job is kept by three nodes, and what there is to tell of it waits until a second one has it.
@@ -264,6 +266,7 @@ impl fmt::Display for Note {
                  meanwhile, and `weft status` says what failed",
             ),
             Self::DiskBehind => f.write_str("waits until this node's disk has written what jobs ended with"),
+            Self::AskingHolders => f.write_str("waits until workers have said what they still run of the job"),
             Self::KeeperBehind { waited_ms } => write!(
                 f,
                 "what there is to tell of the job waits for a second node to keep it, for {} s now",

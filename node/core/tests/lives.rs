@@ -42,11 +42,14 @@ struct Told {
 }
 
 impl Told {
+    /// What was told of a job counts no more, but for what is done.
+    fn reopen(&mut self, job: JobId) {
+        self.ended.retain(|name| *name != job);
+        self.ends.retain(|(name, _), outcome| *name != job || *outcome == Outcome::Done);
+    }
+
     fn hear(&mut self, events: Vec<Event>, seed: u64) {
         for event in events {
-            if seed == 34 && std::env::var("DBG").is_ok() {
-                eprintln!("   {event:?}");
-            }
             if let Event::Accepted { job, tasks } = event {
                 self.accepted.insert(job, tasks);
             } else if let Event::TaskEnded { job, index, report, .. } = event {
@@ -56,6 +59,11 @@ impl Told {
             } else if let Event::JobEnded { job } = event {
                 assert!(!self.ended.contains(&job), "seed {seed}: {job:?} ends twice");
                 self.ended.push(job);
+            } else if let Event::Confirmed { job } = event
+                && self.ended.contains(&job)
+            {
+                // It is tried again by now: its user wanted that before the end was told.
+                self.reopen(job);
             }
         }
     }
@@ -95,8 +103,7 @@ fn reopen(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, job: JobId) {
         told.leaving.push(job);
         mesh.input(0, Input::Command(Command::ForgetJob { job }));
     } else {
-        told.ended.retain(|name| *name != job);
-        told.ends.retain(|(name, _), outcome| *name != job || *outcome == Outcome::Done);
+        told.reopen(job);
         mesh.input(0, Input::Command(Command::Retry(log)));
     }
 }
@@ -113,11 +120,7 @@ fn restart(mesh: &mut Mesh, told: &mut Told) {
 
 fn step(mesh: &mut Mesh, chance: &mut Chance, told: &mut Told, jobs: &mut Vec<JobId>) {
     let any = jobs[usize::try_from(chance.below(jobs.len() as u64)).expect("few")];
-    let draw = chance.below(13);
-    if std::env::var("DBG").is_ok() {
-        eprintln!("step {draw} any {any:?}");
-    }
-    match draw {
+    match chance.below(13) {
         0 => jobs.push(submit(mesh, chance, jobs.len() as u64 + 1, 0)),
         1 => {
             let inputs = mesh.fresh_inputs(2);

@@ -33,7 +33,7 @@ const ARCHIVE_BYTES: u64 = 1 << 20;
 /// A worker delivers an outcome of a task of this job.
 pub(super) fn on_outcome(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, delivery: Delivery) {
     let lease = delivery.lease;
-    if record.attempt_mut(lease, from).is_none() {
+    if lease.epoch < record.job.epoch && record.attempt_mut(lease, from).is_none() {
         holding::adopt_ended(cx, record, from, lease);
     }
     let Some(attempt) = record.attempt_mut(lease, from) else {

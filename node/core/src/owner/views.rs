@@ -7,7 +7,7 @@ use super::dispatch::trust::may_give;
 use super::{Owner, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::snapshot::{JobView, ReputationView, SelfFencingView, TaskView, Why};
+use crate::snapshot::{JobView, Note, ReputationView, SelfFencingView, TaskView, Why};
 use crate::time::Time;
 use explain::Viewpoint;
 
@@ -25,6 +25,7 @@ impl Owner {
                 let mut why = explain::why(from, &self.records, record, index)?;
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
                     why.notes.extend(keeping.note(record.name(), record.job.begins_with));
+                    why.notes.extend(record.holders.waits().then_some(Note::AskingHolders));
                 }
                 why
             }

@@ -108,6 +108,8 @@ fn tasks_wait_for_answers_and_not_for_long() {
     mesh.run_some(2);
     mesh.advance_ms(2900);
     assert_eq!(leases_awarded(&mesh), []);
+    let why = mesh.engines[0].why(mesh.now, JOB, 2).expect("it has that task");
+    assert!(why.notes.contains(&snapshot::Note::AskingHolders), "{why:?}");
     mesh.advance_ms(200);
     assert_eq!(leases_awarded(&mesh).len(), 1, "the worker that has a free slot gets one");
     // It answers when it is asked again; what has begun elsewhere meanwhile it leaves.
@@ -183,5 +185,6 @@ fn a_worker_that_restarts_loses_what_ran_and_its_owner_knows_at_once() {
     mesh.submit_with(0, 1, kept);
     mesh.restart(1, 1);
     assert_eq!(mesh.events[0].iter().filter(|event| matches!(event, Event::Lost { .. })).count(), 1);
+    mesh.advance_ms(2000);
     assert_eq!(mesh.running(), [0, 1], "it runs again");
 }
