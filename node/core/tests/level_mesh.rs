@@ -479,6 +479,19 @@ fn a_leader_that_takes_work_again_leads_again() {
 }
 
 #[test]
+fn a_node_that_drains_and_has_to_lead_hands_over_to_one_that_does_not() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0, 0], 1);
+    mesh.input(custodian, Input::Command(Command::Drain(true)));
+    mesh.steps = 0;
+    mesh.advance_ms(1_000);
+    mesh.switch_off(0);
+    mesh.steps = 0;
+    mesh.advance_ms(14_500);
+    assert_eq!((leader(&mesh, custodian), leader(&mesh, witness)), (Some(witness), Some(witness)));
+    assert!(kinds(&mesh, witness, JOB).contains(&"led 4".into()), "{:?}", kinds(&mesh, witness, JOB));
+}
+
+#[test]
 fn a_job_that_gets_further_tasks_stays_where_they_come() {
     let mut mesh = nodes(&[0, 0, 0]);
     mesh.submit_with(0, 1, |what| {

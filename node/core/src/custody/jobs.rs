@@ -12,7 +12,6 @@ use alloc::vec::Vec;
 
 use super::blobs::Blobs;
 use super::log::MeshLog;
-use super::lookout;
 use super::member::{Member, Moment, Restored, Role};
 use super::message::{CustodyMessage, answer_without_log};
 use super::news::{Led, News};
@@ -362,7 +361,7 @@ impl MeshLog for Custody {
         }
         let member = Member::found(job, self.me, record, &moment(ctx, self.draining))?;
         self.insert(job, member);
-        self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
+        self.look_later(ctx.now);
         Some(1)
     }
 }

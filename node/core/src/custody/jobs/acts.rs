@@ -8,7 +8,6 @@ use super::{Answers, Custody, Kept, News, Wish, moment};
 use crate::ctx::Ctx;
 use crate::custody::action::Action;
 use crate::custody::blobs::Wanted;
-use crate::custody::lookout;
 use crate::custody::member::{Member, Moment, Role};
 use crate::custody::position::Position;
 use crate::custody::writes::{Gone, Of, Order};
@@ -74,7 +73,7 @@ impl Custody {
                 kept.begins = Some(epoch);
                 self.recall(job);
                 self.begun.push((job, epoch));
-                self.looks_at.get_or_insert(ctx.now.plus_ms(lookout::LOOK_MS));
+                self.look_later(ctx.now);
             }
             Action::StepDown => {
                 kept.begins = None;

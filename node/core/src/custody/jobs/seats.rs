@@ -36,8 +36,16 @@ impl Custody {
                 self.with(ctx, job, |member, moment| lookout::replace(member, job, nodes, moment));
             }
         }
+        self.looks_at = None;
+        if !led.is_empty() {
+            self.look_later(ctx.now);
+        }
+    }
+
+    /// This node leads a job: it is looked after from now on.
+    pub(super) fn look_later(&mut self, now: Time) {
         let pause = if self.draining { lookout::HAND_OVER_MS } else { lookout::LOOK_MS };
-        self.looks_at = (!led.is_empty()).then(|| ctx.now.plus_ms(pause));
+        self.looks_at.get_or_insert(now.plus_ms(pause));
     }
 
     fn hand_over(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId, is_open: bool) {
