@@ -67,7 +67,7 @@ pub use message::{Gossip, Known, Message};
 pub use outcome::Verified;
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};
 pub use receipt::{Proof, Receipt};
-pub use referral::{BidRequest, CellWord, Match, Scope};
+pub use referral::{BidRequest, CellMessage, Match, Scope};
 pub use refusal::{AFTER_MAX, Refusal, TASK_SLOTS_MAX, VERIFY_MAX};
 pub use remembered::Remembered;
 pub use retained::{Retained, RetainedKey};

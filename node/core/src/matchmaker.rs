@@ -35,7 +35,7 @@ use crate::effect::Effect;
 use crate::id::{BidId, CallId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Class, Gossip, Message};
-use crate::referral::{ADVERTS_MAX, BidRequest, CellWord, Match};
+use crate::referral::{ADVERTS_MAX, BidRequest, CellMessage, Match};
 use crate::time::{Soonest, Time};
 use eligibility::suits;
 
@@ -284,7 +284,7 @@ impl Matchmaker {
             let Some((_, turn)) = self.untold.pop_front() else { break };
             let Some(Waiting { owner, request, .. }) = self.waiting.get(&turn) else { continue };
             let BidRequest { call, request_id, .. } = *request;
-            ctx.send(*owner, Message::Cell(CellWord::Waits { call, request_id }));
+            ctx.send(*owner, Message::Cell(CellMessage::Waits { call, request_id }));
         }
         if self.sweep_at.is_some_and(|at| at <= ctx.now) {
             self.sweep(ctx.now);
@@ -382,5 +382,5 @@ fn send_match(
     let ttl_ms = u32::try_from(expires_at.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
     let word =
         Match { call: request.call, request_id: request.request_id, worker, bid, slots: tasks, ttl_ms };
-    ctx.send(owner, Message::Cell(CellWord::Match(word)));
+    ctx.send(owner, Message::Cell(CellMessage::Match(word)));
 }

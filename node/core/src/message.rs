@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use crate::custody::message::CustodyMessage;
 use crate::id::{BidId, CallId, JobId, LeaseId};
-use crate::referral::CellWord;
+use crate::referral::CellMessage;
 use crate::task::Stream;
 pub use call::{Award, Bid, Call, Decline, Grant};
 pub use class::Class;
@@ -104,7 +104,7 @@ pub enum Message {
     /// Owner to worker: leases on credit.
     Assign(Box<Assign>),
     /// Messages of a mesh of cells, which is too large to call every node.
-    Cell(CellWord),
+    Cell(CellMessage),
     /// Worker to owner: these attempts were stopped for tasks of a higher class, because there was not enough memory to
     /// pause them. No node is blamed; their work is lost.
     Stopped {

@@ -12,7 +12,7 @@ use crate::message::class::Class;
 use crate::message::needs::{Needs, labels_bytes};
 use crate::message::reason::label_excess;
 
-/// Bids in one [`CellWord::Advertise`] or [`CellWord::Flock`]; more are ignored.
+/// Bids in one [`CellMessage::Advertise`] or [`CellMessage::Flock`]; more are ignored.
 pub const ADVERTS_MAX: usize = 64;
 /// Workers that one [`BidRequest`] excludes; a matchmaker drops a longer one.
 pub const WITHOUT_MAX: usize = 32;
@@ -21,7 +21,7 @@ const REQUEST_BYTES: usize = 512;
 
 /// One message of a mesh of cells.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum CellWord {
+pub enum CellMessage {
     /// Worker to matchmaker: bids that any owner may use. They reserve their slots, like any bid, until their TTL ends.
     Advertise {
         /// The bids and their slots. A known bid is replaced, and withdrawn with 0 slots.

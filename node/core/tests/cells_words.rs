@@ -52,11 +52,11 @@ impl Alone {
         let effects: Vec<Effect> = self.engine.handle(self.now, input).collect();
         for effect in effects {
             let Effect::Send { to, message } = effect else { continue };
-            if let Message::Cell(CellWord::Request(request)) = &message
+            if let Message::Cell(CellMessage::Request(request)) = &message
                 && self.answer.contains(&to)
             {
                 let (call, request_id) = (request.call, request.request_id);
-                self.hear(to, Message::Cell(CellWord::Waits { call, request_id }));
+                self.hear(to, Message::Cell(CellMessage::Waits { call, request_id }));
             }
             self.said.push((to, message));
         }
@@ -91,7 +91,7 @@ impl Alone {
     /// The last request, and its receiver.
     fn requests(&self) -> Vec<(PeerId, BidRequest)> {
         let requests = self.said.iter().filter_map(|(to, message)| {
-            let Message::Cell(CellWord::Request(request)) = message else { return None };
+            let Message::Cell(CellMessage::Request(request)) = message else { return None };
             Some((*to, request.clone()))
         });
         requests.collect()
@@ -116,7 +116,7 @@ fn program() -> Arc<Program> {
 }
 
 fn plain_request(call: u64) -> Message {
-    Message::Cell(CellWord::Request(BidRequest {
+    Message::Cell(CellMessage::Request(BidRequest {
         call: CallId(call),
         request_id: 0,
         class: Class::Batch,
@@ -135,7 +135,7 @@ fn others() -> (u32, u32) {
 
 fn matched(alone: &Alone, owner: PeerId, bid: BidId) -> bool {
     let named = |to: &PeerId, message: &Message| {
-        let word = matches!(message, Message::Cell(CellWord::Match(word)) if word.bid == bid);
+        let word = matches!(message, Message::Cell(CellMessage::Match(word)) if word.bid == bid);
         word && *to == owner
     };
     alone.counts(named) > 0
@@ -184,9 +184,9 @@ fn who_was_not_asked_introduces_nobody() {
         let (call, request_id, bid) = (request.call, request.request_id, BidId(5));
         let word = Match { call, request_id, worker: stranger, bid, slots: 1, ttl_ms: 2000 };
         let from = if to == stranger { matchmaker } else { stranger };
-        alone.hear(from, Message::Cell(CellWord::Match(word)));
+        alone.hear(from, Message::Cell(CellMessage::Match(word)));
     }
-    let claimed = |_: &PeerId, message: &Message| matches!(message, Message::Cell(CellWord::Claim { .. }));
+    let claimed = |_: &PeerId, message: &Message| matches!(message, Message::Cell(CellMessage::Claim { .. }));
     assert_eq!(alone.counts(claimed), 0);
     let released = |to: &PeerId, message: &Message| *to == stranger && matches!(message, Message::Release(_));
     assert!(alone.counts(released) > 0, "it need not wait for the end of its bid");
@@ -201,16 +201,16 @@ fn nobody_lends_bids_unasked() {
     [liar, owner, victim].into_iter().for_each(|peer| alone.up(peer));
     alone.claims(liar);
     let forged = (0..64).map(|number| (victim, BidId(1000 + number), 1)).collect();
-    alone.hear(liar, Message::Cell(CellWord::Flock { bids: forged, ttl_ms: 2000 }));
+    alone.hear(liar, Message::Cell(CellMessage::Flock { bids: forged, ttl_ms: 2000 }));
     assert_eq!(alone.engine.audit().cells.bids, 0);
     // It may, once it was asked.
     alone.hear(owner, plain_request(1));
     let scouted = |to: &PeerId, message: &Message| {
-        *to == liar && matches!(message, Message::Cell(CellWord::FlockRequest { .. }))
+        *to == liar && matches!(message, Message::Cell(CellMessage::FlockRequest { .. }))
     };
     assert_eq!(alone.counts(scouted), 1);
     let bids = vec![(victim, BidId(1), 1), (victim, BidId(2), 1)];
-    alone.hear(liar, Message::Cell(CellWord::Flock { bids, ttl_ms: 2000 }));
+    alone.hear(liar, Message::Cell(CellMessage::Flock { bids, ttl_ms: 2000 }));
     assert!(matched(&alone, owner, BidId(1)));
     assert_eq!(alone.engine.audit().cells.bids, 0, "as many as were asked for");
 }
@@ -223,9 +223,9 @@ fn only_matchmakers_are_lent_what_stands() {
     let mut alone = Alone::of(0);
     [matchmaker, stranger].into_iter().for_each(|peer| alone.up(peer));
     alone.claims(matchmaker);
-    let stand = |bid| Message::Cell(CellWord::Advertise { bids: vec![(BidId(bid), 1)], ttl_ms: 2000 });
+    let stand = |bid| Message::Cell(CellMessage::Advertise { bids: vec![(BidId(bid), 1)], ttl_ms: 2000 });
     let worker = of_cell(other, 2)[1];
-    let flock_request = || Message::Cell(CellWord::FlockRequest { count: 1, memory_bytes: 0 });
+    let flock_request = || Message::Cell(CellMessage::FlockRequest { count: 1, memory_bytes: 0 });
     alone.hear(worker, stand(1));
     alone.hear(stranger, flock_request());
     assert_eq!(alone.engine.audit().cells.bids, 1);
@@ -247,7 +247,7 @@ fn an_matchmaker_awards_nothing_on_what_stands_at_it() {
     let mut alone = meshes.find(|alone| !alone.said.is_empty()).expect("another node outranks it");
     // The last message goes to the node that serves the cell now.
     let advertised = alone.said.iter().rev().find_map(|(to, message)| {
-        let Message::Cell(CellWord::Advertise { bids, .. }) = message else { return None };
+        let Message::Cell(CellMessage::Advertise { bids, .. }) = message else { return None };
         Some((*to, bids[0].0))
     });
     let (matchmaker, bid) = advertised.expect("free slots are advertised at another node");

@@ -100,7 +100,7 @@ fn request(number: u64, labels: Vec<(String, String)>, without: usize) -> Messag
     let request_id = u32::try_from(number).expect("few are requested");
     let (call, memory_bytes, class) = (CallId(number % 7), 0, Class::Batch);
     let without = vec![peer(99); without];
-    Message::Cell(CellWord::Request(BidRequest {
+    Message::Cell(CellMessage::Request(BidRequest {
         call,
         request_id,
         class,
@@ -380,17 +380,17 @@ const WORDS: &[Row] = &[
     ("request: more labels than there may be", |n, _| request(n, labels(20_000, 0), 0), KIB),
     ("request: as much as is kept", |n, _| request(n, labels(LABELS_MAX, 64), 32), 1100 * KIB),
     ("request: who is not wanted", |n, _| request(n, Vec::new(), 30_000), KIB),
-    ("waits", |_, learnt| Message::Cell(CellWord::Waits { call: learnt.call, request_id: u32::MAX }), KIB),
+    ("waits", |_, learnt| Message::Cell(CellMessage::Waits { call: learnt.call, request_id: u32::MAX }), KIB),
     (
         "flock request",
-        |_, _| Message::Cell(CellWord::FlockRequest { count: u32::MAX, memory_bytes: 0 }),
+        |_, _| Message::Cell(CellMessage::FlockRequest { count: u32::MAX, memory_bytes: 0 }),
         64 * KIB,
     ),
     (
         "flock",
         |n, _| {
             let bids = (0..20_000).map(|bid| (peer(3), BidId(n << 20 | bid), u32::MAX)).collect();
-            Message::Cell(CellWord::Flock { bids, ttl_ms: u32::MAX })
+            Message::Cell(CellMessage::Flock { bids, ttl_ms: u32::MAX })
         },
         64 * KIB,
     ),
@@ -399,7 +399,7 @@ const WORDS: &[Row] = &[
         |n, learnt| {
             let (call, bid, worker) = (learnt.call, BidId(n), peer(3));
             let word = Match { call, request_id: 0, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
-            Message::Cell(CellWord::Match(word))
+            Message::Cell(CellMessage::Match(word))
         },
         64 * KIB,
     ),
@@ -409,7 +409,7 @@ const WORDS: &[Row] = &[
             let grants = grants(30_000);
             let award = Award { call: CallId(n), bid: BidId(n), left: 0, grants };
             let call = call(n, program(), Needs::default());
-            Message::Cell(CellWord::Claim { call, award })
+            Message::Cell(CellMessage::Claim { call, award })
         },
         KIB,
     ),
@@ -429,7 +429,7 @@ fn credit(number: u64) -> Credit {
 
 fn stand(number: u64) -> Message {
     let bids = (0..20_000).map(|bid| (BidId(number << 20 | bid), u32::MAX)).collect();
-    Message::Cell(CellWord::Advertise { bids, ttl_ms: u32::MAX })
+    Message::Cell(CellMessage::Advertise { bids, ttl_ms: u32::MAX })
 }
 
 /// The kind of a message: a new kind must have its worst message in the table.
@@ -456,13 +456,13 @@ fn kind(message: &Message) -> &'static str {
         Message::Lead(_) => "lead",
         Message::AskHolding(_) => "ask holding",
         Message::Holding(_) => "holding",
-        Message::Cell(CellWord::Advertise { .. }) => "advertise",
-        Message::Cell(CellWord::Request(_)) => "request",
-        Message::Cell(CellWord::Waits { .. }) => "waits",
-        Message::Cell(CellWord::FlockRequest { .. }) => "flock request",
-        Message::Cell(CellWord::Flock { .. }) => "flock",
-        Message::Cell(CellWord::Match(_)) => "match",
-        Message::Cell(CellWord::Claim { .. }) => "claim",
+        Message::Cell(CellMessage::Advertise { .. }) => "advertise",
+        Message::Cell(CellMessage::Request(_)) => "request",
+        Message::Cell(CellMessage::Waits { .. }) => "waits",
+        Message::Cell(CellMessage::FlockRequest { .. }) => "flock request",
+        Message::Cell(CellMessage::Flock { .. }) => "flock",
+        Message::Cell(CellMessage::Match(_)) => "match",
+        Message::Cell(CellMessage::Claim { .. }) => "claim",
     }
 }
 

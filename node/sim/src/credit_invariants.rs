@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_core::{BidId, CallId, CellWord, PeerId, Time};
+use weft_core::{BidId, CallId, CellMessage, PeerId, Time};
 
 use crate::invariants::{Scene, ensure};
 
@@ -35,16 +35,16 @@ pub(crate) struct CreditModel {
 
 impl CreditModel {
     /// The process receives a message of a mesh of cells; `me` is its peer id.
-    pub(crate) fn on_heard(&mut self, me: PeerId, from: PeerId, word: &CellWord) {
+    pub(crate) fn on_heard(&mut self, me: PeerId, from: PeerId, word: &CellMessage) {
         match word {
-            CellWord::Advertise { bids, ttl_ms: _ } => {
+            CellMessage::Advertise { bids, ttl_ms: _ } => {
                 for (bid, slots) in bids {
                     self.advertised.insert((from, *bid), *slots);
                     // This node's own matchmaker may match the bid, which passes without a message.
                     self.hearsay.remove(bid);
                 }
             }
-            CellWord::Flock { bids, ttl_ms: _ } => {
+            CellMessage::Flock { bids, ttl_ms: _ } => {
                 let asked = self.asked_to_flock.entry(from).or_default();
                 for (worker, bid, slots) in bids.iter().filter(|(worker, _, _)| *worker != me) {
                     let passed_on = u64::from(*slots).min(*asked);
@@ -54,7 +54,7 @@ impl CreditModel {
                     self.hearsay.remove(bid);
                 }
             }
-            CellWord::Match(word) => {
+            CellMessage::Match(word) => {
                 // The same bid may be matched again by a matchmaker that was asked meanwhile.
                 if self.requested.contains(&(from, word.call, word.request_id)) {
                     self.hearsay.remove(&word.bid);
@@ -63,27 +63,27 @@ impl CreditModel {
                     self.hearsay.insert(word.bid);
                 }
             }
-            CellWord::Request(_)
-            | CellWord::Waits { .. }
-            | CellWord::FlockRequest { .. }
-            | CellWord::Claim { .. } => {}
+            CellMessage::Request(_)
+            | CellMessage::Waits { .. }
+            | CellMessage::FlockRequest { .. }
+            | CellMessage::Claim { .. } => {}
         }
     }
 
     /// The process sends a message of a mesh of cells.
-    pub(crate) fn on_said(&mut self, to: PeerId, word: &CellWord) {
+    pub(crate) fn on_said(&mut self, to: PeerId, word: &CellMessage) {
         match word {
-            CellWord::Match(word) => self.hand_on(word.worker, word.bid, word.slots),
-            CellWord::Flock { bids, ttl_ms: _ } => {
+            CellMessage::Match(word) => self.hand_on(word.worker, word.bid, word.slots),
+            CellMessage::Flock { bids, ttl_ms: _ } => {
                 bids.iter().for_each(|(worker, bid, slots)| self.hand_on(*worker, *bid, *slots));
             }
-            CellWord::FlockRequest { count, memory_bytes: _ } => {
+            CellMessage::FlockRequest { count, memory_bytes: _ } => {
                 *self.asked_to_flock.entry(to).or_default() += u64::from(*count);
             }
-            CellWord::Request(seek) => {
+            CellMessage::Request(seek) => {
                 self.requested.insert((to, seek.call, seek.request_id));
             }
-            CellWord::Claim { award, call: _ } => {
+            CellMessage::Claim { award, call: _ } => {
                 if self.hearsay.contains(&award.bid) {
                     self.claimed_on_hearsay = Some(format!(
                         "{to:?} is claimed on {:?}, matched by a node that was not asked",
@@ -92,7 +92,7 @@ impl CreditModel {
                 }
                 self.rightly.remove(&award.bid);
             }
-            CellWord::Advertise { .. } | CellWord::Waits { .. } => {}
+            CellMessage::Advertise { .. } | CellMessage::Waits { .. } => {}
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use weft_core::message::Credit;
 use weft_core::{
     Audit, BlobId, CallId, Command, Engine, Host, Input, LeaseId, MeshConfig, NodeConfig, Payload, PeerId,
-    RunId, Time, Work, log::Header,
+    Retained, RetainedKey, RunId, Time, Work, log::Header,
 };
 
 use crate::chance::Chance;
@@ -239,6 +239,13 @@ impl SimHost {
         self.credit_model = CreditModel::default();
         self.boots.clear();
         self.answerable.clear();
+    }
+
+    /// Its worker keeps outcomes for a later process, and others no longer.
+    pub(crate) fn retain(&mut self, outcomes: Vec<Retained>, gone: &[RetainedKey]) {
+        if self.spec.journal && !self.disk.failed {
+            self.disk.retain(outcomes, gone);
+        }
     }
 
     /// It sends a bid for `slots` slots.

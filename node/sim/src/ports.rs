@@ -6,7 +6,8 @@ use std::time::Duration;
 use weft_core::codec::{encode_gossip, encode_message};
 use weft_core::message::Award;
 use weft_core::{
-    BlobId, CellWord, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream, Work,
+    BlobId, CellMessage, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream,
+    Work,
 };
 
 use crate::custody::Read;
@@ -55,12 +56,7 @@ impl World {
             }
             // The hosts of the simulator remember nothing over their restarts.
             Effect::Remember { .. } => {}
-            Effect::Retain { outcomes, gone } => {
-                let host = &mut self.hosts[id.0];
-                if host.spec.journal && !host.disk.failed {
-                    host.disk.retain(outcomes, &gone);
-                }
-            }
+            Effect::Retain { outcomes, gone } => self.hosts[id.0].retain(outcomes, &gone),
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
             Effect::Forget { ticket, job, remembered } => {
                 self.safe_later(id, ticket);
@@ -128,7 +124,7 @@ impl World {
         if let Message::Credit(ahead) | Message::Ended { credit: ahead, .. } = &message {
             self.hosts[id.0].on_ahead(now, to, ahead, matches!(message, Message::Credit(_)));
         }
-        if let Message::Cell(CellWord::Advertise { bids, ttl_ms }) = &message {
+        if let Message::Cell(CellMessage::Advertise { bids, ttl_ms }) = &message {
             bids.iter().for_each(|(_, slots)| self.hosts[id.0].on_bid(now, *ttl_ms, *slots));
         }
         if let Some(to) = self.peers.get(&to).copied().filter(|to| *to != id) {
@@ -308,7 +304,7 @@ pub(crate) fn leases_awarded(message: &Message) -> Vec<LeaseId> {
 /// The award in a message, if any.
 pub(crate) fn award_in(message: &Message) -> Option<&Award> {
     match message {
-        Message::Award(award) | Message::Cell(CellWord::Claim { award, .. }) => Some(award),
+        Message::Award(award) | Message::Cell(CellMessage::Claim { award, .. }) => Some(award),
         Message::Call(_)
         | Message::Withdraw(_)
         | Message::Bid(_)
@@ -345,14 +341,14 @@ fn leases_in(message: &Message) -> usize {
         Message::Holding(holding) => holding.all.len(),
         Message::Outcome(all) | Message::Ended { all, .. } => all.len(),
         Message::Assign(place) => place.grants.len().max(place.acks.len()),
-        Message::Cell(CellWord::Claim { award, .. }) => award.grants.len(),
+        Message::Cell(CellMessage::Claim { award, .. }) => award.grants.len(),
         Message::Cell(
-            CellWord::Advertise { .. }
-            | CellWord::Request(_)
-            | CellWord::Waits { .. }
-            | CellWord::FlockRequest { .. }
-            | CellWord::Flock { .. }
-            | CellWord::Match(_),
+            CellMessage::Advertise { .. }
+            | CellMessage::Request(_)
+            | CellMessage::Waits { .. }
+            | CellMessage::FlockRequest { .. }
+            | CellMessage::Flock { .. }
+            | CellMessage::Match(_),
         )
         | Message::Call(_)
         | Message::Custody(_)

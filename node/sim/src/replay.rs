@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use weft_core::log::{End, Header, LogError, Reader, Record, Step, encode_effects};
-use weft_core::{CellWord, Command, Effect, Engine, Fetched, Gossip, Input, Message, Time};
+use weft_core::{CellMessage, Command, Effect, Engine, Fetched, Gossip, Input, Message, Time};
 
 /// A log that was replayed to its end or to the wanted step.
 #[derive(Debug)]
@@ -201,13 +201,13 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Lead(_) => "a leader is named",
         Message::AskHolding(_) => "a leader asks what is held",
         Message::Holding(_) => "a worker says what it holds",
-        Message::Cell(CellWord::Advertise { .. }) => "a bid is advertised",
-        Message::Cell(CellWord::Request(_)) => "bids are requested",
-        Message::Cell(CellWord::Waits { .. }) => "a matchmaker has no bid yet",
-        Message::Cell(CellWord::FlockRequest { .. }) => "a matchmaker is short of bids",
-        Message::Cell(CellWord::Flock { .. }) => "bids are passed on",
-        Message::Cell(CellWord::Match(_)) => "a worker is matched",
-        Message::Cell(CellWord::Claim { .. }) => "a claim comes",
+        Message::Cell(CellMessage::Advertise { .. }) => "a bid is advertised",
+        Message::Cell(CellMessage::Request(_)) => "bids are requested",
+        Message::Cell(CellMessage::Waits { .. }) => "a matchmaker has no bid yet",
+        Message::Cell(CellMessage::FlockRequest { .. }) => "a matchmaker is short of bids",
+        Message::Cell(CellMessage::Flock { .. }) => "bids are passed on",
+        Message::Cell(CellMessage::Match(_)) => "a worker is matched",
+        Message::Cell(CellMessage::Claim { .. }) => "a claim comes",
     }
 }
 

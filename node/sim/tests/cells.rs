@@ -5,7 +5,7 @@ use std::time::Duration;
 use weft_core::message::{Award, Call, Class, Grant, Needs};
 use weft_core::snapshot::Deadline;
 use weft_core::{
-    BidId, BlobId, CallId, CellWord, Entry, JobId, LeaseId, Limits, Match, MeshConfig, Message, Payload,
+    BidId, BlobId, CallId, CellMessage, Entry, JobId, LeaseId, Limits, Match, MeshConfig, Message, Payload,
     Policy, Profile, Program, Terms,
 };
 use weft_sim::{HostId, HostSpec, JobSpec, World};
@@ -62,7 +62,7 @@ fn a_claim_without_a_bid_is_refused() {
     let lease = LeaseId { job, epoch: 0, index: 0, attempt: 1 };
     let grants = vec![Grant { lease, input: Payload::empty() }];
     let award = Award { call, bid: BidId(99), left: 0, grants };
-    world.lie(OWNER, WORKER, Message::Cell(CellWord::Claim { call: call_word, award }));
+    world.lie(OWNER, WORKER, Message::Cell(CellMessage::Claim { call: call_word, award }));
     world.run_for(Duration::from_millis(100));
     assert_eq!(world.engine(WORKER).map(|engine| engine.audit().held.len()), Some(0));
 }
@@ -75,7 +75,7 @@ fn nobody_is_introduced_whom_the_owner_did_not_seek() {
     let (worker, bid) = (world.peer(WORKER), BidId(7));
     for request_id in 0..4 {
         let word = Match { call: CallId(5), request_id, worker, bid, slots: u32::MAX, ttl_ms: u32::MAX };
-        world.lie(WORKER, OWNER, Message::Cell(CellWord::Match(word)));
+        world.lie(WORKER, OWNER, Message::Cell(CellMessage::Match(word)));
     }
     world.run_until("all tasks end", Duration::from_secs(3), |world| world.reference().done(job) == 8);
     let snapshot = world.snapshot(OWNER).map(|snapshot| snapshot.counters).unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) struct Tally {
     done: Bits,
     /// The last record that says that what was not done is tried again.
     pub(super) retried: Option<u32>,
-    /// The node that it was submitted to, if it is a job at level `mesh`: it stays that, whoever has its seat.
+    /// The node that it was submitted to, if it is a job at level `mesh`: it stays that, whichever node has its seat.
     pub(super) owner: Option<PeerId>,
     /// Who keeps it, by seat; and whether all members may change it.
     keepers: Option<[PeerId; 3]>,

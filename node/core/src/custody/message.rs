@@ -214,6 +214,19 @@ pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<Custody
             Some(CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk })
         }
         CustodyMessage::PreSeal { job, epoch: _ } => Some(CustodyMessage::Unknown { job: *job, disk }),
-        _ => None,
+        CustodyMessage::Keep { .. }
+        | CustodyMessage::Behind { .. }
+        | CustodyMessage::Kept { .. }
+        | CustodyMessage::Stale { .. }
+        | CustodyMessage::Seal { .. }
+        | CustodyMessage::Sealed { .. }
+        | CustodyMessage::Want { .. }
+        | CustodyMessage::Have { .. }
+        | CustodyMessage::Forget { .. }
+        | CustodyMessage::Forgotten { .. }
+        | CustodyMessage::Dismissed { .. }
+        | CustodyMessage::PreSealed { .. }
+        | CustodyMessage::Unknown { .. }
+        | CustodyMessage::HandOver { .. } => None,
     }
 }

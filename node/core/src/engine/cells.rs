@@ -3,30 +3,32 @@
 use super::Engine;
 use crate::audit::CellsAudit;
 use crate::id::{CallId, PeerId};
-use crate::referral::CellWord;
+use crate::referral::CellMessage;
 
 impl Engine {
-    pub(super) fn receive_cell(&mut self, from: PeerId, word: CellWord) {
+    pub(super) fn receive_cell(&mut self, from: PeerId, word: CellMessage) {
         let (mut ctx, owner, worker, members, matchmaker) = self.all_parts();
         let ctx = &mut ctx;
         if !members.cells().on() {
             // Nodes may disagree for a moment; owners repeat a lost request, or call directly.
             ctx.counters.dropped += 1;
-            if let CellWord::Claim { call: _, award } = word {
+            if let CellMessage::Claim { call: _, award } = word {
                 worker.refuse(ctx, from, &award);
             }
             return;
         }
         match word {
-            CellWord::Advertise { bids, ttl_ms } => matchmaker.on_advertise(ctx, members, from, bids, ttl_ms),
-            CellWord::Request(request) => matchmaker.on_request(ctx, members, from, request),
-            CellWord::Waits { call, request_id } => owner.on_waits(ctx, from, call, request_id),
-            CellWord::FlockRequest { count, memory_bytes } => {
+            CellMessage::Advertise { bids, ttl_ms } => {
+                matchmaker.on_advertise(ctx, members, from, bids, ttl_ms)
+            }
+            CellMessage::Request(request) => matchmaker.on_request(ctx, members, from, request),
+            CellMessage::Waits { call, request_id } => owner.on_waits(ctx, from, call, request_id),
+            CellMessage::FlockRequest { count, memory_bytes } => {
                 matchmaker.on_flock_request(ctx, members, from, count, memory_bytes);
             }
-            CellWord::Flock { bids, ttl_ms } => matchmaker.on_flock(ctx, members, from, (bids, ttl_ms)),
-            CellWord::Match(word) => owner.on_matched(ctx, members, from, &word),
-            CellWord::Claim { call, award } => worker.on_claim(ctx, from, call, award),
+            CellMessage::Flock { bids, ttl_ms } => matchmaker.on_flock(ctx, members, from, (bids, ttl_ms)),
+            CellMessage::Match(word) => owner.on_matched(ctx, members, from, &word),
+            CellMessage::Claim { call, award } => worker.on_claim(ctx, from, call, award),
         }
     }
 

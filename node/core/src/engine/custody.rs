@@ -36,7 +36,7 @@ impl Engine {
     /// Another node says something of jobs that both keep, or are to keep.
     pub(super) fn receive_custody(&mut self, from: PeerId, all: Vec<CustodyMessage>) {
         self.with_keepers(|owner, custody, ctx, _| {
-            custody.on_messages(ctx, from, all, &|job| owner.has(job))
+            custody.on_messages(ctx, from, all, &|job| owner.has(job));
         });
     }
 

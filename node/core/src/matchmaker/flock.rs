@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Message, Needs};
-use crate::referral::{ADVERTS_MAX, CellWord};
+use crate::referral::{ADVERTS_MAX, CellMessage};
 use crate::time::Time;
 
 /// Flock requests of other matchmakers that are kept; beyond it a new one is dropped.
@@ -120,7 +120,7 @@ impl Matchmaker {
             let Some(to) = pick(ctx, &others) else { return };
             others.retain(|other| *other != to);
             self.asked.add(to, count, ctx.now);
-            ctx.send(to, Message::Cell(CellWord::FlockRequest { count, memory_bytes }));
+            ctx.send(to, Message::Cell(CellMessage::FlockRequest { count, memory_bytes }));
         }
     }
 
@@ -173,7 +173,7 @@ impl Matchmaker {
         }
         if !bids.is_empty() {
             let ttl_ms = u32::try_from(until.since_us(ctx.now) / 1000).unwrap_or(u32::MAX);
-            ctx.send(short.matchmaker, Message::Cell(CellWord::Flock { bids, ttl_ms }));
+            ctx.send(short.matchmaker, Message::Cell(CellMessage::Flock { bids, ttl_ms }));
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Matchmaker, SWEEP_MS, Turn, Waiting};
 use crate::ctx::Ctx;
 use crate::id::{CallId, PeerId};
 use crate::message::Message;
-use crate::referral::{BidRequest, CellWord};
+use crate::referral::{BidRequest, CellMessage};
 
 /// Waiting requests of one owner; beyond it a new one is dropped, and its owner asks elsewhere.
 const REQUESTS_PER_OWNER_MAX: usize = 256;
@@ -42,7 +42,7 @@ impl Matchmaker {
         self.waiting.insert(turn, Waiting { owner, request, expires_at });
         self.sweep_at.get_or_insert(ctx.now.plus_ms(SWEEP_MS));
         if kept.is_some() {
-            ctx.send(owner, Message::Cell(CellWord::Waits { call, request_id }));
+            ctx.send(owner, Message::Cell(CellMessage::Waits { call, request_id }));
         } else if self.untold.len() < REQUESTS_MAX {
             // Most are served before that, and need no notification.
             self.untold.push_back((ctx.now.plus_ms(ctx.mesh.request_ms / 2), turn));

@@ -31,7 +31,7 @@ pub(super) fn note_given(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, worker:
     }
 }
 
-/// A job goes on under another epoch: whoever may hold something of it is asked.
+/// A job goes on under another epoch: the nodes that may hold something of it are asked.
 pub(super) fn begin(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let Record { job, holders, .. } = &mut *record;
     if job.verifies() || job.stopped || job.given_up || holders.first_epoch >= job.epoch {

@@ -13,7 +13,7 @@ use crate::id::{BidId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Award, Call, Message};
 use crate::policy::order;
-use crate::referral::{ADVERTS_MAX, CellWord};
+use crate::referral::{ADVERTS_MAX, CellMessage};
 
 /// An advert younger than this may be matched at this moment, and is not withdrawn. In microseconds.
 const YOUNG_US: u64 = 10_000;
@@ -145,5 +145,5 @@ impl Bidder<'_> {
 fn say(ctx: &mut Ctx<'_>, matchmaker: PeerId, bids: Vec<(BidId, u32)>) {
     ctx.counters.advertised += 1;
     let ttl_ms = u32::try_from(ctx.mesh.bid_ms).unwrap_or(u32::MAX);
-    ctx.send(matchmaker, Message::Cell(CellWord::Advertise { bids, ttl_ms }));
+    ctx.send(matchmaker, Message::Cell(CellMessage::Advertise { bids, ttl_ms }));
 }

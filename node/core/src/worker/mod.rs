@@ -11,6 +11,7 @@
 //!   holder      accepts, completes and returns tasks
 //!   epochs      who may lead a job at level mesh, and in which epoch; fence refuses what is older
 //!   held        kept jobs whose owner restarted, or that another node leads: what has begun goes on
+//!   shelf       unacknowledged outcomes over this node's own restart
 //! ```
 
 mod absences;
@@ -32,9 +33,11 @@ mod offer;
 mod outbox;
 mod receipts;
 mod requests;
+mod retaining;
 mod room;
 mod runs;
 mod runtimes;
+mod shelf;
 mod staging;
 mod views;
 

@@ -2,13 +2,12 @@
 //! when the owner can't be reached, so that it arrives over any path that exists. The worker puts them in;
 //! acknowledgements and age take them out.
 
-mod retaining;
-
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::receipts::{Batches, Unsigned};
+use super::retaining::Retaining;
 use crate::codec::encode_gossip;
 use crate::ctx::Ctx;
 use crate::effect::Effect;
@@ -19,7 +18,6 @@ use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::Proof;
 use crate::task::{Payload, Report};
 use crate::time::Time;
-use retaining::Retaining;
 
 /// Bytes of outcomes in one frame beyond which a second one is begun.
 const FRAME_BYTES: u64 = 256 * 1024;
@@ -61,18 +59,18 @@ impl From<Report> for Sealed {
 
 /// One outcome that its owner has not acknowledged.
 #[derive(Debug)]
-struct Undelivered {
-    sealed: Sealed,
-    proof: Option<Proof>,
-    since: Time,
+pub(super) struct Undelivered {
+    pub(super) sealed: Sealed,
+    pub(super) proof: Option<Proof>,
+    pub(super) since: Time,
     send_at: Time,
     wait_ms: u64,
     /// It is on the disk, too.
-    is_written: bool,
+    pub(super) is_written: bool,
 }
 
 impl Undelivered {
-    fn delivery(&self, lease: LeaseId) -> Delivery {
+    pub(super) fn delivery(&self, lease: LeaseId) -> Delivery {
         let Sealed { report, memo, leaf: _ } = &self.sealed;
         Delivery { lease, report: report.clone(), memo: *memo, proof: self.proof.clone() }
     }
@@ -101,7 +99,7 @@ impl Load {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Boxed: a map moves its values about.
-    kept: BTreeMap<(PeerId, LeaseId), Box<Undelivered>>,
+    pub(super) kept: BTreeMap<(PeerId, LeaseId), Box<Undelivered>>,
     due: BTreeSet<(Time, PeerId, LeaseId)>,
     /// What ended and was not sent yet.
     fresh: Vec<(PeerId, LeaseId)>,
@@ -113,7 +111,7 @@ pub(super) struct Outbox {
     /// Fresh ones that are to be signed first.
     unsigned: Vec<Unsigned>,
     batches: Batches,
-    retaining: Retaining,
+    pub(super) retaining: Retaining,
     gossiped: u32,
     gossiped_since: Time,
 }

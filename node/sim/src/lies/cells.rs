@@ -2,13 +2,13 @@
 //! mesh, claims without a bid. They cost refused claims, and the slots of a bid until it expires.
 
 use weft_core::message::{Class, Needs};
-use weft_core::{BidId, BidRequest, CallId, CellWord, Match, PeerId};
+use weft_core::{BidId, BidRequest, CallId, CellMessage, Match, PeerId};
 
 use super::{Forger, idle_call};
 
 impl Forger<'_> {
     /// A false message about one of these nodes, for a call that the liar heard or invented.
-    pub(super) fn cell_word(&mut self, heard: Option<CallId>, about: &[PeerId]) -> CellWord {
+    pub(super) fn cell_word(&mut self, heard: Option<CallId>, about: &[PeerId]) -> CellMessage {
         let call = heard.unwrap_or(CallId(self.chance.any()));
         let request_id = u32::try_from(self.chance.index(3)).unwrap_or(0);
         let (worker, bid) = (about[self.chance.index(about.len())], BidId(self.chance.any()));
@@ -16,9 +16,9 @@ impl Forger<'_> {
         match self.chance.below(7) {
             0 => {
                 let bids = (0..100).map(|_| (BidId(self.chance.any()), count)).collect();
-                CellWord::Advertise { bids, ttl_ms: u32::MAX }
+                CellMessage::Advertise { bids, ttl_ms: u32::MAX }
             }
-            1 => CellWord::Request(BidRequest {
+            1 => CellMessage::Request(BidRequest {
                 call,
                 request_id,
                 class: Class::Realtime,
@@ -27,18 +27,18 @@ impl Forger<'_> {
                 count,
                 without: about.to_vec(),
             }),
-            2 => CellWord::Waits { call, request_id },
-            3 => CellWord::FlockRequest { count, memory_bytes: 0 },
-            4 => CellWord::Flock { bids: vec![(worker, bid, count)], ttl_ms: u32::MAX },
+            2 => CellMessage::Waits { call, request_id },
+            3 => CellMessage::FlockRequest { count, memory_bytes: 0 },
+            4 => CellMessage::Flock { bids: vec![(worker, bid, count)], ttl_ms: u32::MAX },
             5 => {
                 let slots = count;
-                CellWord::Match(Match { call, request_id, worker, bid, slots, ttl_ms: u32::MAX })
+                CellMessage::Match(Match { call, request_id, worker, bid, slots, ttl_ms: u32::MAX })
             }
             _ => {
                 let award = self.award();
                 let job = award.grants.first().map(|grant| grant.lease.job);
                 let call = idle_call(award.call);
-                CellWord::Claim {
+                CellMessage::Claim {
                     call: weft_core::message::Call { job: job.unwrap_or(call.job), ..call },
                     award,
                 }

@@ -18,7 +18,7 @@ use crate::message::{Award, Bid, Decline, Grant, Message, Reason};
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
 use crate::owner::speculation::{CopyAt, fits_copy};
-use crate::referral::CellWord;
+use crate::referral::CellMessage;
 use crate::snapshot::Said;
 
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
@@ -294,7 +294,7 @@ fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Grant
         let award = Award { grants: cut_frame(&mut grants), ..award };
         let message = if matched {
             let call = record.claim_message(award.call, ctx.now);
-            Message::Cell(CellWord::Claim { call, award })
+            Message::Cell(CellMessage::Claim { call, award })
         } else {
             Message::Award(award)
         };

@@ -23,7 +23,7 @@ use crate::message::Message;
 use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
 use crate::policy::order;
-use crate::referral::{BidRequest, CellWord, Match};
+use crate::referral::{BidRequest, CellMessage, Match};
 
 /// Peers that one waiting call is offered to directly, each time it is repeated.
 const DIRECT_MAX: usize = 16;
@@ -188,7 +188,7 @@ fn send_request(ctx: &mut Ctx<'_>, record: &mut Record, number: usize, more: Opt
         without: open.requests.excluded.clone(),
     };
     ctx.counters.requested += 1;
-    ctx.send(request.matchmaker, Message::Cell(CellWord::Request(wire)));
+    ctx.send(request.matchmaker, Message::Cell(CellMessage::Request(wire)));
 }
 
 /// What waits at matchmakers is requested again where it waits: a message may have been lost, a matchmaker may have

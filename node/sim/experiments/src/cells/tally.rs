@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weft_core::{CellWord, Message};
+use weft_core::{CellMessage, Message};
 
 /// Kinds of messages that are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +38,13 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn of(message: &Message) -> Self {
         match message {
-            Message::Cell(CellWord::Advertise { .. }) => Self::Advertise,
-            Message::Cell(CellWord::Request(_)) => Self::Request,
-            Message::Cell(CellWord::Waits { .. }) => Self::Waits,
-            Message::Cell(CellWord::FlockRequest { .. }) => Self::FlockRequest,
-            Message::Cell(CellWord::Flock { .. }) => Self::Flock,
-            Message::Cell(CellWord::Match(_)) => Self::Match,
-            Message::Cell(CellWord::Claim { .. }) => Self::Claim,
+            Message::Cell(CellMessage::Advertise { .. }) => Self::Advertise,
+            Message::Cell(CellMessage::Request(_)) => Self::Request,
+            Message::Cell(CellMessage::Waits { .. }) => Self::Waits,
+            Message::Cell(CellMessage::FlockRequest { .. }) => Self::FlockRequest,
+            Message::Cell(CellMessage::Flock { .. }) => Self::Flock,
+            Message::Cell(CellMessage::Match(_)) => Self::Match,
+            Message::Cell(CellMessage::Claim { .. }) => Self::Claim,
             Message::Call(_)
             | Message::Bid(_)
             | Message::Award(_)

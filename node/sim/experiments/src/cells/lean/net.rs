@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_core::codec::{encode_gossip, encode_message};
-use weft_core::{BidId, CellWord, Gossip, Input, Message, PeerId, Scope};
+use weft_core::{BidId, CellMessage, Gossip, Input, Message, PeerId, Scope};
 
 use super::super::tally::Kind;
 use super::{Agenda, Conduct, Lean, LeanJob, Mishap, WEIGHED, Word};
@@ -66,11 +66,11 @@ impl Lean {
     /// The message that a node really sends; a dishonest matchmaker drops or forges matches.
     fn conduct(&mut self, from: u32, message: Message) -> Option<Message> {
         match (self.hosts[from as usize].conduct, message) {
-            (Conduct::Silent, Message::Cell(CellWord::Match(_))) => None,
-            (Conduct::Forges, Message::Cell(CellWord::Match(mut word))) => {
+            (Conduct::Silent, Message::Cell(CellMessage::Match(_))) => None,
+            (Conduct::Forges, Message::Cell(CellMessage::Match(mut word))) => {
                 word.bid = BidId(self.chance.any());
                 word.worker = self.hosts[self.chance.index(self.hosts.len())].peer;
-                Some(Message::Cell(CellWord::Match(word)))
+                Some(Message::Cell(CellMessage::Match(word)))
             }
             (_, message) => Some(message),
         }

@@ -1,16 +1,12 @@
 //! Outcomes on their way to this node's disk and back: an outcome of a kept job's task that its owner does not acknowledge soon is
-//! written, and offered again in a later life. Nothing waits for it: what a crash takes before runs again. The outbox alone
-//! drives it.
+//! written, and offered again in a later life. Nothing waits for it: what a crash takes before runs again. Plain bookkeeping; the
+//! outbox and `shelf.rs` drive it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::{Outbox, Sealed};
-use crate::ctx::Ctx;
-use crate::effect::Effect;
-use crate::id::{JobId, LeaseId, PeerId};
-use crate::message::Delivery;
-use crate::retained::{Retained, RetainedKey};
+use crate::id::{LeaseId, PeerId};
+use crate::retained::RetainedKey;
 use crate::task::Report;
 use crate::time::Time;
 
@@ -81,45 +77,5 @@ impl Retaining {
 
     pub(super) fn take_gone(&mut self) -> Vec<RetainedKey> {
         core::mem::take(&mut self.gone)
-    }
-}
-
-impl Outbox {
-    /// Outcomes that have waited for their acknowledgement for a while are written, and those that were written and are not
-    /// waited for any more go. `keepers` are the nodes that may lead a job.
-    pub(in crate::worker) fn retain(&mut self, ctx: &mut Ctx<'_>, keepers: impl Fn(JobId) -> Vec<PeerId>) {
-        let mut outcomes = Vec::new();
-        while let Some((owner, lease)) = self.retaining.pop_due(ctx.now) {
-            let Self { kept, retaining, .. } = self;
-            let entry = kept.get_mut(&(owner, lease)).filter(|entry| !entry.is_written);
-            let Some(entry) = entry.filter(|entry| retaining.add(&entry.sealed.report)) else { continue };
-            entry.is_written = true;
-            let leaf = entry.sealed.leaf.filter(|_| entry.proof.is_none());
-            let (delivery, since) = (entry.delivery(lease), entry.since);
-            outcomes.push(Retained { owner, keepers: keepers(lease.job), delivery, leaf, since });
-        }
-        let gone = self.retaining.take_gone();
-        if !outcomes.is_empty() || !gone.is_empty() {
-            ctx.emit(Effect::Retain { outcomes, gone });
-        }
-    }
-
-    /// Outcomes of an earlier life, which are offered again; what is too old, or can't have been written, goes.
-    pub(in crate::worker) fn restore(&mut self, ctx: &mut Ctx<'_>, all: Vec<Retained>) {
-        for retained in all {
-            let (key, keeps_us) = (retained.key(), 1000 * ctx.mesh.keep_ms);
-            let Retained { owner, keepers: _, delivery, leaf, since } = retained;
-            let Delivery { lease, report, memo, proof } = delivery;
-            let is_old = ctx.now.since_us(since) > keeps_us;
-            let is_sound = report.is_sound() && lease.epoch > 0 && !self.contains(owner, lease);
-            if is_old || !is_sound || !self.retaining.add(&report) {
-                ctx.counters.dropped += 1;
-                self.retaining.drop_old(key);
-                continue;
-            }
-            self.put(ctx, owner, lease, Sealed { report, memo, leaf });
-            let entry = self.kept.get_mut(&(owner, lease)).expect("it was put in just now");
-            (entry.proof, entry.since, entry.is_written) = (proof, since, true);
-        }
     }
 }
