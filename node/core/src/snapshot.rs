@@ -172,7 +172,7 @@ pub struct Why {
     /// The time left until its job's deadline, if it has one and has not ended.
     pub deadline: Option<Deadline>,
     /// For each known peer (this node included), its last answer to the job's call.
-    pub answers: Vec<Answer>,
+    pub responses: Vec<PeerResponse>,
     /// Everything else that delays it or is done about it.
     pub notes: Vec<Note>,
 }
@@ -374,20 +374,20 @@ impl fmt::Display for ParentView {
     }
 }
 
-/// A peer's last answer to a call.
+/// A peer's last response to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct PeerResponse {
     /// The peer.
     pub peer: PeerId,
-    /// Its answer.
-    pub said: Said,
-    /// Time since it answered, in milliseconds.
+    /// The response.
+    pub response: Response,
+    /// Time since it responded, in milliseconds.
     pub ago_ms: u64,
 }
 
-/// A peer's answer to a call.
+/// A peer's response to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Response {
     /// It was asked and has not answered yet.
     Nothing,
     /// It offered this many slots.

@@ -3,7 +3,7 @@
 mod wire;
 
 use weft_core::message::{Class, Delivery, Message, Needs, Reason};
-use weft_core::snapshot::{Said, TaskView};
+use weft_core::snapshot::{Response, TaskView};
 use weft_core::*;
 use wire::{JOB, Mesh, id, worker_of};
 
@@ -185,7 +185,7 @@ fn why_names_who_takes_no_task_of_a_class() {
         ..Submission::new(JOB, program.into(), mesh.fresh_inputs(1))
     };
     drop(picky.handle(Time::ZERO, Input::Command(Command::Submit(what))));
-    let answers = picky.why(Time::ZERO, JOB, 0).map(|why| why.answers).unwrap_or_default();
-    let refused = Said::Declined(Reason::Class { least: Class::Realtime });
-    assert!(answers.iter().any(|answer| answer.said == refused), "its own tasks, too: {answers:?}");
+    let answers = picky.why(Time::ZERO, JOB, 0).map(|why| why.responses).unwrap_or_default();
+    let refused = Response::Declined(Reason::Class { least: Class::Realtime });
+    assert!(answers.iter().any(|answer| answer.response == refused), "its own tasks, too: {answers:?}");
 }

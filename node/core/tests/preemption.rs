@@ -330,6 +330,6 @@ fn a_worker_that_stops_tasks_for_others_is_not_blamed() {
         mesh.advance_ms(50);
     }
     let why = mesh.engines[0].why(mesh.now, JOB, 5).expect("it is known");
-    let said: Vec<String> = why.answers.iter().map(|answer| format!("{:?}", answer.said)).collect();
+    let said: Vec<String> = why.responses.iter().map(|answer| format!("{:?}", answer.response)).collect();
     assert!(!said.is_empty() && !said.iter().any(|said| said.contains("Mistrusted")), "{said:?}");
 }

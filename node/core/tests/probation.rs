@@ -5,7 +5,7 @@
 mod wire;
 
 use weft_core::message::{Message, Reason};
-use weft_core::snapshot::Said;
+use weft_core::snapshot::Response;
 use weft_core::*;
 use wire::*;
 
@@ -47,8 +47,8 @@ fn an_owner_keeps_no_bid_that_it_can_not_use() {
     let mut mesh = on_probation();
     assert_eq!(mesh.engines[1].audit().reserved, 0, "three slots are free for others");
     let why = mesh.engines[0].why(mesh.now, JOB, 39).expect("it waits");
-    let said = why.answers.iter().find(|answer| answer.peer == id(1)).map(|answer| answer.said.clone());
-    assert_eq!(said, Some(Said::NotAsked(Reason::Probation)));
+    let said = why.responses.iter().find(|answer| answer.peer == id(1)).map(|answer| answer.response.clone());
+    assert_eq!(said, Some(Response::NotAsked(Reason::Probation)));
     mesh.submit_with(2, 3, |what| what.job = OTHER);
     assert_eq!((mesh.running()[1], leases(&mesh, OTHER)), (4, 3));
 }

@@ -5,7 +5,7 @@
 mod wire;
 
 use weft_core::message::{Class, Progress, Reason};
-use weft_core::snapshot::{Said, TaskView};
+use weft_core::snapshot::{Response, TaskView};
 use weft_core::*;
 use wire::{JOB, Mesh, id};
 
@@ -85,11 +85,13 @@ fn a_module_that_is_longer_than_a_node_takes_is_declined_with_the_bound() {
         let job = JobId(module_bytes);
         let what = Submission::new(job, program.into(), mesh.fresh_inputs(1));
         drop(small.handle(Time::ZERO, Input::Command(Command::Submit(what))));
-        small.why(Time::ZERO, job, 0).map(|why| why.answers).unwrap_or_default()
+        small.why(Time::ZERO, job, 0).map(|why| why.responses).unwrap_or_default()
     };
     let reason = Reason::Limit { name: "module_bytes".into(), wanted: 6, most: 5 };
     assert_eq!(reason.to_string(), "limit module_bytes: 6 wanted, at most 5 granted");
-    let refused = Said::Declined(reason);
-    assert!(said(6).iter().any(|answer| answer.said == refused));
-    assert!(!said(5).iter().any(|answer| matches!(answer.said, Said::Declined(Reason::Limit { .. }))));
+    let refused = Response::Declined(reason);
+    assert!(said(6).iter().any(|answer| answer.response == refused));
+    assert!(
+        !said(5).iter().any(|answer| matches!(answer.response, Response::Declined(Reason::Limit { .. })))
+    );
 }

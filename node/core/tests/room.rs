@@ -5,7 +5,7 @@
 mod wire;
 
 use weft_core::message::Reason;
-use weft_core::snapshot::{Note, Said, TaskView};
+use weft_core::snapshot::{Note, Response, TaskView};
 use weft_core::*;
 use wire::*;
 
@@ -93,7 +93,11 @@ fn a_worker_without_room_gives_the_task_back_says_why_and_takes_work_again_later
     mesh.advance_ms(1500);
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
     assert_eq!(why.state, TaskView::Queued { before: 0 });
-    assert!(why.answers.iter().any(|a| a.said == Said::NotAsked(Reason::NoRoom)), "{:?}", why.answers);
+    assert!(
+        why.responses.iter().any(|a| a.response == Response::NotAsked(Reason::NoRoom)),
+        "{:?}",
+        why.responses
+    );
     let owner = mesh.engines[0].snapshot();
     assert_eq!((owner.counters.lost, owner.peers[0].lost), (0, 0), "a full disk is no lost task");
     // There is room again: the fetch succeeds.
@@ -129,8 +133,8 @@ fn without_room(word: &Message) -> Option<usize> {
 /// Whether the owner blames any node.
 fn is_mistrusted(mesh: &Mesh) -> bool {
     let owner = mesh.engines[0].snapshot();
-    let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().answers;
-    answers.iter().any(|answer| matches!(answer.said, Said::NotAsked(Reason::Mistrusted { .. })))
+    let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().responses;
+    answers.iter().any(|answer| matches!(answer.response, Response::NotAsked(Reason::Mistrusted { .. })))
         || owner.peers.iter().any(|peer| (peer.lost, peer.reputation.blame) != (0, 0))
         || owner.counters.lost > 0
 }
@@ -171,8 +175,8 @@ fn a_worker_whose_disk_takes_no_output_is_not_blamed_and_why_says_that_it_is_ful
         mesh.end(1, run, Report::bare(Outcome::NoRoom("the output can't be stored".into())));
         mesh.advance_ms(1500);
         let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
-        let full = |said: &Said| *said == Said::NotAsked(Reason::NoRoom);
-        assert!(why.answers.iter().any(|answer| full(&answer.said)), "{:?}", why.answers);
+        let full = |said: &Response| *said == Response::NotAsked(Reason::NoRoom);
+        assert!(why.responses.iter().any(|answer| full(&answer.response)), "{:?}", why.responses);
         assert!(!is_mistrusted(&mesh));
         (0..60).for_each(|_| mesh.advance_ms(1000));
     }
@@ -232,7 +236,11 @@ fn a_task_that_needs_more_than_the_whole_store_is_refused_alone() {
     assert_eq!(mesh.held_fetches, Some(Vec::new()), "that is known without a fetch");
     assert!(mesh.pinned(1).is_empty());
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
-    assert!(why.answers.iter().any(|a| a.said == Said::NotAsked(Reason::NoRoom)), "{:?}", why.answers);
+    assert!(
+        why.responses.iter().any(|a| a.response == Response::NotAsked(Reason::NoRoom)),
+        "{:?}",
+        why.responses
+    );
     assert!(!is_mistrusted(&mesh));
     mesh.held_fetches = None;
     let fits = Payload::Blob { id: BlobId([8; 32]), bytes: 994 };
@@ -251,8 +259,8 @@ fn a_program_that_is_longer_than_the_whole_store_is_declined_for_good() {
         what.program = std::sync::Arc::new(Program { files, ..Program::clone(&what.program) });
     });
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
-    let said = Said::Declined(Reason::Limit { name: "store_bytes".into(), wanted: 1001, most: 1000 });
-    assert!(why.answers.iter().any(|answer| answer.said == said), "{:?}", why.answers);
+    let said = Response::Declined(Reason::Limit { name: "store_bytes".into(), wanted: 1001, most: 1000 });
+    assert!(why.responses.iter().any(|answer| answer.response == said), "{:?}", why.responses);
 }
 
 /// What was returned before it ran is as if it had never been awarded.

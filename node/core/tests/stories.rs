@@ -4,7 +4,7 @@
 mod wire;
 
 use weft_core::message::{Award, Bid, Class, Delivery, Grant, Message, Needs, Reason};
-use weft_core::snapshot::{Said, TaskView};
+use weft_core::snapshot::{Response, TaskView};
 use weft_core::*;
 use wire::{JOB, Mesh, id, worker_of};
 
@@ -143,10 +143,10 @@ fn a_task_that_nobody_fits_waits_and_says_why_and_starts_when_somebody_does() {
     let why = mesh.engines[0].why(mesh.now, JOB, 0).unwrap();
     assert_eq!(why.state, TaskView::Queued { before: 0 });
     let label = Reason::Label { name: "gpu".into(), wanted: "yes".into() };
-    let said: Vec<_> = why.answers.iter().map(|answer| answer.said.clone()).collect();
+    let said: Vec<_> = why.responses.iter().map(|answer| answer.response.clone()).collect();
     assert_eq!(said.len(), 2);
     assert!(
-        said.iter().all(|said| [Said::Declined(label.clone()), Said::NotAsked(label.clone())].contains(said))
+        said.iter().all(|said| [Response::Declined(label.clone()), Response::NotAsked(label.clone())].contains(said))
     );
     mesh.join(1, vec![("gpu".into(), "yes".into())]);
     mesh.run_all();

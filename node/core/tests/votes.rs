@@ -4,7 +4,7 @@
 mod wire;
 
 use weft_core::message::Reason;
-use weft_core::snapshot::{Note, Said};
+use weft_core::snapshot::{Note, Response};
 use weft_core::*;
 use wire::{JOB, Mesh, id};
 
@@ -71,10 +71,10 @@ fn where_machines_are_reached_over_ipv4_nothing_over_ipv6_or_by_name_has_a_vote(
     assert_eq!((mesh.running(), machines(&mesh)), (vec![0, 1, 0, 0, 0], 1));
     answer(&mut mesh, 1);
     assert_eq!((mesh.ended(0), mesh.running()), (0, vec![0; 5]));
-    let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().answers;
+    let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().responses;
     for node in 2..5 {
         let said = &answers.iter().find(|answer| answer.peer == id(node)).unwrap().said;
-        assert_eq!(*said, Said::NotAsked(Reason::NoVote), "node {node}");
+        assert_eq!(*said, Response::NotAsked(Reason::NoVote), "node {node}");
     }
     join(&mut mesh, ipv4(2));
     mesh.advance_ms(1100);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_core::message::{Class, Reason};
-use weft_core::snapshot::{Deadline, Said, TaskView};
+use weft_core::snapshot::{Deadline, Response, TaskView};
 use weft_core::{Backoff, Policy};
 use weft_sim::{Fate, Guests, HostId, HostSpec, JobSpec, World};
 
@@ -34,7 +34,7 @@ fn a_job_waits_until_it_may_start_and_says_until_when() {
     world.run_for(ms(2000));
     let why = world.why(OWNER, job, 0).unwrap();
     assert_eq!(why.state, TaskView::NotBefore { in_ms: 3000 });
-    assert!(why.answers.is_empty(), "no worker was asked: {:?}", why.answers);
+    assert!(why.responses.is_empty(), "no worker was asked: {:?}", why.responses);
     world.run_for(ms(2999));
     assert_eq!(world.reference().executions(job), 0);
     world.run_until("it is done", ms(100), |world| world.reference().done(job) == 4);
@@ -150,8 +150,8 @@ fn who_cannot_make_a_deadline_says_so_and_what_nobody_can_make_is_done_all_the_s
     world.run_for(ms(100));
     let why = world.why(OWNER, job, 0).unwrap();
     assert_eq!(why.deadline, Some(Deadline::Left { ms: 1800 }));
-    let late = |said: &Said| matches!(said, Said::Declined(Reason::Late { left_ms: 1900, .. }));
-    assert!(why.answers.iter().any(|answer| late(&answer.said)), "{why:?}");
+    let late = |said: &Response| matches!(said, Response::Declined(Reason::Late { left_ms: 1900, .. }));
+    assert!(why.responses.iter().any(|answer| late(&answer.response)), "{why:?}");
     world.run_for(ms(1000));
     assert_eq!(world.why(OWNER, job, 0).unwrap().deadline, Some(Deadline::Missed));
     world.run_until("it is done", ms(15_000), |world| world.reference().done(job) == 1);
@@ -181,8 +181,8 @@ fn a_node_takes_only_the_classes_that_its_owner_wants() {
     world.run_until("what it takes is done", ms(500), |world| world.reference().done(interactive) == 1);
     world.run_for(ms(3000));
     let why = world.why(OWNER, batch, 0).unwrap();
-    let refused = Said::NotAsked(Reason::Class { least: Class::Interactive });
-    assert!(why.answers.iter().any(|answer| answer.said == refused), "{why:?}");
+    let refused = Response::NotAsked(Reason::Class { least: Class::Interactive });
+    assert!(why.responses.iter().any(|answer| answer.response == refused), "{why:?}");
 }
 
 /// How much slot time, in milliseconds, each of two jobs has used.
@@ -281,12 +281,12 @@ fn a_node_takes_only_whose_tasks_it_likes_and_the_owner_knows_without_asking() {
     let own = world.submit(OTHER, &JobSpec::new(3, 50));
     world.run_until("its own tasks are done", ms(1000), |world| world.reference().done(own) == 3);
     world.run_for(ms(10_000));
-    let answers = world.why(OWNER, unwelcome, 0).unwrap().answers;
+    let answers = world.why(OWNER, unwelcome, 0).unwrap().responses;
     let said =
-        |host| answers.iter().find(|answer| answer.peer == world.peer(host)).map(|answer| &answer.said);
-    assert_eq!(said(OTHER), Some(&Said::NotAsked(Reason::Owner)));
-    assert_eq!(said(WORKER), Some(&Said::NotAsked(Reason::Owner)));
-    assert_eq!(said(HostId(3)), Some(&Said::NotAsked(Reason::Class { least: Class::Realtime })));
+        |host| answers.iter().find(|answer| answer.peer == world.peer(host)).map(|answer| &answer.response);
+    assert_eq!(said(OTHER), Some(&Response::NotAsked(Reason::Owner)));
+    assert_eq!(said(WORKER), Some(&Response::NotAsked(Reason::Owner)));
+    assert_eq!(said(HostId(3)), Some(&Response::NotAsked(Reason::Class { least: Class::Realtime })));
     world.add_host(HostSpec::slots(1).guests(Guests::Only(vec![OWNER])));
     world.run_until("another worker runs it", ms(3000), |world| world.reference().done(unwelcome) == 3);
 }

@@ -7,7 +7,7 @@ use weft_blobs::Usage;
 use weft_client::api;
 use weft_core::message::Class;
 use weft_core::snapshot::{
-    Answer, Counters, Deadline, JobView, PeerView, Said, Snapshot, TaskView, Trust, Why,
+    Counters, Deadline, JobView, PeerResponse, PeerView, Response, Snapshot, TaskView, Trust, Why,
 };
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
@@ -312,7 +312,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
 
 /// Where a task is, and each peer's answer.
 pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
-    let Why { state, deadline, answers, notes } = why;
+    let Why { state, deadline, responses, notes } = why;
     let notes = notes.iter().map(ToString::to_string).collect();
     let name = |peer: PeerId| names.node(peer).name;
     let task = match state {
@@ -342,23 +342,23 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
         Some(Deadline::Left { ms }) => (Some(ms), false),
         Some(Deadline::Missed) => (None, true),
     };
-    let answer = |Answer { peer, said, ago_ms }: Answer| api::Answer {
+    let response = |PeerResponse { peer, response, ago_ms }: PeerResponse| api::PeerResponse {
         name: name(peer),
         peer: peer.to_string(),
-        said: self::said(said),
+        response: self::response(response),
         ago_ms,
     };
-    let answers = answers.into_iter().map(answer).collect();
-    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, notes, answers }
+    let responses = responses.into_iter().map(response).collect();
+    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, notes, responses }
 }
 
-fn said(said: Said) -> api::Said {
-    match said {
-        Said::Nothing => api::Said::Nothing,
-        Said::Bid(slots) => api::Said::Bid { slots },
-        Said::Declined(reason) => api::Said::Declined { reason: reason.to_string() },
-        Said::NotAsked(reason) => api::Said::NotAsked { reason: reason.to_string() },
-        Said::Unreachable => api::Said::Unreachable,
+fn response(response: Response) -> api::Response {
+    match response {
+        Response::Nothing => api::Response::Nothing,
+        Response::Bid(slots) => api::Response::Bid { slots },
+        Response::Declined(reason) => api::Response::Declined { reason: reason.to_string() },
+        Response::NotAsked(reason) => api::Response::NotAsked { reason: reason.to_string() },
+        Response::Unreachable => api::Response::Unreachable,
     }
 }
 

@@ -24,20 +24,20 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     if why.deadline_missed {
         print("its deadline can't be met any more: the task is treated as if it had none\n")?;
     }
-    if why.answers.is_empty() {
+    if why.responses.is_empty() {
         say("no node was asked about it");
         return Ok(0);
     }
     let mut table = Table::new(&[
         ("PEER", Side::Left),
         ("NAME", Side::Left),
-        ("SAID", Side::Left),
+        ("RESPONSE", Side::Left),
         ("BECAUSE", Side::Left),
         ("AGO", Side::Right),
     ]);
-    for answer in &why.answers {
-        let (said, because) = words(&answer.said);
-        table.row([short(&answer.peer), answer.name.clone(), said, because, millis(answer.ago_ms)]);
+    for of in &why.responses {
+        let (response, because) = words(&of.response);
+        table.row([short(&of.peer), of.name.clone(), response, because, millis(of.ago_ms)]);
     }
     table.print().map(|()| 0)
 }
@@ -121,14 +121,14 @@ fn who(id: &str, name: &str) -> String {
     if name.is_empty() { short(id) } else { format!("{name} ({})", short(id)) }
 }
 
-fn words(said: &api::Said) -> (String, String) {
+fn words(response: &api::Response) -> (String, String) {
     let empty = String::new;
-    match said {
-        api::Said::Nothing => ("asked, no answer yet".into(), empty()),
-        api::Said::Bid { slots } => (format!("bid for {slots}"), empty()),
-        api::Said::Declined { reason } => ("declined".into(), reason.clone()),
-        api::Said::NotAsked { reason } => ("not asked".into(), reason.clone()),
-        api::Said::Unreachable => ("unreachable".into(), empty()),
+    match response {
+        api::Response::Nothing => ("asked, no answer yet".into(), empty()),
+        api::Response::Bid { slots } => (format!("bid for {slots}"), empty()),
+        api::Response::Declined { reason } => ("declined".into(), reason.clone()),
+        api::Response::NotAsked { reason } => ("not asked".into(), reason.clone()),
+        api::Response::Unreachable => ("unreachable".into(), empty()),
     }
 }
 

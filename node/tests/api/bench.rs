@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weft_client::{Level, Mesh, Module, Task};
-use weft_core::snapshot::{Answer, Counters, Said, Snapshot, TaskView, Why};
+use weft_core::snapshot::{Counters, PeerResponse, Response, Snapshot, TaskView, Why};
 use weft_core::{Command, Event, JobId, PeerId, Report};
 use weft_exec::PoolStatus;
 use weft_node::api;
@@ -240,9 +240,9 @@ fn snapshot() -> Snapshot {
 }
 
 fn why() -> Why {
-    let answers = vec![Answer { peer: ME, said: Said::Bid(2), ago_ms: 5 }];
+    let responses = vec![PeerResponse { peer: ME, response: Response::Bid(2), ago_ms: 5 }];
     let deadline = Some(weft_core::snapshot::Deadline::Left { ms: 4000 });
-    Why { state: TaskView::Queued { before: 3 }, deadline, answers, notes: Vec::new() }
+    Why { state: TaskView::Queued { before: 3 }, deadline, responses, notes: Vec::new() }
 }
 
 pub(crate) fn task() -> Task {

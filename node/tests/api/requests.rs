@@ -115,7 +115,10 @@ async fn the_node_says_how_things_stand() {
     bench.wait_for(|seen| seen.tasks == 1).await;
     let why = bench.mesh.why(results.job().get(..10).unwrap(), None).await.unwrap();
     assert_eq!((why.index, why.task), (0, wire::TaskState::Queued { before: 3 }));
-    assert_eq!((why.answers[0].name.as_str(), &why.answers[0].said), ("echo", &wire::Said::Bid { slots: 2 }));
+    assert_eq!(
+        (why.responses[0].name.as_str(), &why.responses[0].response),
+        ("echo", &wire::Response::Bid { slots: 2 })
+    );
     let beyond = bench.mesh.why(results.job(), Some(9)).await.unwrap_err().to_string();
     assert!(beyond.contains("no task 9 in job") && beyond.contains("it has 1, counted from 0"), "{beyond}");
     let Bench { address, token, .. } = &bench;

@@ -235,4 +235,4 @@ pub use receipt::{Proof, Receipt};
 pub use status::{Binding, Counters, Journal, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use verified::Verified;
-pub use why::{Answer, Said, TaskState, Why};
+pub use why::{PeerResponse, Response, TaskState, Why};

@@ -19,7 +19,7 @@ impl Engine {
         }
         match word {
             CellMessage::Advertise { bids, ttl_ms } => {
-                matchmaker.on_advertise(ctx, members, from, bids, ttl_ms)
+                matchmaker.on_advertise(ctx, members, from, bids, ttl_ms);
             }
             CellMessage::Request(request) => matchmaker.on_request(ctx, members, from, request),
             CellMessage::Waits { call, request_id } => owner.on_waits(ctx, from, call, request_id),

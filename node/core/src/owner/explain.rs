@@ -14,7 +14,7 @@ use super::task::{Attempt, Task, TaskState};
 use crate::audit::JobAudit;
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
-use crate::snapshot::{Answer, Deadline, JobView, Note, Said, SelfFencingView, TaskView, Why};
+use crate::snapshot::{Deadline, JobView, Note, PeerResponse, Response, SelfFencingView, TaskView, Why};
 use crate::time::Time;
 
 pub(super) fn job_views(records: &Records, history: &History) -> Vec<JobView> {
@@ -49,7 +49,7 @@ pub(crate) struct Viewpoint<'a> {
 
 /// Why a task of a job that is over does not run.
 pub(super) fn why_ended() -> Why {
-    Why { state: TaskView::Ended, deadline: None, answers: Vec::new(), notes: Vec::new() }
+    Why { state: TaskView::Ended, deadline: None, responses: Vec::new(), notes: Vec::new() }
 }
 
 /// Where a task of a job is and why it does not run.
@@ -63,17 +63,17 @@ pub(super) fn why(from: Viewpoint<'_>, records: &Records, record: &Record, index
         None => ended_view(job.tasks.fate(index).map(|(state, _)| state)),
         Some(_) => task_view(now, records, record, index)?,
     };
-    let answers = dispatch.responses.iter().map(|(peer, at, said)| {
+    let responses = dispatch.responses.iter().map(|(peer, at, response)| {
         let reachable = members.is_connected(peer) || !members.iter().any(|(known, _)| known == peer);
-        let said = if reachable { said.clone() } else { Said::Unreachable };
-        Answer { peer, said, ago_ms: now.since_us(at) / 1000 }
+        let response = if reachable { response.clone() } else { Response::Unreachable };
+        PeerResponse { peer, response, ago_ms: now.since_us(at) / 1000 }
     });
     let mut notes = job.task(index).map(|task| notes(from, record, index, task)).unwrap_or_default();
     let slots = job.spec.needs.task_slots();
     if slots > 1 && job.task(index).is_some_and(|task| task.state() == TaskState::Queued) {
         notes.push(Note::MultiSlot { slots, largest: members.slots_max().max(own_slots) });
     }
-    Some(Why { state, deadline: deadline(record, now), answers: answers.collect(), notes })
+    Some(Why { state, deadline: deadline(record, now), responses: responses.collect(), notes })
 }
 
 fn ended_view(state: Option<TaskState>) -> TaskView {

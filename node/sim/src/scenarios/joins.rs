@@ -26,7 +26,7 @@ pub(super) fn a_join_begins_when_the_last_of_its_parents_has_ended_wherever_that
     world.run_until("the short one ends", ms(2000), |world| done(world, short, 2));
     let why = world.why(OWNER, reduce, 0).unwrap();
     assert!(matches!(&why.state, TaskView::After { parents, left: 1 } if parents[0].job == long), "{why:?}");
-    assert!(why.answers.is_empty(), "no worker was asked: {:?}", why.answers);
+    assert!(why.responses.is_empty(), "no worker was asked: {:?}", why.responses);
     world.fault(Fault::Kill { host: OTHER, told: true });
     world.run_until("the long one ends", ms(10_000), |world| done(world, long, 4));
     assert_eq!(fired(&world), 1);

@@ -2,7 +2,7 @@
 
 use weft_core::Command;
 use weft_core::message::{Class, Reason};
-use weft_core::snapshot::{Said, TaskView};
+use weft_core::snapshot::{Response, TaskView};
 
 use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, worker};
 use crate::{Fate, HostId, JobSpec, World};
@@ -23,8 +23,8 @@ pub(super) fn of_two_owners_that_want_the_last_slot_one_is_told_so_and_served_la
     world.run_until("the slot is taken", ms(100), |world| world.running(WORKER) == 1);
     world.run_for(ms(10));
     let busy = [(OWNER, first), (OTHER, second)].into_iter().filter(|(owner, job)| {
-        let answers = world.why(*owner, *job, 0).unwrap().answers;
-        answers.iter().any(|answer| matches!(answer.said, Said::Declined(Reason::Busy { .. })))
+        let answers = world.why(*owner, *job, 0).unwrap().responses;
+        answers.iter().any(|answer| matches!(answer.response, Response::Declined(Reason::Busy { .. })))
     });
     assert_eq!(busy.count(), 1);
     world.run_until("both end", ms(3000), |world| done(world, first, 1) && done(world, second, 1));
@@ -41,10 +41,10 @@ pub(super) fn a_task_that_nobody_may_run_waits_says_why_and_starts_when_somebody
     let why = world.why(OWNER, job, 0).unwrap();
     assert_eq!(why.state, TaskView::Queued { before: 0 });
     for host in [OWNER, WORKER, OTHER] {
-        let said = &why.answers.iter().find(|answer| answer.peer == world.peer(host)).unwrap().said;
+        let said = &why.responses.iter().find(|answer| answer.peer == world.peer(host)).unwrap().response;
         let lacks = matches!(
             said,
-            Said::Declined(Reason::Label { name, .. }) | Said::NotAsked(Reason::Label { name, .. }) if name == "role"
+            Response::Declined(Reason::Label { name, .. }) | Response::NotAsked(Reason::Label { name, .. }) if name == "role"
         );
         assert!(lacks, "host {} said {said:?}", host.0);
     }

@@ -2,7 +2,7 @@
 //! idle that another task could use.
 
 use weft_core::message::{Class, Reason};
-use weft_core::snapshot::{Note, Said};
+use weft_core::snapshot::{Note, Response};
 use weft_core::{MeshConfig, Policy};
 
 use super::{OTHER, OWNER, WORKER, Watch, done, for_workers, ms, worker};
@@ -67,8 +67,8 @@ pub(super) fn a_task_wider_than_every_node_says_so_and_begins_when_a_large_one_j
     let text = why.notes.iter().map(Note::to_string).collect::<String>();
     assert_eq!(text, "needs 8 slots of one node, the largest known has 4");
     for (host, slots) in [(WORKER, 4), (OTHER, 2)] {
-        let said = &why.answers.iter().find(|answer| answer.peer == world.peer(host)).unwrap().said;
-        assert_eq!(*said, Said::NotAsked(Reason::Slots { wanted: 8, slots }));
+        let said = &why.responses.iter().find(|answer| answer.peer == world.peer(host)).unwrap().response;
+        assert_eq!(*said, Response::NotAsked(Reason::Slots { wanted: 8, slots }));
     }
     let large = world.add_host(worker(8));
     world.run_until("the task ends", ms(3000), |world| done(world, job, 1));

@@ -21,7 +21,7 @@ pub struct Why {
     #[serde(default)]
     pub notes: Vec<String>,
     /// Per known node, its last answer to the job's call for bids.
-    pub answers: Vec<Answer>,
+    pub responses: Vec<PeerResponse>,
 }
 
 /// Where a task is.
@@ -87,24 +87,24 @@ pub enum TaskState {
     },
 }
 
-/// A node's last answer to a job's call for bids.
+/// A node's last response to a job's call for bids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct PeerResponse {
     /// The peer.
     pub peer: String,
     /// Its name for people; empty while unknown.
     pub name: String,
-    /// What it said.
+    /// Its response.
     #[serde(flatten)]
-    pub said: Said,
+    pub response: Response,
     /// How long ago.
     pub ago_ms: u64,
 }
 
-/// What a node said to a call for bids.
+/// A node's response to a call for bids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "said", rename_all = "snake_case")]
-pub enum Said {
+#[serde(tag = "response", rename_all = "snake_case")]
+pub enum Response {
     /// It was asked and has not answered yet.
     Nothing,
     /// It offered slots.

@@ -19,7 +19,7 @@ use crate::owner::books::OwnerCtx;
 use crate::owner::record::Record;
 use crate::owner::speculation::{CopyAt, fits_copy};
 use crate::referral::CellMessage;
-use crate::snapshot::Said;
+use crate::snapshot::Response;
 
 /// Text in a declined call's reason that is kept for `why`, in bytes; a longer one is dropped.
 const REASON_BYTES_MAX: usize = 1024;
@@ -30,7 +30,7 @@ const GREEN_MS: u64 = 50;
 /// A worker bids for a job's open call.
 pub(in crate::owner) fn on_bid(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, bid: &Bid) {
     let now = cx.ctx.now;
-    record.dispatch.respond(from, now, Said::Bid(bid.slots));
+    record.dispatch.respond(from, now, Response::Bid(bid.slots));
     let open_bid = OpenBid {
         bid: bid.bid,
         worker: from,
@@ -77,7 +77,7 @@ pub(in crate::owner) fn on_decline(ctx: &Ctx<'_>, record: &mut Record, from: Pee
         // It never will: no matchmaker need hand it on again.
         open.requests.exclude(from);
     }
-    record.dispatch.respond(from, ctx.now, Said::Declined(decline.reason));
+    record.dispatch.respond(from, ctx.now, Response::Declined(decline.reason));
 }
 
 /// Asks all that fit and were not asked yet; all of them again when it is time to.
@@ -338,7 +338,7 @@ pub(super) fn release_useless(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
 /// A peer that has bid by itself or granted credit is to be asked again, if it has not answered the job's call: the
 /// call may have been lost. One that has answered bids again by itself.
 pub(super) fn ask_if_silent(record: &mut Record, peer: PeerId) -> bool {
-    let silent = matches!(record.dispatch.responses.get(peer), None | Some(Said::Nothing));
+    let silent = matches!(record.dispatch.responses.get(peer), None | Some(Response::Nothing));
     let asks = silent && record.dispatch.call.is_some();
     if asks {
         record.dispatch.open_call().forget_asked(peer);

@@ -10,7 +10,7 @@ use crate::id::PeerId;
 use crate::message::{Message, Reason};
 use crate::owner::job::Job;
 use crate::owner::record::Record;
-use crate::snapshot::Said;
+use crate::snapshot::Response;
 
 /// Sends the open call of a job to a peer.
 pub(super) fn ask(ctx: &mut Ctx<'_>, record: &mut Record, peer: PeerId) {
@@ -42,8 +42,10 @@ pub(in crate::owner) fn withdraw(ctx: &mut Ctx<'_>, open: OpenCall) {
 /// waits had better be done without it.
 pub(super) fn learn_deadline(job: &mut Job, dispatch: &Dispatch, open: &OpenCall) {
     let declined = |peer: &PeerId| match dispatch.responses.get(*peer) {
-        Some(Said::Declined(reason)) => Some(reason),
-        Some(Said::Nothing | Said::Bid(_) | Said::NotAsked(_) | Said::Unreachable) | None => None,
+        Some(Response::Declined(reason)) => Some(reason),
+        Some(Response::Nothing | Response::Bid(_) | Response::NotAsked(_) | Response::Unreachable) | None => {
+            None
+        }
     };
     // A node without slots is never busy.
     let busy = |reason: Option<&Reason>| matches!(reason, None | Some(Reason::Busy { slots: 1.., .. }));

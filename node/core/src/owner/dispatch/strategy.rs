@@ -14,7 +14,7 @@ use crate::message::{Class, Reason};
 use crate::owner::job::Job;
 use crate::owner::replicas::Replicas;
 use crate::reputation::Reputations;
-use crate::snapshot::{Regime, Said};
+use crate::snapshot::{Regime, Response};
 use crate::time::Time;
 
 /// The place of a short job among those that wait for credit: most urgent class first, then oldest.
@@ -101,13 +101,13 @@ impl Dispatch {
         }
     }
 
-    pub(in crate::owner) fn respond(&mut self, peer: PeerId, now: Time, said: Said) {
-        self.responses.set(peer, now, said);
+    pub(in crate::owner) fn respond(&mut self, peer: PeerId, now: Time, response: Response) {
+        self.responses.set(peer, now, response);
     }
 
     /// A peer was not asked, for that reason.
     pub(in crate::owner) fn not_asked(&mut self, peer: PeerId, now: Time, reason: Reason) {
-        self.respond(peer, now, Said::NotAsked(reason));
+        self.respond(peer, now, Response::NotAsked(reason));
     }
 
     /// Whether tasks are requested by calls and bids, this node's own worker among those called: what is short is sent
