@@ -26,8 +26,6 @@ use crate::message::{BATCH_MAX, Message};
 use crate::snapshot::KeptView;
 use crate::time::{Soonest, Time};
 
-pub(crate) use seats::Known;
-
 /// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
 const JOBS_MAX: usize = 65_536;
 

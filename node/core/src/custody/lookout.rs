@@ -34,6 +34,15 @@ pub(super) fn replace(member: &mut Member<LogRecord>, job: JobId, nodes: Nodes<'
     }
 }
 
+/// What the owner knows when seats are looked for.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The connected nodes that can keep jobs of others.
+    pub(crate) eligible: Vec<Eligible>,
+    /// The jobs that are led here and get further tasks: those come over a connection to this node, so no other one leads them.
+    pub(crate) open: BTreeSet<JobId>,
+}
+
 /// The nodes that a leader knows.
 #[derive(Clone, Copy)]
 pub(super) struct Nodes<'a> {

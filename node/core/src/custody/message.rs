@@ -209,11 +209,10 @@ impl CustodyMessage {
 /// ([`Member::learn`](super::Member::learn)).
 #[must_use]
 pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
-    match message {
-        CustodyMessage::Keep { job, epoch, after, .. } if *after != Position::NONE => {
-            Some(CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk })
-        }
-        CustodyMessage::PreSeal { job, epoch: _ } => Some(CustodyMessage::Unknown { job: *job, disk }),
-        _ => None,
+    if let CustodyMessage::PreSeal { job, epoch: _ } = message {
+        return Some(CustodyMessage::Unknown { job: *job, disk });
     }
+    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
+    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
+    (*after != Position::NONE).then_some(behind)
 }

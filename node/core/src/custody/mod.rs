@@ -33,7 +33,8 @@ pub(crate) mod trio;
 mod writes;
 
 pub use action::Action;
-pub(crate) use jobs::{Custody, Known, Wish};
+pub(crate) use jobs::{Custody, Wish};
+pub(crate) use lookout::Known;
 pub use member::{Member, Moment, Restored, Role};
 pub use message::{CustodyMessage, answer_without_log};
 pub use outline::{Outline, Replacement};

@@ -6,21 +6,11 @@ use alloc::vec::Vec;
 
 use super::{Custody, Kept};
 use crate::ctx::Ctx;
-use crate::custody::choice::Eligible;
-use crate::custody::lookout;
+use crate::custody::lookout::{self, Known};
 use crate::custody::member::Role;
 use crate::id::JobId;
 use crate::membership::Membership;
 use crate::time::Time;
-
-/// What the owner knows when seats are looked for.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// The connected nodes that can keep jobs of others.
-    pub(crate) eligible: Vec<Eligible>,
-    /// The jobs that are led here and get further tasks: those come over a connection to this node, so no other one leads them.
-    pub(crate) open: BTreeSet<JobId>,
-}
 
 impl Custody {
     /// Gives seats of nodes that are gone for long to others. A node that drains has others lead what it leads.
