@@ -1,11 +1,10 @@
 //! One member of a trio after another: what is committed, who takes over, what is cut, who is replaced, how a job is forgotten.
-#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "trio/mesh.rs"]
 mod mesh;
 mod trio;
 
-use mesh::{ACCEPTED, Mesh};
+use mesh::{ACCEPTED, Mesh, number};
 use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
 use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans, Trio};
 
@@ -173,7 +172,7 @@ fn a_leader_that_drains_has_another_member_lead_at_once() {
         mesh.member(0, |member| assert!(member.hand_over(is_fit)));
         mesh.settle();
         assert_eq!(mesh.role(leader), Some(Role::Leader), "no time has passed");
-        assert_eq!(mesh.role(0), Some(Role::Follower { leader: Some(peer(leader as u8)) }));
+        assert_eq!(mesh.role(0), Some(Role::Follower { leader: Some(number(leader)) }));
         assert!(mesh.committed(leader).contains(&Tiny::Value(1)), "what was on the way is not lost");
     }
     let mut mesh = Mesh::accepted();

@@ -209,24 +209,10 @@ impl CustodyMessage {
 /// ([`Member::learn`](super::Member::learn)).
 #[must_use]
 pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
-    match message {
-        CustodyMessage::Keep { job, epoch, after, .. } if *after != Position::NONE => {
-            Some(CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk })
-        }
-        CustodyMessage::PreSeal { job, epoch: _ } => Some(CustodyMessage::Unknown { job: *job, disk }),
-        CustodyMessage::Keep { .. }
-        | CustodyMessage::Behind { .. }
-        | CustodyMessage::Kept { .. }
-        | CustodyMessage::Stale { .. }
-        | CustodyMessage::Seal { .. }
-        | CustodyMessage::Sealed { .. }
-        | CustodyMessage::Want { .. }
-        | CustodyMessage::Have { .. }
-        | CustodyMessage::Forget { .. }
-        | CustodyMessage::Forgotten { .. }
-        | CustodyMessage::Dismissed { .. }
-        | CustodyMessage::PreSealed { .. }
-        | CustodyMessage::Unknown { .. }
-        | CustodyMessage::HandOver { .. } => None,
+    if let CustodyMessage::PreSeal { job, epoch: _ } = message {
+        return Some(CustodyMessage::Unknown { job: *job, disk });
     }
+    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
+    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
+    (*after != Position::NONE).then_some(behind)
 }
