@@ -73,7 +73,7 @@ fn where_machines_are_reached_over_ipv4_nothing_over_ipv6_or_by_name_has_a_vote(
     assert_eq!((mesh.ended(0), mesh.running()), (0, vec![0; 5]));
     let answers = mesh.engines[0].why(mesh.now, JOB, 0).unwrap().responses;
     for node in 2..5 {
-        let said = &answers.iter().find(|answer| answer.peer == id(node)).unwrap().said;
+        let said = &answers.iter().find(|answer| answer.peer == id(node)).unwrap().response;
         assert_eq!(*said, Response::NotAsked(Reason::NoVote), "node {node}");
     }
     join(&mut mesh, ipv4(2));
