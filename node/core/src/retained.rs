@@ -21,7 +21,7 @@ pub struct Retained {
     pub since: Time,
 }
 
-/// Which outcome a disk is to forget.
+/// Which outcome, of those that a worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct RetainedKey {
     /// The node that it was for.

@@ -76,8 +76,7 @@ pub struct PeerView {
     pub done: u64,
     /// Own tasks that it lost.
     pub lost: u64,
-    /// Its window: how many of this node's short tasks it may hold at once, held ones included; 0 while it bids for
-    /// each call separately.
+    /// Its window: the short tasks of this node that it may hold at once, held ones included; 0 while it bids for each call.
     pub window: u32,
     /// How many more of them it takes now.
     pub room: u32,

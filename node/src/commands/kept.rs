@@ -78,19 +78,20 @@ pub(crate) fn is_away(error: &weft_client::Error) -> bool {
     matches!(error, Broken { .. } | NoNode { .. } | Unreachable { .. } | NotNow { .. })
 }
 
-/// Tells once that the way to a job is broken, and once that it is found again.
+/// Tells each time once that the way to a job is broken, and once that it is found again.
 #[derive(Debug, Default)]
 pub(crate) struct Away(bool);
 
 impl Away {
-    pub(crate) fn tell(&mut self, results: &Map) {
-        let why = results.away();
-        match (self.0, why) {
-            (false, Some(why)) => say(&format!("{why}; job {} is looked for again", short(results.job()))),
-            (true, None) => say(&format!("job {} goes on", short(results.job()))),
-            (false, None) | (true, Some(_)) => {}
+    pub(crate) fn tell(&mut self, results: &mut Map) {
+        if let Some(why) = results.take_break() {
+            say(&format!("{why}; job {} is looked for again", short(results.job())));
+            self.0 = true;
         }
-        self.0 = why.is_some();
+        if self.0 && results.away().is_none() {
+            say(&format!("job {} goes on", short(results.job())));
+            self.0 = false;
+        }
     }
 }
 

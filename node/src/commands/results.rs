@@ -127,10 +127,12 @@ impl Shown {
     async fn pass(&mut self, mut results: Map, way: Way) -> Result<Option<u64>, Problem> {
         let mut clock = tokio::time::interval(TICK);
         loop {
+            self.away.tell(&mut results);
             tokio::select! {
                 biased;
                 item = results.next() => {
                     let Some(item) = item else {
+                        self.away.tell(&mut results);
                         self.has_all = results.has_ended();
                         return Ok(self.order.as_mut().and_then(Reorder::again));
                     };
@@ -141,7 +143,6 @@ impl Shown {
                 }
                 _ = clock.tick() => {
                     self.sink.flush().await?;
-                    self.away.tell(&results);
                     if way.is_attached {
                         self.tally.progress.tick(Total::Exactly(u64::from(self.tasks.saturating_sub(self.from))));
                     }

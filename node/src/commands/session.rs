@@ -108,6 +108,7 @@ impl Session {
     async fn drive(&mut self, results: &mut Map) -> Result<(), Problem> {
         let mut clock = tokio::time::interval(TICK);
         loop {
+            self.away.tell(results);
             // What is there already is taken without a pause; only a wait gives the reader what it has so far.
             if let Some(item) = results.next().now_or_never() {
                 let Some(item) = item else { break };
@@ -128,11 +129,11 @@ impl Session {
                     let Begun { feed, tally, stage, .. } = &mut self.begun;
                     tally.progress.at(stage.as_ref().and_then(StageWatch::text));
                     tally.progress.tick(feed.total());
-                    self.away.tell(results);
                 }
                 text = self.shortage.news(&self.begun.mesh) => self.begun.tally.progress.aside(|| say(&text)),
             }
         }
+        self.away.tell(results);
         self.flush().await
     }
 

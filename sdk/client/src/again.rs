@@ -27,7 +27,9 @@ pub(crate) struct Again {
     pub(crate) told_upto: Option<u64>,
     patience: Patience,
     was_broken: bool,
-    /// Why.
+    /// The way was there when it was looked at last.
+    is_found: bool,
+    /// Why it is not.
     why: Option<String>,
     pub(crate) reopening: Option<Reopening>,
 }
@@ -50,6 +52,7 @@ impl Again {
             told_upto: None,
             patience: Patience::new(),
             was_broken: false,
+            is_found: true,
             why: None,
             reopening: None,
         }
@@ -94,6 +97,11 @@ impl Map {
         self.again.as_ref().filter(|again| again.reopening.is_some()).and_then(|again| again.why.as_deref())
     }
 
+    /// Why the way to the job broke since this was asked last, also where it was found again meanwhile. It holds the last break.
+    pub fn take_break(&mut self) -> Option<String> {
+        self.broke.take()
+    }
+
     /// Looks for the job again, after a while, to go on with what was not told and not handed in; the error itself if that is of
     /// no use.
     pub(crate) fn reopen(&mut self, error: Error) -> Result<(), Error> {
@@ -106,6 +114,9 @@ impl Map {
         let Some(pause) = again.patience.after(&error) else { return Err(error) };
         again.was_broken = true;
         again.why = Some(error.to_string());
+        if core::mem::take(&mut again.is_found) {
+            self.broke = again.why.clone();
+        }
         let way = Way {
             mesh: self.mesh.clone(),
             job: self.job.clone(),
@@ -127,6 +138,9 @@ impl Map {
         }
         match found {
             Ok(Found::Answer(Answer { body, connection, .. })) => {
+                if let Some(again) = &mut self.again {
+                    again.is_found = true;
+                }
                 (self.body, self.connection) = (body, Some(connection));
                 (self.splitter, self.begins) = (Splitter::default(), true);
                 Ok(())

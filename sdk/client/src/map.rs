@@ -41,6 +41,8 @@ pub struct Map {
     pub(crate) summary: Option<Summary>,
     /// How it goes on where the way to the job breaks; `None` if nothing keeps its results.
     pub(crate) again: Option<Again>,
+    /// Why the way to the job broke, until that is asked for.
+    pub(crate) broke: Option<String>,
     /// The answer begins, and has not said which job's it is.
     pub(crate) begins: bool,
     /// The summary is that of the end.
@@ -261,6 +263,7 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
         pump,
         summary: None,
         again: None,
+        broke: None,
         begins: true,
         has_ended: false,
     };

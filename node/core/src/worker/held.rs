@@ -7,7 +7,7 @@ use super::Worker;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::message::{BATCH_MAX, HeldLease, HeldState, Holding, Message};
-use crate::retained::Retained;
+use crate::retained::{Retained, RetainedKey};
 
 impl Worker {
     /// A node leads these jobs, each in its epoch, and asks what is held of them from earlier ones. Answers for what it gave
@@ -36,7 +36,7 @@ impl Worker {
                 continue;
             }
             for lease in self.older(keeper, newest) {
-                self.holder().hand_over(ctx, keeper, lease, leader);
+                self.holder().hand_over(ctx, RetainedKey { owner: keeper, lease }, leader);
             }
         }
     }

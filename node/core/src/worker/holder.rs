@@ -18,6 +18,7 @@ use crate::effect::{Effect, Event};
 use crate::id::{BlobId, LeaseId, PeerId, RunId};
 use crate::input::Fetched;
 use crate::message::{Assign, Award, BATCH_MAX, Grant, Message};
+use crate::retained::RetainedKey;
 use crate::task::{Outcome, Report};
 use crate::time::Time;
 
@@ -232,7 +233,8 @@ impl Holder<'_> {
     }
 
     /// A held task, or the outcome of one, is another node's from now on, which leads its job.
-    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, to: PeerId) {
+    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, of: RetainedKey, to: PeerId) {
+        let RetainedKey { owner, lease } = of;
         if self.has(to, lease) {
             return self.cancel(ctx, owner, &[lease]);
         }
@@ -242,7 +244,7 @@ impl Holder<'_> {
             self.requests.shares.settle(owner, slot_us, 0);
             self.requests.shares.charge(to, slot_us);
         }
-        self.outbox.hand_over(ctx, owner, lease, to);
+        self.outbox.hand_over(ctx, of, to);
     }
 
     /// Drops grants beyond a frame's bound, and repeated ones, which are held or have ended here.

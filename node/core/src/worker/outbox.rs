@@ -16,6 +16,7 @@ use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Credit, Delivery, Gossip, Message};
 use crate::policy::agreed::RESEND_MAX_MS;
 use crate::receipt::Proof;
+use crate::retained::RetainedKey;
 use crate::task::{Payload, Report};
 use crate::time::Time;
 
@@ -131,7 +132,8 @@ impl Outbox {
         self.kept.range(range).map(|((_, lease), _)| *lease)
     }
 
-    fn drop_entry(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, entry: &Undelivered) {
+    fn drop_entry(&mut self, ctx: &mut Ctx<'_>, of: RetainedKey, entry: &Undelivered) {
+        let RetainedKey { owner, lease } = of;
         entry.sealed.report.payloads().into_iter().for_each(|payload| ctx.unpin(payload));
         self.uncount(owner, entry);
         if entry.is_written {
@@ -167,7 +169,7 @@ impl Outbox {
         if let Some(before) = self.kept.insert((owner, lease), Box::new(entry)) {
             debug_assert!(false, "a lease that is in the outbox is not held again");
             self.due.remove(&(before.send_at, owner, lease));
-            self.drop_entry(ctx, owner, lease, &before);
+            self.drop_entry(ctx, RetainedKey { owner, lease }, &before);
         }
         self.due.insert((send_at, owner, lease));
         match leaf {
@@ -179,7 +181,7 @@ impl Outbox {
     pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId) {
         if let Some(entry) = self.kept.remove(&(owner, lease)) {
             self.due.remove(&(entry.send_at, owner, lease));
-            self.drop_entry(ctx, owner, lease, &entry);
+            self.drop_entry(ctx, RetainedKey { owner, lease }, &entry);
         }
     }
 
@@ -195,7 +197,8 @@ impl Outbox {
     }
 
     /// An outcome is another node's from now on, and sent to it at once.
-    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, lease: LeaseId, to: PeerId) {
+    pub(super) fn hand_over(&mut self, ctx: &mut Ctx<'_>, of: RetainedKey, to: PeerId) {
+        let RetainedKey { owner, lease } = of;
         let Some(mut entry) = self.kept.remove(&(owner, lease)) else { return };
         self.due.remove(&(entry.send_at, owner, lease));
         self.uncount(owner, &entry);
@@ -295,7 +298,7 @@ impl Outbox {
             if ctx.now.since_us(entry.since) > 1000 * ctx.mesh.keep_ms {
                 ctx.counters.dropped += 1;
                 let entry = self.kept.remove(&(owner, lease));
-                entry.iter().for_each(|entry| self.drop_entry(ctx, owner, lease, entry));
+                entry.iter().for_each(|entry| self.drop_entry(ctx, RetainedKey { owner, lease }, entry));
                 continue;
             }
             entry.send_at = ctx.now.plus_ms(entry.wait_ms);
