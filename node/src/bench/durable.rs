@@ -18,7 +18,7 @@ use super::{BenchError, blocking};
 /// What one group commit writes at least, in bytes: a page.
 const PAGE_BYTES: usize = 4096;
 /// Tasks that are handed in before the node is started again.
-const RESTART_TASKS: usize = 1_000_000;
+const RESTART_TASKS: usize = 16_000;
 /// A label that no node has: such tasks wait.
 const NOWHERE: (&str, &str) = ("weft-bench", "nowhere");
 
@@ -120,7 +120,7 @@ impl Bench<'_> {
     /// From the kill of a node with a large job that waits to its answer that it knows all of its tasks; next to the same
     /// without the job. The node is one of its own.
     async fn restart(&mut self) -> Result<Row, BenchError> {
-        const WHAT: &str = "a node with 1,000,000 kept tasks starts again";
+        const WHAT: &str = "a node with 16,000 kept tasks starts again";
         (self.tell)(WHAT);
         let mut mesh = LocalMesh::start(1, 1).await?;
         let mut floors = Vec::new();
