@@ -13,15 +13,6 @@ use wire::{JOB, Mesh, index};
 
 const CHILD: JobId = JobId(0xc1d);
 
-/// Nodes with these slots that keep jobs, and know each other.
-fn nodes(slots: &[u32]) -> Mesh {
-    let mut mesh = Mesh::of(&[]);
-    mesh.keep = true;
-    slots.iter().for_each(|slots| mesh.join(*slots, Vec::new()));
-    mesh.advance_ms(1000);
-    mesh
-}
-
 /// The node submits a job of this many tasks at that level.
 fn submit(mesh: &mut Mesh, node: usize, tasks: usize, level: Level) {
     mesh.submit_with(node, tasks, |what| what.level = level);
@@ -29,7 +20,7 @@ fn submit(mesh: &mut Mesh, node: usize, tasks: usize, level: Level) {
 
 /// A job at level mesh of this many tasks of node 0, and the nodes that keep it, by seat.
 fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
-    let mut mesh = nodes(slots);
+    let mut mesh = Mesh::keeping(slots);
     submit(&mut mesh, 0, tasks, Level::Mesh);
     let log = mesh.disks[0].log(JOB);
     let keepers = match log.first() {
@@ -41,7 +32,7 @@ fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
 
 /// The beginning of the log of a job that node 1 leads as its owner, as it tells it to others.
 fn forged(job: JobId) -> Message {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.submit_with(1, 1, |what| (what.level, what.job) = (Level::Mesh, job));
     let first = mesh.disks[1].log(job).first().map(LogRecord::encode).expect("it is kept");
     let keep = CustodyMessage::Keep {
@@ -80,7 +71,7 @@ fn run(mesh: &mut Mesh, ms: u64) {
 #[test]
 fn no_node_makes_a_job_of_another_one_its_own() {
     for level in [Level::Memory, Level::Disk] {
-        let mut mesh = nodes(&[1, 0, 0]);
+        let mut mesh = Mesh::keeping(&[1, 0, 0]);
         submit(&mut mesh, 0, 1, level);
         let before = mesh.disks[0].log(JOB).len();
         let check = |mesh: &Mesh| {
@@ -104,7 +95,7 @@ fn no_node_makes_a_job_of_another_one_its_own() {
 
 #[test]
 fn a_node_whose_disk_is_nearly_full_takes_no_further_job_of_another_one() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.input(0, Input::DiskLow(true));
     mesh.say(1, 0, forged(JOB));
     assert!(mesh.disks[0].log(JOB).is_empty() && mesh.engines[0].snapshot().kept.is_empty());
@@ -115,7 +106,7 @@ fn a_node_whose_disk_is_nearly_full_takes_no_further_job_of_another_one() {
 
 #[test]
 fn a_job_whose_bytes_never_came_is_left_when_its_leader_is_gone() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.held_fetches = Some(Vec::new());
     submit(&mut mesh, 0, 1, Level::Mesh);
     assert!(
@@ -183,7 +174,7 @@ fn end_with_much(mesh: &mut Mesh, node: usize) {
 
 #[test]
 fn a_job_whose_other_keepers_are_gone_holds_up_no_other() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.keep = false;
     (0..6).for_each(|_| mesh.join(16, Vec::new()));
     mesh.keep = true;

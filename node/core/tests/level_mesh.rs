@@ -18,15 +18,6 @@ fn kept(what: &mut Submission) {
     what.level = Level::Mesh;
 }
 
-/// Nodes with these slots that keep jobs, and know each other.
-fn nodes(slots: &[u32]) -> Mesh {
-    let mut mesh = Mesh::of(&[]);
-    mesh.keep = true;
-    slots.iter().for_each(|slots| mesh.join(*slots, Vec::new()));
-    mesh.advance_ms(1000);
-    mesh
-}
-
 /// The nodes that keep a job, by their seats, as the first of its records says.
 fn keepers(mesh: &Mesh, node: usize, job: JobId) -> [usize; 3] {
     let log = mesh.disks[node].log(job);
@@ -122,7 +113,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
 
 /// A job of this many tasks of node 0, which has no slots; the nodes that keep it.
 fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
-    let mut mesh = nodes(slots);
+    let mut mesh = Mesh::keeping(slots);
     mesh.submit_with(0, tasks, kept);
     let keepers = keepers(&mesh, 0, JOB);
     (mesh, keepers)
@@ -132,7 +123,7 @@ fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
 
 #[test]
 fn a_job_is_accepted_once_a_second_disk_has_it() {
-    let mut mesh = nodes(&[0, 1, 1, 1]);
+    let mut mesh = Mesh::keeping(&[0, 1, 1, 1]);
     mesh.lazy = true;
     mesh.submit_with(0, 2, kept);
     let [owner, custodian, witness] = keepers(&mesh, 0, JOB);
@@ -153,7 +144,7 @@ fn a_job_is_accepted_once_a_second_disk_has_it() {
 
 #[test]
 fn fewer_than_three_nodes_with_disks_are_too_few() {
-    let mut mesh = nodes(&[0, 1]);
+    let mut mesh = Mesh::keeping(&[0, 1]);
     mesh.submit_with(0, 1, kept);
     assert_eq!(words(&mesh, 0, JOB), ["TooFewKeepers { found: 2 }"]);
     mesh.keep = false;
@@ -179,7 +170,7 @@ fn fewer_than_three_nodes_with_disks_are_too_few() {
 
 #[test]
 fn what_is_fetched_is_here_before_it_counts_as_kept() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.held_fetches = Some(Vec::new());
     mesh.submit_with(0, 1, |what| {
         kept(what);
@@ -207,7 +198,7 @@ fn what_is_fetched_is_here_before_it_counts_as_kept() {
 
 #[test]
 fn a_keeper_whose_bytes_are_gone_fetches_them_again_and_does_not_count_until_then() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.lazy = true;
     mesh.submit_with(0, 1, kept);
     let [_, custodian, witness] = keepers(&mesh, 0, JOB);
@@ -493,7 +484,7 @@ fn a_node_that_drains_and_has_to_lead_hands_over_to_one_that_does_not() {
 
 #[test]
 fn a_job_that_gets_further_tasks_stays_where_they_come() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.submit_with(0, 1, |what| {
         kept(what);
         what.closed = false;
@@ -572,7 +563,7 @@ fn what_ended_while_no_node_led_counts_for_the_next_leader() {
 /// A job whose worker is a fourth node of that many slots, and whose owner is cut off from those that keep it; the custodian, which
 /// leads it.
 fn led_by_the_custodian(slots: u32, change: impl FnOnce(&mut Submission)) -> (Mesh, usize) {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.keep = false;
     mesh.join(slots, Vec::new());
     mesh.keep = true;
@@ -590,7 +581,7 @@ fn led_by_the_custodian(slots: u32, change: impl FnOnce(&mut Submission)) -> (Me
 
 #[test]
 fn a_worker_leaves_what_an_older_leader_gave_it() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.submit_with(0, 2, kept);
     let [_, custodian, _] = keepers(&mesh, 0, JOB);
     // The owner is cut off from those that keep its job, and not from the worker, of which these do not know.
@@ -659,7 +650,7 @@ fn a_forgotten_job_is_gone_everywhere_and_stays_so() {
 
 #[test]
 fn failed_tasks_are_tried_again_in_a_new_epoch() {
-    let mut mesh = nodes(&[2, 0, 0]);
+    let mut mesh = Mesh::keeping(&[2, 0, 0]);
     mesh.submit_with(0, 2, |what| {
         kept(what);
         what.policy.retries = 0;
@@ -687,7 +678,7 @@ fn failed_tasks_are_tried_again_in_a_new_epoch() {
 
 #[test]
 fn a_child_is_kept_where_its_parent_is_and_begins_when_that_has_ended_for_good() {
-    let mut mesh = nodes(&[0, 1, 0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 1, 0, 0, 0]);
     mesh.submit_with(0, 1, kept);
     mesh.submit_with(0, 1, |what| {
         kept(what);
@@ -736,7 +727,7 @@ fn a_child_waits_until_the_end_of_its_parent_is_on_two_disks() {
 
 #[test]
 fn a_job_that_three_keep_does_not_come_after_one_that_they_do_not() {
-    let mut mesh = nodes(&[0, 0, 0]);
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
     mesh.submit_with(0, 1, |what| what.level = Level::Disk);
     mesh.submit_with(0, 1, |what| {
         kept(what);

@@ -184,7 +184,16 @@ impl Mesh {
         Self::at(Time::ZERO, slots)
     }
 
-    /// The same; all begin then.
+    /// Nodes with these slots that keep jobs, and know each other.
+    pub(crate) fn keeping(slots: &[u32]) -> Self {
+        let mut mesh = Self::of(&[]);
+        mesh.keep = true;
+        slots.iter().for_each(|slots| mesh.join(*slots, Vec::new()));
+        mesh.advance_ms(1000);
+        mesh
+    }
+
+    /// The same as [`Mesh::of`]; all begin then.
     pub(crate) fn at(now: Time, slots: &[u32]) -> Self {
         let mut mesh = Self {
             now,
