@@ -82,6 +82,22 @@ pub(crate) fn encoded_len<T: bincode::Encode>(part: &T) -> usize {
     encode(part).len()
 }
 
+/// What a node keeps on its own disk, behind the version of its form.
+pub(crate) fn encode_versioned<T: bincode::Encode>(version: u8, kept: &T) -> Vec<u8> {
+    let mut bytes = alloc::vec![version];
+    bytes.extend(encode(kept));
+    bytes
+}
+
+/// The same back; none if the bytes are of another version, malformed, claim more memory than they may, or have a tail.
+pub(crate) fn decode_versioned<T: bincode::Decode<()>, const CLAIM: usize>(
+    version: u8,
+    bytes: &[u8],
+) -> Option<T> {
+    let (_, rest) = bytes.split_first().filter(|(found, _)| **found == version)?;
+    decode::<T, CLAIM>(rest, usize::MAX).ok()
+}
+
 fn encode<T: bincode::Encode>(word: &T) -> Vec<u8> {
     bincode::encode_to_vec(word, bincode::config::standard()).expect("plain data always encodes")
 }

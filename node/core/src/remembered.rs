@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::codec::{decode_versioned, encode_versioned};
 use crate::id::{PeerId, TaskId};
 use crate::task::Report;
 
@@ -25,18 +26,12 @@ impl Remembered {
     /// The result as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = alloc::vec![VERSION];
-        let config = bincode::config::standard();
-        bytes.extend(bincode::encode_to_vec(self, config).expect("plain data always encodes"));
-        bytes
+        encode_versioned(VERSION, self)
     }
 
     /// The result of bytes from a disk; none if they are those of another version, malformed, or have a tail.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (_, rest) = bytes.split_first().filter(|(version, _)| **version == VERSION)?;
-        let config = bincode::config::standard().with_limit::<CLAIM_MAX>();
-        let (remembered, used) = bincode::decode_from_slice(rest, config).ok()?;
-        (used == rest.len()).then_some(remembered)
+        decode_versioned::<_, CLAIM_MAX>(VERSION, bytes)
     }
 }
