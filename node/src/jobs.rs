@@ -17,7 +17,8 @@
 //! Bounds: an attached job keeps what was not taken, and its stream stops reading inputs meanwhile. A detached job
 //! keeps everything; beyond [`DETACHED_JOBS_MAX`] ended jobs or [`RESULT_BYTES_MAX`] the longest ended is forgotten,
 //! and is unknown from then on. Where running jobs alone exceed it, [`JobTable::is_full`] says so and the API takes
-//! no more for detached jobs. What tasks print is kept up to [`PRINTED_BYTES_MAX`] a job and then dropped: it only
+//! no more for detached jobs. Tasks of a detached job in the journal that have not ended are bounded over all jobs
+//! ([`JobTable::poll_room`]), by their number and their inputs. What tasks print is kept up to [`PRINTED_BYTES_MAX`] a job and then dropped: it only
 //! comes early, the result has all of it.
 
 mod custody;
@@ -25,6 +26,7 @@ mod entry;
 mod feeding;
 mod kept;
 mod led;
+mod open;
 mod table;
 mod view;
 
@@ -149,9 +151,7 @@ impl JobTable {
 
     /// Notes further tasks; before the command that carries them is sent.
     pub fn submitted(&self, job: JobId, inputs: &[Payload]) {
-        if let Some(entry) = self.lock().jobs.get_mut(&job) {
-            entry.submitted(inputs);
-        }
+        self.lock().change(job, |entry| entry.submitted(inputs));
     }
 
     /// Notes that all tasks came.
@@ -230,11 +230,15 @@ impl JobTable {
             .and_then(|entry| entry.told_end(job))
     }
 
-    /// Waits until fewer than `outstanding_max` tasks are outstanding, or the job has ended or is unknown.
-    pub fn poll_room(&self, cx: &Context<'_>, job: JobId, outstanding_max: u32) -> Poll<()> {
+    /// Waits until a detached job may have more tasks: it has fewer than `share` open ones; or it is in the journal, and all
+    /// detached jobs together have room. Ready, too, when the job has ended or is unknown. When other jobs make room, `cx` is
+    /// not woken.
+    pub fn poll_room(&self, cx: &Context<'_>, job: JobId, share: u32) -> Poll<()> {
         let mut table = self.lock();
-        let Some(entry) = table.jobs.get_mut(&job) else { return Poll::Ready(()) };
-        if entry.is_ended() || !entry.is_here() || entry.outstanding() < outstanding_max {
+        let Table { jobs, open, .. } = &mut *table;
+        let Some(entry) = jobs.get_mut(&job) else { return Poll::Ready(()) };
+        let has_room = entry.outstanding() < share || (entry.is_journalled() && !open.is_full());
+        if has_room || entry.is_ended() || !entry.is_here() {
             return Poll::Ready(());
         }
         entry.ended_or_wait(cx, job).map(|_| ())

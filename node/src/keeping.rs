@@ -116,6 +116,7 @@ impl Kept {
             cancelled: false,
             given_up: false,
             counts: tally.counts,
+            input_bytes: tally.input_bytes,
             told: tally.told,
             ended: tally.ended.0,
             accepted: false,

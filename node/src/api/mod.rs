@@ -23,7 +23,7 @@
 //! | an input inside a frame | 16 KiB | 400, an `Error` frame later |
 //! | a JSON submission | 16 MiB, 100,000 inputs, 256 MiB of files with their blobs | 413, 400 |
 //! | what streamed tasks printed and was not taken | 256 KiB a job | dropped: the result has it |
-//! | tasks of a job unfinished or undelivered | 16,384 | its inputs are not read until some are |
+//! | tasks of a job unfinished or undelivered | 16,384; more of a detached one that is kept | its inputs are not read until some are |
 //! | tasks of a job | 2^32 - 1 | an `Error` frame |
 //! | a blob | 64 GiB, and the store's quota | 413, 507 |
 //! | results that detached jobs keep | 256 MiB, 4,000,000 | ended jobs are forgotten, then 507 or an `Error` frame |

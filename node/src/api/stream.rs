@@ -24,7 +24,8 @@ use super::results::{
 use crate::handle::NoResults;
 use crate::jobs::{self, JobSummary, NoSuchJob, NotAccepted, Taken};
 
-/// Tasks of one job that may be unfinished or undelivered before its inputs are left unread.
+/// Tasks of one job that may be unfinished or undelivered before its inputs are left unread; a job that is kept and detached
+/// may have more of them, within the job table's bounds over all jobs.
 const OUTSTANDING_MAX: u32 = 16_384;
 /// While inputs are left unread, the end of the connection hides behind them: so something is written, which fails.
 const PULSE: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use weft_core::{JobId, Level, Payload, Proof};
 
 use super::feeding::Feeding;
+use super::open::Open;
 use super::table::Kept;
 use super::view::InputName;
 use super::{
@@ -49,6 +50,10 @@ pub(super) struct Entry {
     /// Who keeps and who leads it, if it is a job at level `mesh`.
     custody: Option<Custody>,
     pub(super) counts: Counts,
+    /// Bytes of all its inputs that are not in the blob store.
+    pub(super) input_bytes: u64,
+    /// What the table has counted of its open tasks.
+    pub(super) counted: Open,
     pub(super) closed: bool,
     pub(super) cancelled_by_user: bool,
     pub(super) lost: u32,
@@ -114,6 +119,8 @@ impl Entry {
             restarted: None,
             custody,
             counts: Counts::default(),
+            input_bytes: 0,
+            counted: Open::default(),
             closed: false,
             cancelled_by_user: false,
             lost: 0,
@@ -139,6 +146,7 @@ impl Entry {
             self.inputs.extend((self.counts.tasks..).zip(inputs.iter().map(InputName::of)));
         }
         self.counts.tasks = self.counts.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));
+        self.input_bytes += inputs.iter().map(Payload::inline_len).sum::<u64>();
     }
 
     /// Keeps what a task printed, as long as there is room.

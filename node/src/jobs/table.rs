@@ -6,6 +6,7 @@ use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Report};
 
 use super::entry::Entry;
 use super::feeding::Feed;
+use super::open::Open;
 use super::{
     ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, Shown,
     TableFull, TaskEnd, UNFINISHED_MAX,
@@ -22,6 +23,8 @@ pub(super) struct Table {
     pub(super) ended_attached: VecDeque<JobId>,
     /// What detached jobs keep.
     pub(super) kept: Kept,
+    /// What detached jobs have that has not ended.
+    pub(super) open: Open,
     /// Why the disk takes nothing more, if that is so.
     pub(super) journal_failure: Option<String>,
     /// Streams of inputs that there were.
@@ -60,6 +63,16 @@ impl Table {
         self.unfinished += usize::from(entry.is_unfinished());
         self.journalled += usize::from(entry.is_kept_here());
         self.jobs.insert(job, entry);
+        self.recount(job);
+    }
+
+    /// Counts a job's open tasks anew.
+    fn recount(&mut self, job: JobId) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            let now = Open::of(entry);
+            self.open.change(entry.counted, now);
+            entry.counted = now;
+        }
     }
 
     /// Another node leads a job.
@@ -68,6 +81,7 @@ impl Table {
         self.unfinished -= usize::from(entry.is_unfinished());
         self.journalled -= usize::from(entry.is_kept_here());
         entry.follow(leader);
+        self.recount(job);
     }
 
     /// Shows a job that another node leads as its log is now.
@@ -126,13 +140,16 @@ impl Table {
     pub(super) fn change(&mut self, job: JobId, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.jobs.get_mut(&job) {
             change(entry);
+            self.recount(job);
         }
     }
 
     fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         let kept = entry.task_ended(end, proof);
-        if entry.meta.detached {
+        let is_detached = entry.meta.detached;
+        self.recount(job);
+        if is_detached {
             self.kept.results += kept.results;
             self.kept.bytes += kept.bytes;
             if self.kept.is_over() {
@@ -168,6 +185,7 @@ impl Table {
         let Some(entry) = self.jobs.get_mut(&job).filter(|entry| entry.is_retried()) else { return };
         self.unfinished -= usize::from(entry.is_unfinished());
         entry.refuse_again(reason);
+        self.recount(job);
     }
 
     fn job_ended(&mut self, job: JobId) {
@@ -177,10 +195,12 @@ impl Table {
         }
         self.unfinished -= usize::from(entry.is_unfinished());
         entry.end();
-        if entry.is_journalled() {
+        let (is_journalled, is_detached) = (entry.is_journalled(), entry.meta.detached);
+        self.recount(job);
+        if is_journalled {
             return;
         }
-        let ended = if entry.meta.detached { &mut self.ended_detached } else { &mut self.ended_attached };
+        let ended = if is_detached { &mut self.ended_detached } else { &mut self.ended_attached };
         ended.push_back(job);
         self.forget_surplus();
     }
@@ -209,6 +229,7 @@ impl Table {
         let Some(mut entry) = self.jobs.remove(&job) else { return };
         self.unfinished -= usize::from(entry.is_unfinished());
         self.journalled -= usize::from(entry.is_kept_here());
+        self.open.change(entry.counted, Open::default());
         self.ended_detached.retain(|ended| *ended != job);
         self.ended_attached.retain(|ended| *ended != job);
         let freed = entry.abandon();

@@ -9,6 +9,7 @@ use super::*;
 
 mod feeding;
 mod led;
+mod open;
 
 const JOB: JobId = JobId(1);
 const ALL: Portion = Portion { results_max: 1000, bytes: usize::MAX };
@@ -200,6 +201,7 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
         cancelled: false,
         given_up: false,
         counts: Counts { tasks: 2, done: 1, ..Counts::default() },
+        input_bytes: 0,
         told: 2,
         ended: vec![1],
         accepted: false,

@@ -132,6 +132,8 @@ pub struct RestoredJob {
     pub given_up: bool,
     /// Its tasks.
     pub counts: Counts,
+    /// Bytes of its inputs that are not in the blob store.
+    pub input_bytes: u64,
     /// Ends of tasks in the journal.
     pub told: u64,
     /// One bit for each task that has ended; empty once the job has.

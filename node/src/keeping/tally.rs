@@ -1,7 +1,7 @@
 //! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
 
 use weft_core::durable::{Ends, LogRecord};
-use weft_core::{Outcome, PeerId};
+use weft_core::{Outcome, Payload, PeerId};
 
 use crate::jobs::{Counts, Custody, Led, Shown};
 
@@ -9,6 +9,8 @@ use crate::jobs::{Counts, Custody, Led, Shown};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) counts: Counts,
+    /// Bytes of the inputs that are not in the blob store.
+    pub(super) input_bytes: u64,
     /// Ends of tasks in the log.
     pub(super) told: u64,
     /// One bit for each task that has ended.
@@ -30,7 +32,9 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn apply(&mut self, seq: u32, record: &LogRecord) {
-        self.add(record.inputs().len());
+        let inputs = record.inputs();
+        self.add(inputs.len());
+        self.input_bytes += inputs.iter().map(Payload::inline_len).sum::<u64>();
         match record.ends() {
             Ends::None => {}
             Ends::Outcomes(all) => all.iter().for_each(|kept| self.end(kept.index, &kept.report.outcome)),

@@ -20,6 +20,7 @@ impl Entry {
             cancelled,
             given_up,
             counts,
+            input_bytes,
             told,
             ended,
             accepted,
@@ -43,6 +44,7 @@ impl Entry {
         entry.cancelled_by_user = cancelled;
         entry.given_up = given_up;
         entry.counts = counts;
+        entry.input_bytes = input_bytes;
         entry.ended = ended;
         entry
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 
 /// A job of the journal that may have more inputs.
-fn open_job(tasks: u32) -> RestoredJob {
+pub(super) fn open_job(tasks: u32) -> RestoredJob {
     RestoredJob {
         meta: JobMeta { level: Level::Disk, ..meta(true) },
         ended_ms: None,
@@ -14,6 +14,7 @@ fn open_job(tasks: u32) -> RestoredJob {
         cancelled: false,
         given_up: false,
         counts: Counts { tasks, ..Counts::default() },
+        input_bytes: 0,
         told: 0,
         ended: Vec::new(),
         accepted: true,

@@ -13,6 +13,7 @@ fn restored(led: Led) -> RestoredJob {
         cancelled: false,
         given_up: false,
         counts: Counts { tasks: 3, done: 1, ..Counts::default() },
+        input_bytes: 0,
         told: 1,
         ended: vec![0b1],
         accepted: true,
@@ -39,7 +40,6 @@ fn whoever_waits_for_a_job_that_moves_is_told_where_it_is() {
     assert!(table.poll_ended(&cx(), JOB).is_pending());
     assert!(table.poll_accepted(&cx(), JOB).is_pending());
     assert!(table.poll_moved(&cx(), JOB).is_pending());
-    assert!(table.poll_room(&cx(), JOB, 1).is_pending());
     table.record(Event::Follows { job: JOB, leader: None });
     assert_eq!(table.poll_told(&cx(), JOB, 0), Poll::Ready(Err(NotHere::Moved(moved(None)))));
     table.record(Event::Follows { job: JOB, leader: Some(OTHER) });
@@ -48,7 +48,6 @@ fn whoever_waits_for_a_job_that_moves_is_told_where_it_is() {
     assert_eq!(table.poll_ended(&cx(), JOB), Poll::Ready(Err(NotHere::Moved(there))));
     assert_eq!(table.poll_accepted(&cx(), JOB), Poll::Ready(Err(NotAccepted::Moved(there))));
     assert_eq!(table.poll_moved(&cx(), JOB), Poll::Ready(Ok(there)));
-    assert_eq!(table.poll_room(&cx(), JOB, 1), Poll::Ready(()));
     assert_eq!(table.summary(JOB).unwrap().here(), Err(there));
     assert!(there.to_string().contains("node 09090909"), "{there}");
     assert_eq!(table.poll_moved(&cx(), JobId(7)), Poll::Ready(Err(NoSuchJob)));
