@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use weft_client::{Level, Task};
 
+use super::link;
 use super::local::LocalMesh;
 use super::report::{Better, Rounds, Row, percentile};
 use super::rows::{Bench, NOOP_WASM, micros, missing, per_second};
@@ -18,7 +19,7 @@ use super::{BenchError, blocking};
 /// What one group commit writes at least, in bytes: a page.
 const PAGE_BYTES: usize = 4096;
 /// Tasks that are handed in before the node is started again.
-const RESTART_TASKS: usize = 16_000;
+const RESTART_TASKS: usize = 1_000_000;
 /// A label that no node has: such tasks wait.
 const NOWHERE: (&str, &str) = ("weft-bench", "nowhere");
 
@@ -30,9 +31,8 @@ struct Accepting {
     floor: &'static str,
 }
 
-/// Levels and their floors. Level `mesh` belongs here too, with a round trip on the raw link (`link::round_trips`) as its floor,
-/// and so does its row of no-op tasks.
-const ACCEPTING: [Accepting; 2] = [
+/// Levels and their floors.
+const ACCEPTING: [Accepting; 3] = [
     Accepting {
         level: Level::Memory,
         what: ["a job is accepted at memory, p50", "a job is accepted at memory, p99"],
@@ -43,13 +43,27 @@ const ACCEPTING: [Accepting; 2] = [
         what: ["a job is accepted at disk, p50", "a job is accepted at disk, p99"],
         floor: "a bare write and fsync",
     },
+    Accepting {
+        level: Level::Mesh,
+        what: ["a job is accepted at mesh, p50", "a job is accepted at mesh, p99"],
+        floor: "raw link round trip",
+    },
+];
+
+/// Levels of which a row says what they cost.
+const KEPT_NOOPS: [(Level, &str); 2] = [
+    (Level::Disk, "no-op tasks at disk, one node"),
+    (Level::Mesh, "no-op tasks at mesh, one node, kept by three"),
 ];
 
 impl Bench<'_> {
     /// All of them, in order.
     pub(super) async fn durable(&mut self, mesh: &LocalMesh) -> Result<Vec<Row>, BenchError> {
         let near = Task::function(NOOP_WASM, "noop").need("node", &self.near);
-        let mut rows = vec![self.kept_noops(&near).await?];
+        let mut rows = Vec::new();
+        for (level, what) in KEPT_NOOPS {
+            rows.push(self.kept_noops(&near, level, what).await?);
+        }
         for accepting in ACCEPTING {
             rows.extend(self.acceptance(accepting, &near, mesh.dir()).await?);
         }
@@ -57,11 +71,11 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// Many tasks that do nothing, each result on the disk before it is told; next to the same in memory.
-    async fn kept_noops(&mut self, near: &Task) -> Result<Row, BenchError> {
-        const WHAT: &str = "no-op tasks at disk, one node";
-        (self.tell)(WHAT);
-        let kept = near.clone().level(Level::Disk);
+    /// Many tasks that do nothing, each result on as many disks as its level promises before it is told; next to the same in
+    /// memory.
+    async fn kept_noops(&mut self, near: &Task, level: Level, what: &'static str) -> Result<Row, BenchError> {
+        (self.tell)(what);
+        let kept = near.clone().level(level);
         let count = self.sizes.noops;
         for task in [near, &kept] {
             let warm_up = self.sixteens(count / 10);
@@ -75,7 +89,7 @@ impl Bench<'_> {
             let took = self.map(&kept, inputs).await?;
             rounds.add(per_second(count, took), Some(per_second(count, floor)));
         }
-        Ok(rounds.row(WHAT, "tasks/s", Better::Higher, "the same at memory"))
+        Ok(rounds.row(what, "tasks/s", Better::Higher, "the same at memory"))
     }
 
     /// From the call to the job's id, one job of one task after another.
@@ -96,10 +110,11 @@ impl Bench<'_> {
                     let module = self.client.put_blob(NOOP_WASM).await?.id;
                     self.round_trips(&module, calls).await?
                 }
-                Level::Disk | Level::Mesh => {
+                Level::Disk => {
                     let dir = dir.to_owned();
                     blocking(move || bare_fsyncs(&dir, calls)).await?
                 }
+                Level::Mesh => blocking(move || link::round_trips(calls)).await?,
             };
             let mut took = Vec::with_capacity(calls);
             for input in self.sixteens(calls) {
@@ -120,7 +135,7 @@ impl Bench<'_> {
     /// From the kill of a node with a large job that waits to its answer that it knows all of its tasks; next to the same
     /// without the job. The node is one of its own.
     async fn restart(&mut self) -> Result<Row, BenchError> {
-        const WHAT: &str = "a node with 16,000 kept tasks starts again";
+        const WHAT: &str = "a node with 1,000,000 kept tasks starts again";
         (self.tell)(WHAT);
         let mut mesh = LocalMesh::start(1, 1).await?;
         let mut floors = Vec::new();
