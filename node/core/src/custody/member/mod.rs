@@ -101,6 +101,8 @@ pub struct Member<R> {
     reading: Option<Reading>,
     /// Bytes that its log names are not on its disk: it does not say that it keeps anything more, and seals nothing.
     lacks: bool,
+    /// Its log can't be read from its disk: it leads nothing, and does not say that it keeps anything more.
+    unread: bool,
     /// Its job was forgotten, or another member has its seat.
     over: bool,
     out: Vec<Action<R>>,
@@ -175,6 +177,7 @@ impl<R: Record + Clone> Member<R> {
             links: Vec::new(),
             reading: None,
             lacks: false,
+            unread: false,
             over: false,
             out: Vec::new(),
         };

@@ -39,10 +39,10 @@ impl<R: Record + Clone> Member<R> {
         following.leader.is_none_or(|leader| !self.is_up(leader))
     }
 
-    /// Whether its disk has a seat and the job, and there is an epoch for it.
+    /// Whether its disk has a seat and the job, which can be read, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
         let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks
+        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks && !self.unread
     }
 
     /// The next epoch of its own seat above all that it has seen.
