@@ -7,7 +7,7 @@ mod trio;
 
 use mesh::{ACCEPTED, Mesh};
 use trio::{JOB, Node, Tiny, moment};
-use weft_core::custody::{CustodyMessage, Role};
+use weft_core::custody::{CustodyMessage, Member, Position, Role};
 
 #[test]
 fn of_two_logs_the_one_of_the_later_epoch_is_further_though_it_is_shorter() {
@@ -77,4 +77,65 @@ fn each_member_has_epochs_of_its_own_and_promises_none_to_two() {
     }
     mesh.at(1, |node, said| node.receive(0, &seal(6), said));
     assert_eq!(mesh.epoch(1), 6);
+}
+
+/// The greatest epoch of a member's seat.
+fn last_epoch_of(seat: u32) -> u32 {
+    let last = u32::MAX - 2;
+    (last..=u32::MAX).find(|epoch| epoch % 3 == seat).expect("each seat has one in three")
+}
+
+#[test]
+fn no_node_uses_up_the_epochs() {
+    let keep = |epoch, records| CustodyMessage::Keep {
+        job: JOB,
+        epoch,
+        after: Position::NONE,
+        records,
+        committed: 0,
+        last: 1,
+    };
+    // A member says so to the others.
+    let mut mesh = Mesh::accepted();
+    let last = last_epoch_of(2);
+    let all = [
+        CustodyMessage::Stale { job: JOB, promised: u32::MAX },
+        CustodyMessage::Seal { job: JOB, epoch: last },
+        keep(last, Vec::new()),
+        CustodyMessage::Forget { job: JOB, epoch: last },
+    ];
+    for (at, message) in [0, 1].into_iter().flat_map(|at| all.iter().map(move |message| (at, message))) {
+        mesh.at(at, |node, said| node.receive(2, message, said));
+        mesh.settle();
+        assert_eq!((mesh.role(0), mesh.epoch(at)), (Some(Role::Leader), 3), "{message:?}");
+    }
+    mesh.isolate(0);
+    mesh.pass(20_000);
+    assert_eq!((mesh.role(1), mesh.epoch(1)), (Some(Role::Leader), 4));
+    // A node without a seat says so to one that has lost its disk, which would tell the leader.
+    let mut mesh = Mesh::accepted();
+    mesh.at(2, Node::wipe);
+    let first = weft_core::custody::Record::encode(&ACCEPTED);
+    mesh.at(2, |node, said| node.receive(3, &keep(u32::MAX, vec![first.into()]), said));
+    mesh.settle();
+    mesh.join(0, 2);
+    mesh.pass(5_000);
+    assert_eq!((mesh.role(0), mesh.epoch(0), mesh.epoch(2)), (Some(Role::Leader), 3, 3));
+    assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log);
+}
+
+#[test]
+fn a_member_for_which_there_is_no_epoch_any_more_follows_in_peace() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(0);
+    mesh.nodes[0].disk.promised = u32::MAX - 3;
+    mesh.at(0, Node::crash);
+    mesh.join(0, 2);
+    mesh.pass(1_000);
+    assert_eq!((mesh.role(0), mesh.epoch(0)), (Some(Role::Candidate), u32::MAX), "the last one");
+    mesh.pass(20_000);
+    assert_eq!(mesh.role(0), Some(Role::Follower { leader: None }));
+    let next = mesh.nodes[0].member.as_ref().and_then(Member::next_wakeup);
+    assert!(next.is_none_or(|at| at > moment(mesh.now_ms).now), "it does not try all the time: {next:?}");
+    assert!((1..3).any(|node| mesh.role(node) == Some(Role::Leader)), "the others go on");
 }

@@ -9,6 +9,7 @@ mod ask;
 mod follow;
 mod lead;
 mod log;
+mod reach;
 mod replace;
 mod seal;
 mod state;
@@ -17,6 +18,7 @@ mod view;
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
+use reach::Reach;
 use state::{Following, Link, Reading, State, Waiting, Write};
 
 use super::action::Action;
@@ -95,6 +97,8 @@ pub struct Member<R> {
     promise_durable: u32,
     /// The greatest epoch that a member named.
     seen: u32,
+    /// What is named beyond it is not believed.
+    reach: Reach,
     committed: u32,
     state: State,
     links: Vec<Link>,
@@ -172,6 +176,7 @@ impl<R: Record + Clone> Member<R> {
             promised,
             promise_durable: promised,
             seen: promised,
+            reach: Reach::new(promised, moment.now),
             committed: 0,
             state: State::Follower(Following::of(None, moment.now)),
             links: Vec::new(),
@@ -190,7 +195,8 @@ impl<R: Record + Clone> Member<R> {
     /// A message of another member came. False if it was dropped.
     #[must_use]
     pub fn on_message(&mut self, from: PeerId, message: CustodyMessage, moment: &Moment) -> bool {
-        if self.over || message.job() != self.job || from == self.me.peer {
+        let is_far = message.ahead().is_some_and(|epoch| !self.reach.has(epoch, moment.now));
+        if self.over || message.job() != self.job || from == self.me.peer || is_far {
             return false;
         }
         let taken = match self.seat_of(from) {
@@ -257,9 +263,10 @@ impl<R: Record + Clone> Member<R> {
                 }
             }
             State::Candidate(candidacy) => {
-                if moment.now >= candidacy.retry_at && !self.is_alone() {
-                    let first = candidacy.first;
-                    self.begin_seal(first, moment);
+                let first = candidacy.first;
+                let is_due = moment.now >= candidacy.retry_at && !self.is_alone();
+                if is_due && !self.begin_seal(first, moment) {
+                    self.give_up(moment);
                 }
             }
             State::Leader(_) => self.beat(moment),

@@ -71,11 +71,16 @@ impl<R: Record + Clone> Member<R> {
         true
     }
 
+    /// It can't lead after all.
+    pub(super) fn give_up(&mut self, moment: &Moment) {
+        let takes_over_at = self.patience(moment);
+        self.follow(Following::of(None, takes_over_at));
+    }
+
     pub(super) fn settle_candidate(&mut self, moment: &Moment) {
         if !self.log.trio().has(self.me) {
             // The further log gave its seat to another member.
-            let takes_over_at = self.patience(moment);
-            return self.follow(Following::of(None, takes_over_at));
+            return self.give_up(moment);
         }
         self.ask();
         self.want_more(moment);
@@ -109,7 +114,9 @@ impl<R: Record + Clone> Member<R> {
         let others = self.others();
         let State::Candidate(candidacy) = &mut self.state else { return false };
         let is_new = candidacy.answers.iter().all(|known| known.by.peer != answer.by.peer);
-        if epoch != candidacy.epoch || !answer.spans.is_sound() || !others.contains(&answer.by.peer) {
+        // A member that promises an epoch has no record of it.
+        let is_sound = answer.spans.is_sound() && answer.spans.last().epoch < epoch;
+        if epoch != candidacy.epoch || !is_sound || !others.contains(&answer.by.peer) {
             return false;
         }
         if is_new {
