@@ -7,7 +7,7 @@ mod trio;
 
 use mesh::{ACCEPTED, Mesh};
 use trio::{JOB, Node, Tiny, moment};
-use weft_core::custody::{CustodyMessage, Member, Position, Role};
+use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans};
 
 #[test]
 fn of_two_logs_the_one_of_the_later_epoch_is_further_though_it_is_shorter() {
@@ -138,4 +138,41 @@ fn a_member_for_which_there_is_no_epoch_any_more_follows_in_peace() {
     let next = mesh.nodes[0].member.as_ref().and_then(Member::next_wakeup);
     assert!(next.is_none_or(|at| at > moment(mesh.now_ms).now), "it does not try all the time: {next:?}");
     assert!((1..3).any(|node| mesh.role(node) == Some(Role::Leader)), "the others go on");
+}
+
+#[test]
+fn a_follower_that_says_all_the_time_where_its_log_ends_does_not_have_all_of_it_sent_each_time() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    (0..=249).chain(0..=249).for_each(|n| {
+        mesh.write(0, Tiny::Value(n));
+    });
+    mesh.settle();
+    mesh.join(0, 2);
+    mesh.wire.clear();
+    mesh.sent.clear();
+    let behind = |spans: &Spans| CustodyMessage::Behind { job: JOB, epoch: 3, spans: spans.clone(), disk: 3 };
+    let mut one = Spans::new();
+    one.push(Some(3));
+    // As many as are taken in one frame; each is forged, and so is what it says to have got.
+    for _ in 0..85 {
+        let kept = CustodyMessage::Kept { job: JOB, epoch: 3, upto: 64, disk: 3 };
+        for message in [behind(&Spans::new()), behind(&one), kept] {
+            mesh.at(0, |node, said| node.receive(2, &message, said));
+        }
+    }
+    let records = |mesh: &Mesh| -> usize {
+        let sent = mesh.sent.iter().filter(|(_, to, _)| *to == 2);
+        sent.map(
+            |(_, _, message)| {
+                if let CustodyMessage::Keep { records, .. } = message { records.len() } else { 0 }
+            },
+        )
+        .sum()
+    };
+    assert!(records(&mesh) <= 6 * 64, "{}", records(&mesh));
+    // One that is honest then gets all of it soon.
+    mesh.wire.clear();
+    mesh.pass(6_000);
+    assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log);
 }
