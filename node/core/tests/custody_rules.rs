@@ -6,8 +6,12 @@ mod mesh;
 mod trio;
 
 use mesh::{ACCEPTED, Mesh};
-use trio::{JOB, Node, Tiny, moment};
-use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans};
+use trio::{JOB, Node, Tiny, moment, peer, seat};
+use weft_core::Time;
+use weft_core::custody::{
+    Action, CustodyMessage, Mark, Member, Outline, Position, Record, Restored, Role, SPANS_MAX, Seat, Spans,
+    Trio,
+};
 
 #[test]
 fn of_two_logs_the_one_of_the_later_epoch_is_further_though_it_is_shorter() {
@@ -115,7 +119,7 @@ fn no_node_uses_up_the_epochs() {
     // A node without a seat says so to one that has lost its disk, which would tell the leader.
     let mut mesh = Mesh::accepted();
     mesh.at(2, Node::wipe);
-    let first = weft_core::custody::Record::encode(&ACCEPTED);
+    let first = Record::encode(&ACCEPTED);
     mesh.at(2, |node, said| node.receive(3, &keep(u32::MAX, vec![first.into()]), said));
     mesh.settle();
     mesh.join(0, 2);
@@ -175,4 +179,83 @@ fn a_follower_that_says_all_the_time_where_its_log_ends_does_not_have_all_of_it_
     mesh.wire.clear();
     mesh.pass(6_000);
     assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log);
+}
+
+/// A record of which nothing is known but what it means.
+#[derive(Clone, Debug)]
+struct Bare(Mark);
+
+impl Record for Bare {
+    fn mark(&self) -> Mark {
+        self.0
+    }
+
+    fn names_blobs(&self) -> bool {
+        false
+    }
+
+    fn led(epoch: u32, _at: Time) -> Self {
+        Self(Mark::Led(epoch))
+    }
+
+    fn retried(epoch: u32, _at: Time) -> Self {
+        Self(Mark::Retried(epoch))
+    }
+
+    fn replaced(seat: u8, by: Seat) -> Self {
+        Self(Mark::Replaced { seat, by })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(_bytes: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+/// All that a member wants written is on its disk.
+fn sync(member: &mut Member<Bare>) {
+    loop {
+        let is_write = |action: &Action<Bare>| {
+            matches!(action, Action::Persist { .. } | Action::Cut { .. } | Action::Promise { .. })
+        };
+        let writes = member.actions().filter(is_write).count();
+        if writes == 0 {
+            return;
+        }
+        member.on_durable(writes, &moment(0));
+    }
+}
+
+#[test]
+fn a_job_whose_log_has_as_many_epochs_as_it_may_is_not_tried_again() {
+    let mut log = Outline::new(&Bare(Mark::Accepted(Trio([seat(0, 1), seat(1, 2), seat(2, 3)])))).unwrap();
+    let mut epoch = 3;
+    for _ in 0..SPANS_MAX - 2 {
+        epoch += 3;
+        assert!(log.push(&Bare(Mark::Led(epoch))));
+    }
+    let restored = Restored { job: JOB, me: seat(0, 1), log: log.clone(), promised: epoch };
+    let mut member = Member::<Bare>::restored(restored, &moment(0));
+    member.on_connected(peer(1), &moment(0));
+    member.take_over(&moment(0));
+    sync(&mut member);
+    let sealed = CustodyMessage::Sealed {
+        job: JOB,
+        epoch: epoch + 3,
+        spans: log.spans().clone(),
+        committed: 0,
+        disk: 2,
+    };
+    assert!(member.on_message(peer(1), sealed, &moment(0)));
+    sync(&mut member);
+    let last = member.append(Bare(Mark::Ended)).expect("it leads");
+    sync(&mut member);
+    let kept = CustodyMessage::Kept { job: JOB, epoch: epoch + 3, upto: last, disk: 2 };
+    assert!(member.on_message(peer(1), kept, &moment(0)) && member.has_ended());
+    assert_eq!(member.log().spans().epochs().len(), SPANS_MAX);
+    assert!(!member.retry(&moment(0)), "there is no room for a record that says so");
+    assert_eq!(member.role(), Role::Leader, "and it goes on as it is");
 }

@@ -315,7 +315,7 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// Seals the next epoch of its own, whose first record says that the ended job is tried again. False if it does not lead,
-    /// or its end is not committed.
+    /// its end is not committed, or its log has as many epochs as it may.
     pub fn retry(&mut self, moment: &Moment) -> bool {
         let can = !self.over && matches!(self.state, State::Leader(_)) && self.has_ended();
         if can && self.begin_seal(state::First::Retried, moment) {

@@ -41,12 +41,20 @@ impl<R: Record + Clone> Member<R> {
 
     /// Whether its disk has a seat and the job, which can be read, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
-        let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks && !self.unread
+        let has_epoch = self.next_epoch().is_some();
+        self.log.trio().has(self.me) && self.written > 0 && has_epoch && !self.lacks && !self.unread
     }
 
-    /// The next epoch of its own seat above all that it has seen.
+    /// Whether its log has room for the record with which an epoch begins.
+    fn takes_epoch(&self) -> bool {
+        self.log.spans().epochs().len() < SPANS_MAX
+    }
+
+    /// The next epoch of its own seat above all that it has seen, if its log takes one more.
     fn next_epoch(&self) -> Option<u32> {
+        if !self.takes_epoch() {
+            return None;
+        }
         let seat = u32::from(self.log.trio().seat_of(self.me.peer)?);
         let round = self.promised.max(self.seen) / SEATS;
         let epochs = [round, round.checked_add(1)?].map(|round| round.checked_mul(SEATS)?.checked_add(seat));
@@ -143,7 +151,12 @@ impl<R: Record + Clone> Member<R> {
         if own.seq == 0 || self.durable < own.seq {
             return;
         }
-        self.lead(moment);
+        if self.takes_epoch() {
+            self.lead(moment);
+        } else {
+            // The further log is full.
+            self.give_up(moment);
+        }
     }
 
     /// What another member knows to be committed is so here, too, where this log has it.
