@@ -142,12 +142,16 @@ async fn whole<T: DeserializeOwned + Serialize>(answer: ApiAnswer) -> Result<Res
     Ok(json::answer(&parsed))
 }
 
-/// Reads an answer of a list.
-pub(super) async fn list<T: DeserializeOwned>(answer: ApiAnswer, bytes_max: usize) -> Option<Vec<T>> {
+/// Reads an answer of a list, and its length in bytes.
+pub(super) async fn list<T: DeserializeOwned>(
+    answer: ApiAnswer,
+    bytes_max: usize,
+) -> Option<(Vec<T>, usize)> {
     if answer.head.status != StatusCode::OK.as_u16() {
         return None;
     }
-    serde_json::from_slice(&answer.whole(bytes_max).await.ok()?).ok()
+    let bytes = answer.whole(bytes_max).await.ok()?;
+    Some((serde_json::from_slice(&bytes).ok()?, bytes.len()))
 }
 
 async fn refusal(answer: ApiAnswer) -> ApiError {
