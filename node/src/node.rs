@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod ending;
+mod hearing;
 mod kept;
 mod leaving;
 mod notice;

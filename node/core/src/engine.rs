@@ -193,7 +193,7 @@ impl Engine {
                 self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
             }
             Input::Recalled { job, restored } => {
-                self.with_custody(|custody, ctx, _| custody.on_recalled(ctx, job, restored));
+                self.with_custody(|custody, ctx, members| custody.on_recalled(ctx, members, job, restored));
             }
         }
     }

@@ -145,6 +145,33 @@ fn a_log_that_was_not_read_is_asked_for_again() {
 }
 
 #[test]
+fn a_leader_whose_log_can_t_be_read_has_another_one_lead_and_counts_for_nothing() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0, 1, 1, 1], 3);
+    mesh.unreadable = Some(custodian);
+    mesh.switch_off(0);
+    mesh.steps = 0;
+    mesh.advance_ms(60_000);
+    assert_eq!((leader(&mesh, custodian), leader(&mesh, witness)), (Some(witness), Some(witness)));
+    run(&mut mesh, 20_000);
+    assert_eq!(ends(&mesh, witness, JOB), 0, "one readable log is not enough for a result");
+    mesh.restart(0, 0);
+    run(&mut mesh, 40_000);
+    let ended = (0..4).map(|node| ends(&mesh, node, JOB)).sum::<usize>();
+    assert_eq!(ended, 3, "with two of three it goes on");
+    assert_ne!(leader(&mesh, 0), Some(custodian));
+    // It was only a disk that was slow: the node counts again.
+    mesh.unreadable = None;
+    run(&mut mesh, 70_000);
+    let kept = |node: usize| mesh.engines[node].snapshot().kept[0].clone();
+    assert_eq!(kept(custodian).committed, kept(0).last);
+    mesh.switch_off(0);
+    mesh.switch_off(witness);
+    mesh.restart(witness, 1);
+    run(&mut mesh, 40_000);
+    assert!(leader(&mesh, witness).is_some(), "it seals and leads with the other one");
+}
+
+#[test]
 fn a_job_begins_whose_parent_ended_while_another_node_led_it() {
     for level in [Level::Memory, Level::Disk] {
         let (mut mesh, [_, custodian, witness]) = submitted(&[0, 1, 1], 1);

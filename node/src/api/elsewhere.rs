@@ -89,7 +89,7 @@ pub(super) async fn pass_on(
         Err(_) => return next.run(request).await,
     };
     let asker = api.handle.asker().filter(|asker| kept.is_some() || !asker.connected().is_empty()).cloned();
-    match (asker, Wanted::of(request.uri().path())) {
+    match (asker, Wanted::of(request.method(), request.uri().path())) {
         (Some(asker), Some(wanted)) => {
             let answered =
                 Errand { api, asker, name, kept, refused: BTreeSet::new() }.run(wanted, request).await;

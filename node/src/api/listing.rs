@@ -22,8 +22,11 @@ const PAGE_MAX: u32 = 1000;
 const LIST_TIME: Duration = Duration::from_secs(3);
 /// Nodes that are asked at once.
 const AT_ONCE_MAX: usize = 16;
-/// Longest list of one node, in bytes; a longer one is left out, and the node named.
+/// Longest list of one node, in bytes; a node that is asked leaves out the oldest jobs of a longer one, and one that comes all the
+/// same is left out, and its node named.
 const LIST_BYTES_MAX: usize = 4 << 20;
+/// Longest job in a list, in bytes: with a name, labels and parents as long as they may be it is shorter.
+const JOB_BYTES_MAX: usize = 64 << 10;
 
 /// The newest jobs that pass, oldest first; of this node, or of all that are connected.
 pub(super) async fn jobs(
@@ -48,6 +51,9 @@ pub(super) async fn jobs(
     jobs.retain(|job| filter.passes(job));
     let most = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     newest(&mut jobs, most);
+    if caller != Caller::Here {
+        shorten(&mut jobs, LIST_BYTES_MAX);
+    }
     if !filter.mesh {
         return Ok(json::answer(&jobs));
     }
@@ -61,6 +67,33 @@ fn newest(jobs: &mut Vec<Job>, most: usize) {
     jobs.sort_by_cached_key(Position::of);
     jobs.dedup_by(|later, earlier| later.job == earlier.job);
     jobs.drain(..jobs.len().saturating_sub(most));
+}
+
+/// Leaves out the oldest, so that the list is no longer than that. Who asks sees by its length that there may be more.
+fn shorten(jobs: &mut Vec<Job>, bytes_max: usize) {
+    let mut bytes = json::line(&[(); 0]).len();
+    let fits = |job: &&Job| {
+        bytes += json::line(job).len();
+        bytes <= bytes_max
+    };
+    let fitting = jobs.iter().rev().take_while(fits).count();
+    jobs.drain(..jobs.len() - fitting);
+}
+
+/// What a member told.
+struct Told {
+    jobs: Vec<Job>,
+    /// Older ones of it may have had no room.
+    may_lack: bool,
+}
+
+impl Told {
+    /// A list of that length; none if its jobs are longer than any is.
+    fn of(jobs: Vec<Job>, bytes: usize) -> Option<Self> {
+        let is_long = bytes > LIST_BYTES_MAX / 2;
+        let is_sound = !is_long || jobs.len() >= bytes / JOB_BYTES_MAX;
+        is_sound.then_some(Self { jobs, may_lack: is_long })
+    }
 }
 
 /// What a client asks for, as it is and as it was written.
@@ -99,22 +132,29 @@ async fn add_those_of_others(
     let mut silent: BTreeSet<PeerId> = members.iter().copied().collect();
     let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
     let deadline = Instant::now() + LIST_TIME;
+    let mut from = None;
     while let Ok(Some((peer, answer))) = timeout_at(deadline, answers.next()).await {
-        let Some(mut told) = answer else { continue };
+        let Some(Told { jobs: mut told, may_lack }) = answer else { continue };
         silent.remove(&peer);
         told.retain(|job| is_of_page(filter, job));
+        if may_lack && told.len() < most {
+            from = from.max(told.iter().map(Position::of).min());
+        }
         let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
         // Who leads a job knows it best.
         jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
         jobs.extend(told);
         newest(jobs, most);
     }
+    // What comes before the oldest that a member had room for is of the next page, with what it left out.
+    jobs.retain(|job| from.as_ref().is_none_or(|from| Position::of(job) >= *from));
     silent
 }
 
 /// What a member says that it leads; `None` if it gives no answer.
-async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<Job>> {
-    relay::list(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await
+async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Told> {
+    let (jobs, bytes) = relay::list(asker.ask(peer, request).await.ok()?, LIST_BYTES_MAX).await?;
+    Told::of(jobs, bytes)
 }
 
 /// Whether a job may pass, by what never changes of it.
@@ -209,16 +249,38 @@ mod tests {
         assert_eq!(parsed(&[]).unwrap().limit, Some(PAGE_MAX));
     }
 
+    fn job(job: &str, submitted_ms: u64) -> Job {
+        let told = serde_json::json!({
+            "job": job, "state": "ended", "detached": true, "cancelled_by_user": false, "class": "batch",
+            "module": "", "tasks": 1, "queued": 0, "leased": 0, "done": 1, "failed": 0, "cancelled": 0,
+            "retried": 0, "elapsed_ms": 1, "submitted_ms": submitted_ms,
+        });
+        serde_json::from_value(told).unwrap()
+    }
+
+    #[test]
+    fn what_a_member_is_told_has_the_newest_jobs_that_fit_and_says_that_there_may_be_more() {
+        // The longest job that is taken: each letter of its labels takes six in JSON.
+        let label = |number: u8| (format!("{number:02}{}", "\u{202e}".repeat(20)), "\u{202e}".repeat(85));
+        let long = |id: u64| Job { labels: (0..32).map(label).collect(), ..job(&format!("{id:016x}"), id) };
+        let one = json::line(&long(0)).len();
+        assert!((20_000..JOB_BYTES_MAX).contains(&one), "{one}");
+        let all: Vec<Job> = (0..1000).map(long).collect();
+        let mut fitting = all.clone();
+        shorten(&mut fitting, LIST_BYTES_MAX);
+        let bytes = json::line(&fitting).len();
+        assert!((LIST_BYTES_MAX - one..=LIST_BYTES_MAX).contains(&bytes), "{bytes}");
+        assert!(all.ends_with(&fitting), "the newest");
+        assert!(Told::of(fitting, bytes).is_some_and(|told| told.may_lack));
+        let mut few = all[..10].to_vec();
+        shorten(&mut few, LIST_BYTES_MAX);
+        let bytes = json::line(&few).len();
+        assert!(few.len() == 10 && Told::of(few, bytes).is_some_and(|told| !told.may_lack));
+        assert!(Told::of(all[..9].to_vec(), LIST_BYTES_MAX).is_none(), "no job is so long");
+    }
+
     #[test]
     fn what_another_node_tells_is_of_the_page_that_was_asked_for() {
-        let job = |job: &str, submitted_ms: u64| -> Job {
-            let told = serde_json::json!({
-                "job": job, "state": "ended", "detached": true, "cancelled_by_user": false, "class": "batch",
-                "module": "", "tasks": 1, "queued": 0, "leased": 0, "done": 1, "failed": 0, "cancelled": 0,
-                "retried": 0, "elapsed_ms": 1, "submitted_ms": submitted_ms,
-            });
-            serde_json::from_value(told).unwrap()
-        };
         let id = "a7c372edeab46585";
         let filter = parsed(&[("before", &format!("7-{id}")), ("mesh", "true")]).unwrap();
         let is_of_page = |name: &str, submitted_ms| is_of_page(&filter, &job(name, submitted_ms));

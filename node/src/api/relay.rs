@@ -4,9 +4,9 @@
 use std::io;
 
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, RETRY_AFTER};
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use futures::stream;
 use serde::Serialize;
@@ -37,19 +37,21 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// By the path of the request.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    /// By the path of the request. None, too, where it comes with a method that this path does not have.
+    pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
         let (_name, suffix) =
             path.strip_prefix("/v1/jobs/").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
-        match suffix {
-            "" => Some(Self::View),
-            "why" => Some(Self::Why),
-            "results" => Some(Self::Results),
-            "cancel" => Some(Self::Change("/cancel")),
-            "retry" => Some(Self::Change("/retry")),
-            "forget" => Some(Self::Change("/forget")),
-            _ => None,
-        }
+        let wanted = match suffix {
+            "" => Self::View,
+            "why" => Self::Why,
+            "results" => Self::Results,
+            "cancel" => Self::Change("/cancel"),
+            "retry" => Self::Change("/retry"),
+            "forget" => Self::Change("/forget"),
+            _ => return None,
+        };
+        let fits = if wanted.only_reads() { reads(method) } else { method == Method::POST };
+        fits.then_some(wanted)
     }
 
     /// Whether asking twice does no harm.
@@ -67,11 +69,17 @@ impl Wanted {
     }
 }
 
-/// A client's request about a job, as another member is asked.
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// A client's request about a job, as another member is asked. An answer without its body can't be checked, so it is asked with
+/// it; a client that wants none gets none.
 pub(super) fn question(parts: &Parts, wanted: Wanted, job: JobId) -> ApiRequest {
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let method = if reads(&parts.method) { &Method::GET } else { &parts.method };
     ApiRequest {
-        method: parts.method.as_str().to_owned(),
+        method: method.as_str().to_owned(),
         target: format!("/v1/jobs/{job}{}{query}", wanted.suffix()),
         accept: String::from(if wanted == Wanted::Results {
             frames::CONTENT_TYPE
@@ -134,12 +142,16 @@ async fn whole<T: DeserializeOwned + Serialize>(answer: ApiAnswer) -> Result<Res
     Ok(json::answer(&parsed))
 }
 
-/// Reads an answer of a list.
-pub(super) async fn list<T: DeserializeOwned>(answer: ApiAnswer, bytes_max: usize) -> Option<Vec<T>> {
+/// Reads an answer of a list, and its length in bytes.
+pub(super) async fn list<T: DeserializeOwned>(
+    answer: ApiAnswer,
+    bytes_max: usize,
+) -> Option<(Vec<T>, usize)> {
     if answer.head.status != StatusCode::OK.as_u16() {
         return None;
     }
-    serde_json::from_slice(&answer.whole(bytes_max).await.ok()?).ok()
+    let bytes = answer.whole(bytes_max).await.ok()?;
+    Some((serde_json::from_slice(&bytes).ok()?, bytes.len()))
 }
 
 async fn refusal(answer: ApiAnswer) -> ApiError {
@@ -237,12 +249,33 @@ mod tests {
     fn a_request_is_passed_on_for_the_job_that_was_found() {
         let request = axum::http::Request::builder().method("POST").uri("/v1/jobs/friday/retry?x=1");
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let wanted = Wanted::of("/v1/jobs/friday%2F1/retry").unwrap();
+        let wanted = Wanted::of(&Method::POST, "/v1/jobs/friday%2F1/retry").unwrap();
         let question = question(&parts, wanted, JobId(0xa7c3_72ed_eab4_6585));
         assert_eq!(question.method, "POST");
         assert_eq!(question.target, "/v1/jobs/a7c372edeab46585/retry?x=1");
         assert!(!wanted.only_reads());
-        assert_eq!(Wanted::of("/v1/jobs"), None);
+        assert_eq!(Wanted::of(&Method::GET, "/v1/jobs"), None);
         assert_eq!(target("/v1/lead/", "on friday/1?é"), "/v1/lead/on%20friday%2F1%3F%C3%A9");
+    }
+
+    #[test]
+    fn what_a_client_wants_without_its_body_is_asked_for_with_it() {
+        for (path, of) in
+            [("", Wanted::View), ("/why?index=3", Wanted::Why), ("/results?from=7", Wanted::Results)]
+        {
+            let request = axum::http::Request::builder().method("HEAD").uri(format!("/v1/jobs/friday{path}"));
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let wanted = Wanted::of(&parts.method, parts.uri.path()).unwrap();
+            let question = question(&parts, wanted, JobId(0xa7c3_72ed_eab4_6585));
+            assert_eq!((wanted, question.method.as_str()), (of, "GET"));
+            assert_eq!(question.target, format!("/v1/jobs/a7c372edeab46585{path}"));
+        }
+        // Not the leader's to refuse.
+        for (method, path) in
+            [("GET", "cancel"), ("HEAD", "retry"), ("DELETE", "forget"), ("POST", "why"), ("PUT", "results")]
+        {
+            let method: Method = method.parse().unwrap();
+            assert_eq!(Wanted::of(&method, &format!("/v1/jobs/friday/{path}")), None, "{method} {path}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs that are kept: found by their names, watched, and forgotten.
 
+use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
 use weft_core::{JobId, Refusal};
@@ -72,12 +73,11 @@ impl JobTable {
         Ok(())
     }
 
-    /// The jobs whose ids begin with these lower-case digits, at most `most` of them.
+    /// The jobs whose ids begin with these lower-case digits, at most `most` of them, by their ids.
     #[must_use]
     pub fn beginning(&self, digits: &str, most: usize) -> Vec<JobId> {
-        let table = self.lock();
-        let fitting = table.jobs.keys().filter(|job| job.to_string().starts_with(digits));
-        fitting.take(most).copied().collect()
+        let Some(ids) = ids_beginning(digits) else { return Vec::new() };
+        self.lock().jobs.range(ids).map(|(job, _)| *job).take(most).collect()
     }
 
     /// The jobs of that name, newest first, at most `most` of them.
@@ -89,4 +89,18 @@ impl JobTable {
         fitting.sort_unstable();
         fitting.into_iter().rev().take(most).map(|(_, job)| job).collect()
     }
+}
+
+/// Digits of an id as text: its number in hexadecimal, with zeros before it.
+const ID_DIGITS: usize = 16;
+
+/// The ids whose texts begin with these digits; none if no text can.
+fn ids_beginning(digits: &str) -> Option<RangeInclusive<JobId>> {
+    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    let is_sound = digits.len() <= ID_DIGITS && digits.bytes().all(is_digit);
+    let filled = |with: &str| {
+        let text = format!("{digits}{}", with.repeat(ID_DIGITS - digits.len()));
+        u64::from_str_radix(&text, 16).ok().map(JobId)
+    };
+    if is_sound { Some(filled("0")?..=filled("f")?) } else { None }
 }

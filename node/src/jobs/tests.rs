@@ -446,3 +446,30 @@ fn a_job_on_disk_that_was_closed_later_is_accepted_once_the_disk_knows_that() {
     table.record(Event::Confirmed { job: JOB });
     assert_eq!(accepted(&table), Some(Ok(())));
 }
+
+#[test]
+fn jobs_are_found_by_the_first_digits_of_their_ids() {
+    let table = JobTable::new();
+    let ids = [0, 1, 0x0fff_ffff_ffff_ffff, 0xa7c3_72ed_eab4_6585, 0xa7c3_72ed_eab4_6586, u64::MAX];
+    ids.into_iter().for_each(|id| table.create(JobId(id), meta(true)).unwrap());
+    let whole = JobId(ids[3]).to_string();
+    for digits in [
+        "",
+        "0",
+        "00",
+        "a",
+        "a7c372",
+        "b",
+        "f",
+        &whole,
+        whole.split_at(15).0,
+        "+1",
+        "A7",
+        "00000000000000001",
+        "x",
+    ] {
+        let fitting = ids.into_iter().map(JobId).filter(|job| job.to_string().starts_with(digits));
+        assert_eq!(table.beginning(digits, 9), fitting.collect::<Vec<_>>(), "{digits:?}");
+    }
+    assert_eq!(table.beginning("a7", 1), [JobId(ids[3])]);
+}

@@ -18,7 +18,7 @@ use super::{Node, Notice};
 use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
-use crate::ports::{News, Ports};
+use crate::ports::Ports;
 use crate::settings::{JOURNAL_DIR, Settings};
 
 /// Between two looks for what may be forgotten, if results are kept for longer.
@@ -278,20 +278,6 @@ impl Node {
         }
     }
 
-    /// Tells the engine what the journal said.
-    pub(super) fn on_news(&mut self) {
-        for news in self.ports.news() {
-            match news {
-                News::Lost { job, blob } => self.on_lost(job, blob),
-                News::Input(Input::JournalFailed) => {
-                    self.apply(Input::JournalFailed);
-                    self.on_journal_failed();
-                }
-                News::Input(input) => self.apply(input),
-            }
-        }
-    }
-
     /// Whether a command hands in tasks of a job that is kept.
     pub(super) fn is_about_kept(&self, command: &Command) -> bool {
         if let Command::Submit(spec) = command {
@@ -332,7 +318,7 @@ impl Node {
 
     /// A job rests on a blob that was here when it was handed in, and is gone. It is refused if its client waits still, and in any
     /// case it ends: its tasks can't run.
-    fn on_lost(&mut self, job: JobId, blob: BlobId) {
+    pub(super) fn on_lost(&mut self, job: JobId, blob: BlobId) {
         let text = format!(
             "blob {blob}, which job {job} rests on, is gone from this node's store: another program removed it, or its bytes went bad"
         );
@@ -358,7 +344,7 @@ impl Node {
     }
 
     /// No job is kept any more. The node ends when what it holds in memory has ended.
-    fn on_journal_failed(&mut self) {
+    pub(super) fn on_journal_failed(&mut self) {
         let why = self.ports.keeper().and_then(|keeper| keeper.journal().failure).unwrap_or_default();
         let text = format!(
             "{why}; no job is kept on disk any more, and this node ends as soon as all that is in its memory has ended"

@@ -71,6 +71,17 @@ impl Ports {
         }
     }
 
+    /// A job whose log was read is not led here.
+    pub(crate) fn drop_recalled(&mut self, job: JobId) {
+        self.recalled.remove(&job);
+    }
+
+    /// Jobs whose logs were read, as the table would show them.
+    #[cfg(test)]
+    pub(crate) fn count_recalled(&self) -> usize {
+        self.recalled.len()
+    }
+
     /// Has a record kept, and what it names in the store, until the job is forgotten.
     pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
         if self.keeper.is_none() {

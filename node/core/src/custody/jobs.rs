@@ -58,9 +58,9 @@ pub(crate) struct Custody {
     /// The disk has little room: no further job of another node is taken.
     low: bool,
     unwritten: Unwritten,
-    /// Jobs whose logs were to be read as a whole and were not.
-    unread: BTreeSet<JobId>,
-    /// When they are asked for again.
+    /// Jobs whose logs were to be read as a whole and were not, and when each is asked for again.
+    unread: BTreeMap<JobId, Time>,
+    /// When the first of them is.
     asks_at: Option<Time>,
 }
 
@@ -74,6 +74,8 @@ pub(super) struct Kept {
     is_new: bool,
     /// What the driver was asked.
     awaits: Answers,
+    /// How often in a row its log was to be read as a whole and was not.
+    unread: u32,
     /// The epoch in which the owner is to lead the job, once its log was read.
     begins: Option<u32>,
     /// Its user wants it tried again: the next epoch begins so.
@@ -124,7 +126,7 @@ impl Custody {
             failed: false,
             low: false,
             unwritten: Unwritten::default(),
-            unread: BTreeSet::new(),
+            unread: BTreeMap::new(),
             asks_at: None,
         }
     }

@@ -57,6 +57,11 @@ pub(super) fn hand_over(member: &mut Member<LogRecord>, members: &Membership) ->
     member.hand_over(|peer| !drains(members, peer))
 }
 
+/// A log can't be read: another member leads, one that does not drain at once.
+pub(super) fn misread(member: &mut Member<LogRecord>, members: &Membership, moment: &Moment) {
+    member.misread(|peer| !drains(members, peer), moment);
+}
+
 /// The connected nodes that drain.
 pub(super) fn all_draining(members: &Membership) -> BTreeSet<PeerId> {
     members.connected().map(|(peer, _)| peer).filter(|peer| drains(members, *peer)).collect()

@@ -169,6 +169,25 @@ impl CustodyMessage {
         }
     }
 
+    /// The epoch that its receiver would promise or seal beyond, if it is greater than all that it knows.
+    pub(super) fn ahead(&self) -> Option<u32> {
+        match self {
+            Self::Keep { epoch, .. } | Self::Seal { epoch, .. } | Self::Forget { epoch, .. } => Some(*epoch),
+            Self::Stale { promised, .. } => Some(*promised),
+            Self::Kept { .. }
+            | Self::Behind { .. }
+            | Self::Sealed { .. }
+            | Self::Want { .. }
+            | Self::Have { .. }
+            | Self::Forgotten { .. }
+            | Self::Dismissed { .. }
+            | Self::PreSeal { .. }
+            | Self::PreSealed { .. }
+            | Self::Unknown { .. }
+            | Self::HandOver { .. } => None,
+        }
+    }
+
     /// Whether it is the last word about the job, which is never answered.
     pub(super) fn is_end(&self) -> bool {
         matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. } | Self::Unknown { .. })

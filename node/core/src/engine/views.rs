@@ -8,6 +8,12 @@ use crate::snapshot::{Owed, PeerView, Snapshot, Why};
 use crate::time::Time;
 
 impl Engine {
+    /// Whether this node leads a job at level `mesh`, or is about to: its log is being read.
+    #[must_use]
+    pub fn leads(&self, job: JobId) -> bool {
+        self.custody.leads(job)
+    }
+
     /// The state of the engine.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -7,6 +7,8 @@
 //! after a job has its end in its own log before that job's log ends.
 
 mod gathering;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -85,8 +87,18 @@ pub(super) struct Full {
 struct Gathered {
     job: JobId,
     what: What,
+    /// It is of a job at level mesh.
+    is_of_mesh: bool,
     /// What its parts count, in bytes.
     cost: usize,
+}
+
+/// Where a record or a word belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    job: JobId,
+    /// To custody's log of it.
+    is_of_mesh: bool,
 }
 
 #[derive(Debug)]
@@ -238,24 +250,27 @@ impl Keeping {
         }
         let mut ends = Vec::new();
         for part in core::mem::take(&mut self.gathered) {
-            let Gathered { job, what, cost } = part;
+            let Gathered { job, what, is_of_mesh, cost } = part;
+            let at = Place { job, is_of_mesh };
             match what {
                 What::Record(record) => {
                     let word = Word::of(job, &record);
-                    self.write(ctx, log, job, record);
-                    word.into_iter().for_each(|word| self.hold(ctx.now, job, word, cost));
+                    if self.write(ctx, log, at, record) {
+                        word.into_iter().for_each(|word| self.hold(ctx.now, at, word, cost));
+                    }
                 }
-                What::Event(event) => self.hold(ctx.now, job, Word::Event(event), cost),
-                What::ParentEnded(end) => self.hold(ctx.now, job, Word::ParentEnded(end), cost),
-                What::End { succeeded } => ends.push(ParentEnd { parent: job, succeeded }),
+                What::Event(event) => self.hold(ctx.now, at, Word::Event(event), cost),
+                What::ParentEnded(end) => self.hold(ctx.now, at, Word::ParentEnded(end), cost),
+                What::End { succeeded } => ends.push((at, ParentEnd { parent: job, succeeded })),
             }
         }
-        for end in ends {
-            let job = end.parent;
-            self.write(ctx, log, job, LogRecord::Ended);
-            self.hold(ctx.now, job, Word::Event(Box::new(Event::JobEnded { job })), WORD_BYTES);
-            if self.lines.contains(job) {
-                self.hold(ctx.now, job, Word::ParentEnded(end), WORD_BYTES);
+        for (at, end) in ends {
+            if self.write(ctx, log, at, LogRecord::Ended) {
+                let event = Event::JobEnded { job: at.job };
+                self.hold(ctx.now, at, Word::Event(Box::new(event)), WORD_BYTES);
+                if at.is_of_mesh {
+                    self.hold(ctx.now, at, Word::ParentEnded(end), WORD_BYTES);
+                }
             }
         }
         if !self.acks.is_empty() {
@@ -270,15 +285,21 @@ impl Keeping {
         self.release(ctx);
     }
 
-    fn write(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog, job: JobId, record: LogRecord) {
-        if !self.lines.contains(job) {
+    /// Writes a record. False if its job is one at level mesh that this node does not lead any more: no further record of it is
+    /// written, and nothing is told of it.
+    fn write(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog, at: Place, record: LogRecord) -> bool {
+        let Place { job, is_of_mesh } = at;
+        if !is_of_mesh {
             let ticket = self.issue();
             ctx.emit(Effect::Persist { ticket, job, record });
-        } else if let Some(seq) = log.append(ctx, job, record) {
-            self.lines.on_appended(job, seq);
-        } else {
-            self.lines.close(job);
+            return true;
         }
+        let seq = if self.lines.contains(job) { log.append(ctx, job, record) } else { None };
+        match seq {
+            Some(seq) => self.lines.on_appended(job, seq),
+            None => self.lines.close(job),
+        }
+        seq.is_some()
     }
 
     /// A job's log is to go.
@@ -303,9 +324,9 @@ impl Keeping {
         self.issued
     }
 
-    fn hold(&mut self, now: Time, job: JobId, word: Word, cost: usize) {
-        if self.lines.contains(job) {
-            self.lines.hold(now, job, word, cost);
+    fn hold(&mut self, now: Time, at: Place, word: Word, cost: usize) {
+        if at.is_of_mesh {
+            self.lines.hold(now, at.job, word, cost);
         } else {
             self.wait(word, cost);
         }

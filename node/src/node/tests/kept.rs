@@ -9,7 +9,9 @@ use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
 use crate::jobs::{CLIENT_WAIT_MAX, JobMeta, JobState, NotAccepted, now_ms};
+use crate::keeping::{Order, Question};
 use crate::node::kept::about_kept_by_others;
+use crate::ports::News;
 
 const JOB: JobId = JobId(5);
 
@@ -201,4 +203,28 @@ fn what_is_said_of_logs_of_this_nodes_own_jobs_does_not_reach_its_engine() {
     assert_eq!(heard, Message::Custody([6, 7].map(word).to_vec()));
     let other = Message::Ack(Vec::new());
     assert_eq!(about_kept_by_others(&jobs, other.clone()), other);
+}
+
+#[test]
+fn what_a_log_says_is_not_held_for_a_job_that_is_not_led_here() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        submit(&life.handle, Level::Disk, true).await;
+        ended(&life.handle).await;
+        life.end().await;
+        let mut node = Node::start(settings).await.unwrap();
+        node.ports.keeper().unwrap().add(Order::Ask(Question::Whole { job: JOB }));
+        loop {
+            let news = node.ports.news();
+            let is_read =
+                |news: &News| matches!(news, News::Input(Input::Recalled { restored: Some(_), .. }));
+            let is_over = news.iter().any(is_read);
+            news.into_iter().for_each(|news| node.hear(news));
+            if is_over {
+                break;
+            }
+            node.kept.news.notified().await;
+        }
+        assert_eq!(node.ports.count_recalled(), 0);
+    });
 }

@@ -115,6 +115,7 @@ impl Custody {
             wakes_at: None,
             is_new: true,
             awaits: Answers::default(),
+            unread: 0,
             begins: None,
             retried: false,
             is_parent: false,

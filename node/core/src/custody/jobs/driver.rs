@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::{Answers, Custody, Kept, Led, News, Wish, acts, moment};
 use crate::ctx::Ctx;
-use crate::custody::member::Role;
+use crate::custody::lookout;
+use crate::custody::member::{Member, Role};
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
 use crate::custody::unwritten::Unwritten;
@@ -15,10 +16,15 @@ use crate::durable::{self, LogRecord};
 use crate::effect::Event;
 use crate::id::{BlobId, JobId};
 use crate::input::Fetched;
+use crate::membership::Membership;
 use crate::time::Time;
 
 /// A log that was to be read as a whole and was not is asked for again after this time, in milliseconds.
 const RECALL_AGAIN_MS: u64 = 5000;
+/// A log that was asked for this often in a row and not read is damaged: this node does not lead its job.
+const UNREAD_MAX: u32 = 6;
+/// A damaged log is asked for again after this time, in milliseconds: it may only have been the disk that was slow.
+const RECALL_DAMAGED_MS: u64 = 60_000;
 
 impl Custody {
     pub(crate) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) {
@@ -110,6 +116,7 @@ impl Custody {
     pub(crate) fn on_recalled(
         &mut self,
         ctx: &mut Ctx<'_>,
+        members: &Membership,
         job: JobId,
         restored: Option<Box<durable::Restored>>,
     ) {
@@ -119,10 +126,13 @@ impl Custody {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         kept.awaits.recalls = kept.awaits.recalls.saturating_sub(1);
         let Some(restored) = restored else {
-            // Nothing goes on with the job before its log was read.
             ctx.counters.dropped += 1;
-            return self.ask_again(ctx.now, job);
+            return self.on_unread(ctx, members, job);
         };
+        if core::mem::take(&mut kept.unread) >= UNREAD_MAX {
+            self.with(ctx, job, Member::read_again);
+        }
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
         // It may have left the lead since, and come to lead again.
         let leads = kept.begins.take_if(|epoch| *epoch == restored.epoch).is_some();
         if leads && restored.is_whole() {
@@ -147,9 +157,21 @@ impl Custody {
         }
     }
 
+    /// A log was not read. Nothing goes on with the job before it was; one that can't be read is another node's to lead.
+    fn on_unread(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        kept.unread = kept.unread.saturating_add(1);
+        if kept.unread >= UNREAD_MAX {
+            self.with(ctx, job, |member, moment| lookout::misread(member, members, moment));
+        }
+        self.ask_again(ctx.now, job);
+    }
+
     fn ask_again(&mut self, now: Time, job: JobId) {
-        self.unread.insert(job);
-        self.asks_at.get_or_insert(now.plus_ms(RECALL_AGAIN_MS));
+        let is_damaged = self.jobs.get(&job).is_some_and(|kept| kept.unread >= UNREAD_MAX);
+        let at = now.plus_ms(if is_damaged { RECALL_DAMAGED_MS } else { RECALL_AGAIN_MS });
+        self.unread.insert(job, at);
+        self.asks_at = Some(self.asks_at.map_or(at, |first| first.min(at)));
     }
 
     /// Asks for the logs again that were not read and are still wanted, when it is time.
@@ -157,9 +179,13 @@ impl Custody {
         if self.asks_at.is_none_or(|at| at > now) {
             return;
         }
-        self.asks_at = None;
-        for job in core::mem::take(&mut self.unread) {
-            let wanted = |kept: &Kept| kept.begins.is_some() || (kept.is_parent && kept.member.has_ended());
+        let due: Vec<JobId> = self.unread.extract_if(.., |_, at| *at <= now).map(|(job, _)| job).collect();
+        self.asks_at = self.unread.values().min().copied();
+        for job in due {
+            let wanted = |kept: &Kept| {
+                let is_damaged = kept.unread >= UNREAD_MAX;
+                kept.begins.is_some() || is_damaged || (kept.is_parent && kept.member.has_ended())
+            };
             if self.jobs.get(&job).is_some_and(|kept| wanted(kept) && kept.awaits.recalls == 0) {
                 self.recall(job);
             }

@@ -3,12 +3,17 @@
 use alloc::vec::Vec;
 
 use super::{Custody, acts};
-use crate::custody::member::Member;
+use crate::custody::member::{Member, Role};
 use crate::durable::LogRecord;
 use crate::id::{JobId, PeerId};
 use crate::snapshot::KeptView;
 
 impl Custody {
+    /// Whether this node leads a job that it keeps.
+    pub(crate) fn leads(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|kept| kept.member.role() == Role::Leader)
+    }
+
     pub(crate) fn views(&self) -> Vec<KeptView> {
         self.jobs.iter().map(|(job, kept)| view(*job, &kept.member, self.me.peer)).collect()
     }

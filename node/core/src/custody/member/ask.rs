@@ -2,7 +2,7 @@
 //! member has heard the leader lately, only a connection is lost, and the leader is left in peace. Nothing is promised here, so
 //! no rule of safety rests on it: a takeover needs the seal of one of those that are asked in any case.
 
-use super::state::{First, State, Unknown};
+use super::state::{First, Following, State, Unknown};
 use super::{Member, Moment};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
@@ -108,7 +108,7 @@ impl<R: Record + Clone> Member<R> {
         true
     }
 
-    // ---- a leader that drains
+    // ---- a leader that drains, or can't read its log
 
     /// Has another member take over at once, because this node drains. False if this member does not lead, or none is there that
     /// keeps what is committed and is fit.
@@ -130,7 +130,28 @@ impl<R: Record + Clone> Member<R> {
         to.is_some()
     }
 
-    /// The leader's node drains: this member takes over, unless its own node does, too.
+    /// Its log can't be read from its disk. Until [`Self::read_again`] it leads nothing, and does not say that it keeps anything
+    /// more. It still seals: what it knows of its log is right, and a candidate that needs records of it waits for them. A leader
+    /// steps down, and has a member that is fit lead at once, if one keeps what is committed; else another takes over once it has
+    /// heard no leader for long.
+    pub fn misread(&mut self, is_fit: impl Fn(PeerId) -> bool, moment: &Moment) {
+        self.unread = true;
+        if !self.over && !matches!(self.state, State::Follower(_)) {
+            // Where none is asked, the silence has another one take over.
+            let _asked = self.hand_over(is_fit);
+            let takes_over_at = self.patience(moment);
+            self.follow(Following::of(None, takes_over_at));
+        }
+        self.settle(moment);
+    }
+
+    /// Its log could be read again, all of it.
+    pub fn read_again(&mut self, moment: &Moment) {
+        self.unread = false;
+        self.settle(moment);
+    }
+
+    /// The leader's node drains, or can't read its log: this member takes over, unless its own node does, too.
     pub(super) fn on_hand_over(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
         let State::Follower(following) = &self.state else { return false };
         let is_led = following.leader == Some(from) && epoch == self.promised;

@@ -162,7 +162,8 @@ impl<R: Record + Clone> Member<R> {
             return;
         }
         let upto = self.durable.min(following.agreed);
-        let kept = following.leader.filter(|_| following.owes_kept || upto > following.acked);
+        let says = !self.unread && (following.owes_kept || upto > following.acked);
+        let kept = following.leader.filter(|_| says);
         if kept.is_some() {
             (following.owes_kept, following.acked) = (false, upto);
         }

@@ -21,6 +21,9 @@ const WINDOW_RECORDS: u32 = 64;
 const WINDOW_BYTES: usize = 1 << 20;
 /// Bytes of records after which no further one is in the same message.
 pub(super) const PAGE_BYTES: usize = 256 << 10;
+/// How often a follower has its leader begin again between two heartbeats, by saying where its log ends; what it says then counts
+/// at the next one.
+const RESTARTS_MAX: u32 = 4;
 /// Bytes of records that a leader has in memory for its followers; older ones are read from its disk.
 const TAIL_BYTES_MAX: usize = 2 << 20;
 
@@ -187,9 +190,12 @@ impl<R: Record + Clone> Member<R> {
         follower.know_disk(by.disk);
         // Each message on the way is answered so; the records behind the common ones are sent once.
         let is_known = follower.probes && !follower.in_flight.is_empty() && follower.behind == Some(common);
-        if !is_known {
+        follower.common = common;
+        // Its few bytes cost this node a page.
+        if !is_known && follower.restarts < RESTARTS_MAX {
+            follower.restarts += 1;
             follower.begin_again(common.saturating_add(1));
-            (follower.common, follower.behind) = (common, Some(common));
+            follower.behind = Some(common);
         }
         true
     }
@@ -278,7 +284,7 @@ impl<R: Record + Clone> Member<R> {
         let Some(follower) = leading.follower(peer) else { return };
         let stuck = !follower.in_flight.is_empty() && follower.matched == follower.matched_before;
         follower.matched_before = follower.matched;
-        follower.blocked = false;
+        (follower.blocked, follower.restarts) = (false, 0);
         if stuck {
             follower.begin_again(follower.common.saturating_add(1));
         }

@@ -9,6 +9,7 @@ mod ask;
 mod follow;
 mod lead;
 mod log;
+mod reach;
 mod replace;
 mod seal;
 mod state;
@@ -17,6 +18,7 @@ mod view;
 use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
+use reach::Reach;
 use state::{Following, Link, Reading, State, Waiting, Write};
 
 use super::action::Action;
@@ -95,12 +97,16 @@ pub struct Member<R> {
     promise_durable: u32,
     /// The greatest epoch that a member named.
     seen: u32,
+    /// What is named beyond it is not believed.
+    reach: Reach,
     committed: u32,
     state: State,
     links: Vec<Link>,
     reading: Option<Reading>,
     /// Bytes that its log names are not on its disk: it does not say that it keeps anything more, and seals nothing.
     lacks: bool,
+    /// Its log can't be read from its disk: it leads nothing, and does not say that it keeps anything more.
+    unread: bool,
     /// Its job was forgotten, or another member has its seat.
     over: bool,
     out: Vec<Action<R>>,
@@ -170,11 +176,13 @@ impl<R: Record + Clone> Member<R> {
             promised,
             promise_durable: promised,
             seen: promised,
+            reach: Reach::new(promised, moment.now),
             committed: 0,
             state: State::Follower(Following::of(None, moment.now)),
             links: Vec::new(),
             reading: None,
             lacks: false,
+            unread: false,
             over: false,
             out: Vec::new(),
         };
@@ -187,7 +195,8 @@ impl<R: Record + Clone> Member<R> {
     /// A message of another member came. False if it was dropped.
     #[must_use]
     pub fn on_message(&mut self, from: PeerId, message: CustodyMessage, moment: &Moment) -> bool {
-        if self.over || message.job() != self.job || from == self.me.peer {
+        let is_far = message.ahead().is_some_and(|epoch| !self.reach.has(epoch, moment.now));
+        if self.over || message.job() != self.job || from == self.me.peer || is_far {
             return false;
         }
         let taken = match self.seat_of(from) {
@@ -254,9 +263,10 @@ impl<R: Record + Clone> Member<R> {
                 }
             }
             State::Candidate(candidacy) => {
-                if moment.now >= candidacy.retry_at && !self.is_alone() {
-                    let first = candidacy.first;
-                    self.begin_seal(first, moment);
+                let first = candidacy.first;
+                let is_due = moment.now >= candidacy.retry_at && !self.is_alone();
+                if is_due && !self.begin_seal(first, moment) {
+                    self.give_up(moment);
                 }
             }
             State::Leader(_) => self.beat(moment),
@@ -305,7 +315,7 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// Seals the next epoch of its own, whose first record says that the ended job is tried again. False if it does not lead,
-    /// or its end is not committed.
+    /// its end is not committed, or its log has as many epochs as it may.
     pub fn retry(&mut self, moment: &Moment) -> bool {
         let can = !self.over && matches!(self.state, State::Leader(_)) && self.has_ended();
         if can && self.begin_seal(state::First::Retried, moment) {

@@ -39,14 +39,22 @@ impl<R: Record + Clone> Member<R> {
         following.leader.is_none_or(|leader| !self.is_up(leader))
     }
 
-    /// Whether its disk has a seat and the job, and there is an epoch for it.
+    /// Whether its disk has a seat and the job, which can be read, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
-        let has_epochs = self.log.spans().epochs().len() < SPANS_MAX && self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epochs && !self.lacks
+        let has_epoch = self.next_epoch().is_some();
+        self.log.trio().has(self.me) && self.written > 0 && has_epoch && !self.lacks && !self.unread
     }
 
-    /// The next epoch of its own seat above all that it has seen.
+    /// Whether its log has room for the record with which an epoch begins.
+    fn takes_epoch(&self) -> bool {
+        self.log.spans().epochs().len() < SPANS_MAX
+    }
+
+    /// The next epoch of its own seat above all that it has seen, if its log takes one more.
     fn next_epoch(&self) -> Option<u32> {
+        if !self.takes_epoch() {
+            return None;
+        }
         let seat = u32::from(self.log.trio().seat_of(self.me.peer)?);
         let round = self.promised.max(self.seen) / SEATS;
         let epochs = [round, round.checked_add(1)?].map(|round| round.checked_mul(SEATS)?.checked_add(seat));
@@ -71,11 +79,16 @@ impl<R: Record + Clone> Member<R> {
         true
     }
 
+    /// It can't lead after all.
+    pub(super) fn give_up(&mut self, moment: &Moment) {
+        let takes_over_at = self.patience(moment);
+        self.follow(Following::of(None, takes_over_at));
+    }
+
     pub(super) fn settle_candidate(&mut self, moment: &Moment) {
         if !self.log.trio().has(self.me) {
             // The further log gave its seat to another member.
-            let takes_over_at = self.patience(moment);
-            return self.follow(Following::of(None, takes_over_at));
+            return self.give_up(moment);
         }
         self.ask();
         self.want_more(moment);
@@ -109,7 +122,9 @@ impl<R: Record + Clone> Member<R> {
         let others = self.others();
         let State::Candidate(candidacy) = &mut self.state else { return false };
         let is_new = candidacy.answers.iter().all(|known| known.by.peer != answer.by.peer);
-        if epoch != candidacy.epoch || !answer.spans.is_sound() || !others.contains(&answer.by.peer) {
+        // A member that promises an epoch has no record of it.
+        let is_sound = answer.spans.is_sound() && answer.spans.last().epoch < epoch;
+        if epoch != candidacy.epoch || !is_sound || !others.contains(&answer.by.peer) {
             return false;
         }
         if is_new {
@@ -136,7 +151,12 @@ impl<R: Record + Clone> Member<R> {
         if own.seq == 0 || self.durable < own.seq {
             return;
         }
-        self.lead(moment);
+        if self.takes_epoch() {
+            self.lead(moment);
+        } else {
+            // The further log is full.
+            self.give_up(moment);
+        }
     }
 
     /// What another member knows to be committed is so here, too, where this log has it.

@@ -117,6 +117,8 @@ pub(super) struct Follower {
     pub(super) common: u32,
     /// Where its log ended, as it said after the last guess.
     pub(super) behind: Option<u32>,
+    /// How often it was sent its log again because it said so, since the last heartbeat.
+    pub(super) restarts: u32,
     /// The next record that it is sent.
     pub(super) next: u32,
     /// The numbers of the last records of pages on the way, with the pages' bytes.
@@ -147,6 +149,7 @@ impl Follower {
             matched: 0,
             common: 0,
             behind: None,
+            restarts: 0,
             next,
             in_flight: VecDeque::new(),
             probes: true,

@@ -17,28 +17,28 @@ use crate::task::{Outcome, Payload};
 
 impl Keeping {
     pub(in crate::owner) fn record(&mut self, job: JobId, record: LogRecord) {
-        self.push(Gathered { job, what: What::Record(record), cost: WORD_BYTES });
+        self.push(job, What::Record(record), WORD_BYTES);
     }
 
     /// Told when all records before it are on the disk.
     pub(in crate::owner) fn event(&mut self, job: JobId, event: Event) {
-        self.push(Gathered { job, what: What::Event(Box::new(event)), cost: WORD_BYTES });
+        self.push(job, What::Event(Box::new(event)), WORD_BYTES);
     }
 
     /// All of a job ended.
     pub(in crate::owner) fn end(&mut self, job: JobId, succeeded: bool) {
-        self.push(Gathered { job, what: What::End { succeeded }, cost: WORD_BYTES });
+        self.push(job, What::End { succeeded }, WORD_BYTES);
     }
 
     /// What comes after a job at level mesh is told that it ended, once all records before it are committed.
     pub(in crate::owner) fn parent_ended(&mut self, end: ParentEnd) {
-        self.push(Gathered { job: end.parent, what: What::ParentEnded(end), cost: WORD_BYTES });
+        self.push(end.parent, What::ParentEnded(end), WORD_BYTES);
     }
 
-    fn push(&mut self, part: Gathered) {
-        let is_of_mesh = self.lines.gather(part.job);
-        self.records += u64::from(!is_of_mesh && matches!(part.what, What::Record(_) | What::End { .. }));
-        self.gathered.push(part);
+    fn push(&mut self, job: JobId, what: What, cost: usize) {
+        let is_of_mesh = self.lines.gather(job);
+        self.records += u64::from(!is_of_mesh && matches!(what, What::Record(_) | What::End { .. }));
+        self.gathered.push(Gathered { job, what, is_of_mesh, cost });
     }
 
     /// A job was accepted, with these inputs.
@@ -97,8 +97,7 @@ impl Keeping {
             *cost += more;
             return all.push(kept);
         }
-        let what = What::Record(LogRecord::Outcomes(alloc::vec![kept]));
-        self.push(Gathered { job, what, cost: more });
+        self.push(job, What::Record(LogRecord::Outcomes(alloc::vec![kept])), more);
     }
 
     /// A task ended with its job.
