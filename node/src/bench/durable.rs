@@ -31,6 +31,9 @@ struct Accepting {
     floor: &'static str,
 }
 
+/// Nodes that keep a job at level `mesh`.
+pub(super) const KEEPERS: usize = 3;
+
 /// Levels and their floors.
 const ACCEPTING: [Accepting; 3] = [
     Accepting {
@@ -61,10 +64,11 @@ impl Bench<'_> {
     pub(super) async fn durable(&mut self, mesh: &LocalMesh) -> Result<Vec<Row>, BenchError> {
         let near = Task::function(NOOP_WASM, "noop").need("node", &self.near);
         let mut rows = Vec::new();
-        for (level, what) in KEPT_NOOPS {
+        let can_keep = |level: Level| level != Level::Mesh || mesh.slots().len() >= KEEPERS;
+        for (level, what) in KEPT_NOOPS.into_iter().filter(|(level, _)| can_keep(*level)) {
             rows.push(self.kept_noops(&near, level, what).await?);
         }
-        for accepting in ACCEPTING {
+        for accepting in ACCEPTING.into_iter().filter(|accepting| can_keep(accepting.level)) {
             rows.extend(self.acceptance(accepting, &near, mesh.dir()).await?);
         }
         rows.push(self.restart().await?);

@@ -2,6 +2,7 @@
 //! They are this executable's own `weft node`. Dropping the mesh kills them: they have nothing to lose.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,12 +11,16 @@ use tempfile::TempDir;
 use weft_client::Mesh;
 
 use super::BenchError;
+use super::rows::missing;
 use crate::settings;
 
 /// How long the nodes may take to come up and to find each other.
 const START_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at what can only be asked.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A label of all nodes but the first.
+pub(super) const OTHER: (&str, &str) = ("weft-bench", "other");
 
 /// The mesh. The first node is the one that the client speaks to.
 #[derive(Debug)]
@@ -86,6 +91,42 @@ impl LocalMesh {
         Ok(started.elapsed())
     }
 
+    /// Kills a node; or stops it, so that its connections stay and bring nothing.
+    pub(super) fn lose(&mut self, index: usize, silently: bool) -> Result<(), BenchError> {
+        let node = self.nodes.get_mut(index).ok_or_else(missing)?;
+        if silently {
+            let pid = rustix::process::Pid::from_child(&node.child);
+            rustix::process::kill_process(pid, rustix::process::Signal::STOP).map_err(io::Error::from)?;
+        } else {
+            node.kill();
+        }
+        Ok(())
+    }
+
+    /// Starts a node again that was lost, and waits until it is connected to all others.
+    pub(super) async fn revive(&mut self, index: usize) -> Result<(), BenchError> {
+        let data_dir = self.dir.path().join(format!("node-{index}"));
+        let other = self.nodes.iter().enumerate().find(|(at, _)| *at != index).map(|(_, node)| node);
+        let status = other.and_then(|node| node.client.clone()).ok_or_else(missing)?.status().await?;
+        let peers = self.nodes.len() - 1;
+        let node = self.nodes.get_mut(index).ok_or_else(missing)?;
+        let slots = node.slots;
+        node.kill();
+        *node = LocalNode::spawn(data_dir.clone(), index, slots, status.listen.first().map(String::as_str))?;
+        node.come_up(&data_dir).await?;
+        node.meet(peers).await
+    }
+
+    /// A client of a node.
+    pub(super) fn client_of(&self, index: usize) -> Result<Mesh, BenchError> {
+        self.nodes.get(index).and_then(|node| node.client.clone()).ok_or_else(missing)
+    }
+
+    /// A node's id.
+    pub(super) fn id_of(&self, index: usize) -> Result<String, BenchError> {
+        self.nodes.get(index).map(|node| node.id.clone()).ok_or_else(missing)
+    }
+
     /// Where the nodes' directories are.
     pub(super) fn dir(&self) -> &Path {
         self.dir.path()
@@ -127,6 +168,9 @@ impl LocalNode {
         }
         command.arg("--data-dir").arg(&data_dir).args(["node", "--listen", "127.0.0.1:0", "--no-mdns"]);
         command.args(["--name", &name, "--slots", &slots.to_string()]);
+        if index > 0 {
+            command.args(["--label", &format!("{}={}", OTHER.0, OTHER.1)]);
+        }
         if let Some(peer) = peer {
             command.args(["--peer", peer]);
         }

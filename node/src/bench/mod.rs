@@ -16,6 +16,7 @@ mod direct;
 mod durable;
 mod link;
 mod local;
+mod recovery;
 mod report;
 mod rows;
 
@@ -86,6 +87,9 @@ pub async fn run(args: &BenchArgs, tell: &dyn Fn(&str)) -> Result<Report, BenchE
     let mut bench = Bench::new(&mesh, args.quick, cores, tell)?;
     let mut rows = bench.run().await?;
     rows.extend(bench.durable(&mesh).await?);
+    if mesh.slots().len() >= durable::KEEPERS {
+        rows.extend(bench.recovery().await?);
+    }
     Ok(Report { setup, rows })
 }
 

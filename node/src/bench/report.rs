@@ -122,6 +122,10 @@ impl Rounds {
         self.floors.extend(floor);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(super) fn row(
         &self,
         what: &'static str,

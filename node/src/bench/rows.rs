@@ -13,7 +13,7 @@ use super::report::{Better, Rounds, Row, cores_used, percentile};
 use super::{BenchError, blocking, link};
 
 pub(super) const NOOP_WASM: &[u8] = include_bytes!("../../../wasm-tasks/noop.wasm");
-const SPIN_WASM: &[u8] = include_bytes!("../../../wasm-tasks/spin.wasm");
+pub(super) const SPIN_WASM: &[u8] = include_bytes!("../../../wasm-tasks/spin.wasm");
 const BULK_WASM: &[u8] = include_bytes!("../../../wasm-tasks/bulk.wasm");
 
 /// Length of a long input or output.
@@ -71,7 +71,7 @@ pub(super) struct Bench<'a> {
     cores: usize,
     pub(super) sizes: Sizes,
     noop: Direct,
-    spin: Direct,
+    pub(super) spin: Direct,
     bulk: Direct,
     /// Counts up, so that no input of a round comes again in another.
     fresh: u64,
@@ -326,7 +326,8 @@ impl<'a> Bench<'a> {
         if missing_results == 0 { Ok(took) } else { Err(missing()) }
     }
 
-    fn next(&mut self) -> u64 {
+    /// A number that was not there before.
+    pub(super) fn next(&mut self) -> u64 {
         self.fresh += 1;
         self.fresh
     }

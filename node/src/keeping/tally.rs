@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_task_that_the_job_does_not_have_takes_no_memory() {
         let mut tally = Tally::default();
-        tally.apply(1, &LogRecord::Extended { inputs: vec![weft_core::Payload::empty(); 2] });
+        tally.apply(1, &LogRecord::Extended { inputs: vec![Payload::empty(); 2] });
         for index in [1, 2, 1 << 24] {
             let report = Report::bare(Outcome::Done);
             let kept =
