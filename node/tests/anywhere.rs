@@ -11,7 +11,8 @@
 
 mod support;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::ChildStdin;
 use std::time::Duration;
 
@@ -109,6 +110,42 @@ fn a_job_is_read_from_any_node_by_id_prefix_or_name() {
     assert!(both.code == Some(125) && both.stderr.contains("several jobs have the name friday"), "{both:?}");
     assert!(both.stderr.contains(&job) && both.stderr.contains(&other), "{both:?}");
     assert!(well(anna.cli(&["results", "friday"])).stdout == expected, "its own goes first");
+}
+
+/// What a node's API answers to a request without a body, as it comes.
+#[track_caller]
+fn raw(host: &Host, method: &str, path: &str) -> String {
+    let api: Value = serde_json::from_slice(&std::fs::read(host.path("api.json")).unwrap()).unwrap();
+    let [address, token] = ["address", "token"].map(|name| api[name].as_str().unwrap());
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(MEET)).unwrap();
+    let head = format!("host: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+    stream.write_all(format!("{method} {path} HTTP/1.1\r\n{head}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_job_of_another_node_is_looked_at_without_its_body_too() {
+    let _turn = turn();
+    let nodes = start(&["anna", "bert"]);
+    let [(anna, _), (bert, _)] = nodes.as_slice() else { panic!("two nodes") };
+    let job = submit_echo(anna, b"one", &[]);
+    well(bert.cli(&["wait", &job]));
+    for (path, kind) in [("", "application/json"), ("/results", "application/x-ndjson")] {
+        let path = format!("/v1/jobs/{job}{path}");
+        let [whole, bare] = ["GET", "HEAD"].map(|method| raw(bert, method, &path));
+        let [whole, bare] = [&whole, &bare].map(|answer| answer.split_once("\r\n\r\n").unwrap());
+        assert!(!whole.1.is_empty() && bare.1.is_empty(), "{whole:?} {bare:?}");
+        for (head, _) in [whole, bare] {
+            assert!(head.starts_with("HTTP/1.1 200 ") && head.contains(kind), "{head}");
+        }
+    }
+    for (method, path) in [("GET", "cancel"), ("HEAD", "forget")] {
+        let answer = raw(bert, method, &format!("/v1/jobs/{job}/{path}"));
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    }
 }
 
 #[test]
