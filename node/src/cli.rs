@@ -159,7 +159,7 @@ impl Verb {
         ["run", "map", "wait", "results", "attach", "adopt"].contains(&word)
     }
 
-    /// Whether the exit code is about tasks, so that weft's own errors need a code of their own.
+    /// Whether the exit code is about tasks, so that weft's own errors need a code of their own; a refusal of `weft adopt` has it, too.
     pub(crate) fn runs_tasks(&self) -> bool {
         match self {
             Self::Run(_)
@@ -429,7 +429,7 @@ mod tests {
             let line = match name {
                 "run" | "submit" => vec!["weft", name, "x.wasm"],
                 "map" => vec!["weft", name, "x.wasm", "--each-line", "-"],
-                "wait" | "results" | "attach" | "cancel" | "retry" | "forget" | "why" | "join" => {
+                "wait" | "results" | "attach" | "cancel" | "retry" | "forget" | "adopt" | "why" | "join" => {
                     vec!["weft", name, "a7"]
                 }
                 "blob" => vec!["weft", name, "get", "a7"],

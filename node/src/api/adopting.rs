@@ -9,7 +9,7 @@ use weft_core::{Level, PeerId};
 
 use super::caller::Names;
 use super::error::ApiError;
-use super::finding::{Named, find};
+use super::finding::find;
 use super::submit::{check_open, random_job};
 use super::title::JOB_LABELS_MAX;
 use super::{Answered, Api, convert, elsewhere, json};
@@ -66,15 +66,9 @@ pub(super) async fn adopt(
 
 /// A job is adopted only where a copy of it is.
 fn no_copy(name: &str) -> ApiError {
-    let error = ApiError::not_found("job", name).expected("a job of which this node has a copy");
-    match Named::of(name) {
-        Named::Id(_) => {
-            error.help("this node has no copy of it: adopt it on one of the three nodes that keep it")
-        }
-        Named::Beginning(_) | Named::Name => {
-            error.help("a job can be adopted only on one of the three nodes that keep it, where `weft jobs --mesh` lists it")
-        }
-    }
+    ApiError::not_found("job", name)
+        .expected("a job of which this node has a copy")
+        .help("this node has no copy of it: adopt it on one of the three nodes that keep it")
 }
 
 /// Whether no node leads the job any more: only then is there a reason to make another one of it.
