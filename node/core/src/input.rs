@@ -171,7 +171,6 @@ pub enum Fetched {
 
 /// A command of this node's user.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "a command is handed over once, and lives no longer")]
 pub enum Command {
     /// A new job.
     Submit(Submission),
