@@ -15,7 +15,7 @@ use weft_node::settings::{Given as Settings, parse_whole};
 pub(crate) use control::{DrainArgs, StopArgs};
 pub(crate) use halt::{Ended, Halt, When};
 pub(crate) use kept::{
-    AttachArgs, JobArgs, JobsArgs, KeepArgs, ResultsArgs, ShowResultsArgs, SubmitArgs, WaitArgs,
+    AdoptArgs, AttachArgs, JobArgs, JobsArgs, KeepArgs, ResultsArgs, ShowResultsArgs, SubmitArgs, WaitArgs,
 };
 pub(crate) use policy::PolicyArgs;
 pub(crate) use refusal::{help_instead, refusal};
@@ -120,6 +120,8 @@ pub(crate) enum Verb {
     Retry(JobArgs),
     /// Forget a job that has ended, with its results.
     Forget(JobArgs),
+    /// Make a new job of one whose nodes are gone for good, on the node that has a copy of it.
+    Adopt(AdoptArgs),
     /// Let the local node take no new tasks; tasks that run here run to their end.
     ///
     /// Tasks that it holds and has not begun are given back at once, and run on other nodes; that counts as no loss and no
@@ -154,13 +156,18 @@ pub(crate) enum Verb {
 impl Verb {
     /// The same by the word, where the command line is wrong elsewhere.
     pub(crate) fn word_runs_tasks(word: &str) -> bool {
-        ["run", "map", "wait", "results", "attach"].contains(&word)
+        ["run", "map", "wait", "results", "attach", "adopt"].contains(&word)
     }
 
-    /// Whether the exit code is about tasks, so that weft's own errors need a code of their own.
+    /// Whether the exit code is about tasks, so that weft's own errors need a code of their own; a refusal of `weft adopt` has it, too.
     pub(crate) fn runs_tasks(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Map(_) | Self::Wait(_) | Self::Results(_) | Self::Attach(_) => true,
+            Self::Run(_)
+            | Self::Map(_)
+            | Self::Wait(_)
+            | Self::Results(_)
+            | Self::Attach(_)
+            | Self::Adopt(_) => true,
             Self::Submit(_)
             | Self::Retry(_)
             | Self::Forget(_)
@@ -422,7 +429,7 @@ mod tests {
             let line = match name {
                 "run" | "submit" => vec!["weft", name, "x.wasm"],
                 "map" => vec!["weft", name, "x.wasm", "--each-line", "-"],
-                "wait" | "results" | "attach" | "cancel" | "retry" | "forget" | "why" | "join" => {
+                "wait" | "results" | "attach" | "cancel" | "retry" | "forget" | "adopt" | "why" | "join" => {
                     vec!["weft", name, "a7"]
                 }
                 "blob" => vec!["weft", name, "get", "a7"],

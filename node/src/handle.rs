@@ -3,6 +3,7 @@
 //! The loop owns the engine and answers [`Request`]s in the order they come; the API, the demo and an embedding
 //! program hold [`NodeHandle`]s. Nothing here depends on HTTP.
 
+mod adopting;
 mod jobs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use weft_net::Asker;
 
 use crate::jobs::JobTable;
 use crate::keeping::{JournalState, Kept};
+pub use adopting::{ADOPTED_FROM, Heir, Inheritance, NotAdopted};
 pub use jobs::{Changes, NoResults, NotChanged};
 
 /// Requests that wait for the loop; beyond it, the caller waits.

@@ -15,6 +15,7 @@
 //! here decides about a job. While `orders` is full the loop takes in nothing more; nothing is dropped. A record that the
 //! journal does not take, for any reason but a queue that is full, is a failure of the journal, and final.
 
+mod adopting;
 mod back;
 mod blobs;
 mod disk;
@@ -32,8 +33,9 @@ mod worker;
 use std::sync::Arc;
 
 use weft_core::JobId;
-use weft_core::durable::Restored;
+use weft_core::durable::{Adoption, NotAdoptable, Restored};
 
+pub(crate) use adopting::{Cursor, Inherited};
 pub(crate) use keeper::Keeper;
 pub use news::JournalState;
 use news::News;
@@ -98,6 +100,23 @@ impl Kept {
         let ends = cursor..summary.told;
         let read = move || shelf.results(job, ends, portion, program.as_deref());
         on_blocking_thread(job, read).await
+    }
+
+    /// What goes over of a job to a new one.
+    pub(crate) async fn adoption(&self, job: JobId) -> Result<Result<Adoption, NotAdoptable>, Unreadable> {
+        let shelf = Arc::clone(&self.shelf);
+        on_blocking_thread(job, move || shelf.adoption(job)).await
+    }
+
+    /// The next tasks that go over, and where those behind them begin; nothing behind the last.
+    pub(crate) async fn inherited(
+        &self,
+        job: JobId,
+        adoption: &Arc<Adoption>,
+        from: Cursor,
+    ) -> Result<Option<(Inherited, Cursor)>, Unreadable> {
+        let (shelf, adoption) = (Arc::clone(&self.shelf), Arc::clone(adoption));
+        on_blocking_thread(job, move || shelf.inherited(job, &adoption, from)).await
     }
 
     /// A job that ended, as its log says that it is, with what did not succeed open again.

@@ -91,6 +91,29 @@ impl Trio {
         shown["leader"]["peer"] == node.id
     }
 
+    /// That a node makes no new job of this one, and says why.
+    #[track_caller]
+    fn assert_not_adopted(&self, place: usize, args: &[&str], why: &str) {
+        let refused = self.hosts[place].cli(&[&["adopt"], args].concat());
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(125), ""), "{}", refused.stderr);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+
+    /// Makes a new job of this one at a node; its id.
+    #[track_caller]
+    fn adopt(&self, place: usize, job: &str) -> String {
+        let adopted = self.hosts[place].cli(&["adopt", job, "--force"]);
+        assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+        let doubts = [format!("job {job} is left as it is"), String::from("may not be among them")];
+        assert!(doubts.iter().all(|doubt| adopted.stderr.contains(doubt.as_str())), "{}", adopted.stderr);
+        let heir = adopted.stdout.trim().to_owned();
+        let shown = self.job(place, &heir).unwrap();
+        let whose = (shown["owner"]["peer"].as_str(), shown["labels"]["adopted-from"].as_str());
+        assert_eq!(whose, (self.nodes[place].as_ref().map(|node| node.id.as_str()), Some(job)), "{shown}");
+        assert!(heir != job && shown["level"] == "disk", "{shown}");
+        heir
+    }
+
     /// That a node tells every result of a job once, and right, wherever the job is led.
     #[track_caller]
     fn assert_results_at(&self, place: usize, job: &str, work: &Work) {
@@ -131,4 +154,43 @@ fn a_node_that_comes_back_leads_its_job_again() {
     assert!(trio.ended(0, &job) >= before, "what was told is known still");
     trio.assert_results_at(0, &job, &work);
     trio.assert_results_at(2, &job, &work);
+}
+
+#[test]
+fn the_last_node_that_keeps_a_job_makes_a_new_one_of_it_when_a_person_says_so() {
+    let _turn = turn();
+    let mut trio = Trio::start();
+    let work = Work::mixed(120);
+    let job = trio.submit(&work);
+    eventually(JOB, "the job gets on", || (trio.ended(0, &job) > 10).then_some(()));
+    trio.assert_not_adopted(2, &[&job, "--force"], "leads job");
+    trio.assert_not_adopted(2, &["0123456789abcdef", "--force"], "no copy");
+    trio.kill9(0);
+    trio.kill9(1);
+    eventually(MEET, "the others are gone", || trio.hosts[2].connected().is_empty().then_some(()));
+    trio.assert_not_adopted(2, &[&job], "would be made anew");
+    let heir = trio.adopt(2, &job);
+    trio.assert_results_at(2, &heir, &work);
+    trio.assert_not_adopted(2, &[&job, "--force"], &format!("adopted here before, as job {heir}"));
+    // The others were not gone for good: the old job goes on under its own id.
+    trio.restart(0);
+    trio.restart(1);
+    trio.assert_results_at(2, &job, &work);
+    trio.assert_results_at(0, &heir, &work);
+}
+
+#[test]
+fn the_owner_alone_makes_a_new_job_too() {
+    let _turn = turn();
+    let mut trio = Trio::start();
+    let work = Work::mixed(60);
+    let job = trio.submit(&work);
+    eventually(JOB, "the job gets on", || (trio.ended(0, &job) > 10).then_some(()));
+    trio.assert_not_adopted(0, &[&job, "--force"], "leads job");
+    trio.kill9(1);
+    trio.kill9(2);
+    // It says so once it knows that they are gone.
+    eventually(MEET, "the others are gone", || trio.hosts[0].connected().is_empty().then_some(()));
+    let heir = trio.adopt(0, &job);
+    trio.assert_results_at(0, &heir, &work);
 }

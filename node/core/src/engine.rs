@@ -24,7 +24,7 @@ use crate::matchmaker::Matchmaker;
 use crate::membership::Membership;
 use crate::memo::{self, Memo};
 use crate::message::{BATCH_MAX, Capacity, Gossip, Message};
-use crate::owner::{Owner, Printed};
+use crate::owner::{Extension, Owner, Printed};
 use crate::programs::Programs;
 use crate::snapshot::Counters;
 use crate::time::{Soonest, Time};
@@ -212,6 +212,7 @@ impl Engine {
             | Command::Stop
             | Command::Retry(_)
             | Command::ForgetJob { .. }
+            | Command::ExtendEnded { .. }
             | Command::GiveBack => {
                 let (mut ctx, owner, worker, members) = self.parts();
                 on_command(&mut ctx, owner, worker, members, command);
@@ -328,7 +329,10 @@ fn on_command(
 ) {
     match command {
         Command::Submit(what) => owner.on_submit(ctx, members, what),
-        Command::Extend { job, inputs } => owner.on_extend(ctx, members, job, inputs),
+        Command::Extend { job, inputs } => owner.on_extend(ctx, members, job, inputs.into()),
+        Command::ExtendEnded { job, inputs, ends } => {
+            owner.on_extend(ctx, members, job, Extension { inputs, ends });
+        }
         Command::Close { job } => owner.on_close(ctx, members, job),
         Command::Cancel { job } => owner.on_cancel(ctx, members, job),
         Command::Drain(draining) => worker.on_drain(ctx, draining),

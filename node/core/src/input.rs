@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::durable::{LogRecord, Restored};
+use crate::durable::{Kept, LogRecord, Restored};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Gossip, Message};
@@ -171,7 +171,6 @@ pub enum Fetched {
 
 /// A command of this node's user.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "a command is handed over once, and lives no longer")]
 pub enum Command {
     /// A new job.
     Submit(Submission),
@@ -212,4 +211,14 @@ pub enum Command {
     /// Stop what runs here for others and give it back, as [`Self::Drain`] does with what has not begun: they have waited
     /// long enough. Takes no new work from then on. This node's own tasks run on.
     GiveBack,
+    /// More tasks for a kept job that is still open, some of which ended in another job that it goes on for: these count with
+    /// their outcomes there and are never run.
+    ExtendEnded {
+        /// The job.
+        job: JobId,
+        /// Their inputs.
+        inputs: Vec<Payload>,
+        /// What is known of some of them, by their places in the job; of no task twice. Others are ignored.
+        ends: Vec<Kept>,
+    },
 }

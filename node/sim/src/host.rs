@@ -283,7 +283,9 @@ impl SimHost {
                 self.blobs.extend(submission.program.files.blob());
                 self.blobs.extend(submission.inputs.iter().filter_map(Payload::blob));
             }
-            Command::Extend { inputs, .. } => self.blobs.extend(inputs.iter().filter_map(Payload::blob)),
+            Command::Extend { inputs, .. } | Command::ExtendEnded { inputs, .. } => {
+                self.blobs.extend(inputs.iter().filter_map(Payload::blob));
+            }
             Command::Close { .. }
             | Command::Cancel { .. }
             | Command::Drain(_)

@@ -178,7 +178,9 @@ impl Reference {
                     (job.cancelled, job.closed) = (true, true);
                 }
             }
-            Command::Drain(_)
+            // No plan has one: what it says ended in a job that no engine here knows.
+            Command::ExtendEnded { .. }
+            | Command::Drain(_)
             | Command::GiveBack
             | Command::Forget(_)
             | Command::Stop

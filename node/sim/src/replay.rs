@@ -140,6 +140,7 @@ pub fn kind(input: &Input) -> &'static str {
     match input {
         Input::Command(Command::Submit(_)) => "a job is submitted",
         Input::Command(Command::Extend { .. }) => "a job is extended",
+        Input::Command(Command::ExtendEnded { .. }) => "a job is extended by ended tasks",
         Input::Command(Command::Close { .. }) => "a job is closed",
         Input::Command(Command::Cancel { .. }) => "a job is cancelled",
         Input::Command(Command::Drain(_)) => "draining is switched",

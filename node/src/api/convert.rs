@@ -178,7 +178,7 @@ fn last_of_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
     once
 }
 
-fn level_in(level: api::Level) -> Level {
+pub(super) fn level_in(level: api::Level) -> Level {
     match level {
         api::Level::Memory => Level::Memory,
         api::Level::Disk => Level::Disk,

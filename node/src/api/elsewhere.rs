@@ -99,6 +99,15 @@ pub(super) async fn pass_on(
     }
 }
 
+/// The connected node that leads a job which this node keeps, if one says that it does.
+pub(super) async fn leader_of(api: &Api, summary: &JobSummary) -> Option<PeerId> {
+    let asker = api.handle.asker()?.clone();
+    let kept = Kept { job: summary.job, leader: None, keepers: keepers_of(summary) };
+    let name = summary.job.to_string();
+    let errand = Errand { api: api.clone(), asker, name, kept: Some(kept), refused: BTreeSet::new() };
+    errand.claimed(summary.job).await
+}
+
 /// The nodes that keep a job at level `mesh`.
 pub(super) fn keepers_of(summary: &JobSummary) -> Vec<PeerId> {
     summary.custody.as_ref().map(|custody| custody.keepers.clone()).unwrap_or_default()
@@ -187,6 +196,12 @@ impl Errand {
         }
     }
 
+    /// Who leads the job by its own word; none if no connected node says so.
+    async fn claimed(&self, job: JobId) -> Option<PeerId> {
+        let heard = self.ask_all(&Named::Id(job)).await;
+        heard.leader(job, &self.refused)
+    }
+
     /// Asks all that are connected, until the leader of an id is found, all have answered, or the time is over.
     async fn ask_all(&self, named: &Named) -> Heard {
         let mut likely = self.api.leaders.all();
@@ -245,7 +260,8 @@ impl Errand {
         let keepers: Vec<String> = keepers.iter().map(named).collect();
         let text = format!("no node leads job {job} now; it is kept by {}", keepers.join(", "));
         let help = format!(
-            "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s"
+            "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s; if two of them are gone \
+             for good, `weft adopt {job}` on the third says what can be done"
         );
         Ok(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help(help).soon())
     }

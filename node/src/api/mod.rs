@@ -4,7 +4,7 @@
 //! ```text
 //!   GET  /v1/status  /v1/peers  /v1/jobs[?state=..]  /v1/jobs/{id}[?wait_ms=N]  /v1/jobs/{id}/why[?index=N]  /metrics
 //!   POST /v1/jobs (frames or JSON in, frames or JSON lines out)  GET /v1/jobs/{id}/results[?from=N&limit=N&follow=BOOL]
-//!   POST /v1/jobs/{id}/cancel  /v1/jobs/{id}/retry  /v1/jobs/{id}/forget
+//!   POST /v1/jobs/{id}/cancel  /v1/jobs/{id}/retry  /v1/jobs/{id}/forget  /v1/jobs/{id}/adopt[?force=BOOL&level=..]
 //!   POST /v1/drain?on=BOOL  /v1/stop  PUT /v1/blobs  HEAD,GET /v1/blobs/{id}
 //!   POST /v1/peers/{id}/forget
 //! ```
@@ -28,6 +28,7 @@
 //! | a blob | 64 GiB, and the store's quota | 413, 507 |
 //! | results that detached jobs keep | 256 MiB, 4,000,000 | ended jobs are forgotten, then 507 or an `Error` frame |
 
+mod adopting;
 mod auth;
 mod blobs;
 mod caller;

@@ -17,7 +17,7 @@ use super::error::{self, ApiError};
 use super::finding::find_here;
 use super::places::take;
 
-use super::{Answered, Api, auth, blobs, json, listing, metrics, resume, submit, verbs, views};
+use super::{Answered, Api, adopting, auth, blobs, json, listing, metrics, resume, submit, verbs, views};
 use crate::jobs::JobSummary;
 
 /// Longest time for which the answer to one question is held back.
@@ -31,6 +31,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/peers/{id}/forget", post(forget))
         .route("/v1/jobs", get(listing::jobs).post(submit::submit))
         .route("/v1/jobs/{id}/inputs", post(resume::resume))
+        .route("/v1/jobs/{id}/adopt", post(adopting::adopt))
         .merge(of_jobs().route_layer(middleware::from_fn_with_state(api.clone(), elsewhere::pass_on)))
         .route("/v1/drain", post(drain))
         .route("/v1/stop", post(stop))

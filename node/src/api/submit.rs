@@ -253,7 +253,7 @@ fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
     names.iter().map(job).collect()
 }
 
-fn random_job() -> Result<JobId, ApiError> {
+pub(super) fn random_job() -> Result<JobId, ApiError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}"))

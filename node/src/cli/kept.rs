@@ -163,6 +163,33 @@ pub(crate) struct JobArgs {
     pub(crate) json: bool,
 }
 
+/// Flags of `weft adopt`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = ADOPT_HELP)]
+pub(crate) struct AdoptArgs {
+    /// The job's id, the beginning of it, or its name.
+    pub(crate) job: String,
+    /// Do it. Without this flag the command says what it would do, and ends with code 125.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What the new job survives [default: mesh where three nodes can keep it, else disk].
+    #[arg(long, value_name = "disk|mesh")]
+    pub(crate) level: Option<Level>,
+    /// Print one JSON object instead of the bare id.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const ADOPT_HELP: &str = "\
+For a job of level mesh of which two of its three nodes are gone for good, on the
+one that is left. Makes a new job, with an id of its own, of what this node has of
+it: its inputs, and the results that had come here; what has none runs. Prints
+the new job's id on stdout, and what may be doubted on stderr: the old job goes
+on under its own id if its nodes come back, so that tasks run twice; and results
+that the lost nodes told last may not be here, and be computed again.
+
+Exit code: 0 when the new job is kept, 125 otherwise.";
+
 /// Flags of `weft jobs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = JOBS_HELP)]

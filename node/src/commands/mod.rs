@@ -1,5 +1,6 @@
 //! The verbs, one file each. A verb returns its exit code, or a [`Problem`] that `main` prints in one line.
 
+mod adopt;
 mod bench;
 mod blob;
 mod choice;
@@ -201,6 +202,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Attach(args) => Box::pin(results::attach(&connect(data_dir).await?, args)).await,
         Verb::Cancel(args) => kept::cancel(&connect(data_dir).await?, &args).await,
         Verb::Retry(args) => kept::retry(&connect(data_dir).await?, &args).await,
+        Verb::Adopt(args) => adopt::adopt(&connect(data_dir).await?, &args).await,
         Verb::Forget(args) => kept::forget(&connect(data_dir).await?, &args).await,
         Verb::Drain(args) => control::drain(&connect(data_dir).await?, &args).await,
         Verb::Stop(args) => control::stop(&connect(data_dir).await?, &args).await,

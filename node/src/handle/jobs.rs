@@ -78,7 +78,7 @@ pub enum NotChanged {
     #[error(transparent)]
     Refused(#[from] NotAccepted),
     /// Another client changes it now.
-    #[error("job {0} is being retried or forgotten already: look at it, and ask again")]
+    #[error("job {0} is being retried, forgotten or adopted already: look at it, and ask again")]
     Changing(JobId),
     /// It is not certain yet: a disk that is to know of it has not answered.
     #[error("job {job} {change} {condition} within {late} s", condition = condition(*.level), late = CHANGE_MAX.as_secs())]
@@ -310,13 +310,13 @@ fn late(summary: &JobSummary, change: Changes) -> NotChanged {
 }
 
 /// A change of a job, the only one of it at a time.
-struct Change<'a> {
+pub(super) struct Change<'a> {
     handle: &'a NodeHandle,
     job: JobId,
 }
 
 impl<'a> Change<'a> {
-    fn begin(handle: &'a NodeHandle, job: JobId) -> Result<Self, NotChanged> {
+    pub(super) fn begin(handle: &'a NodeHandle, job: JobId) -> Result<Self, NotChanged> {
         let is_new = handle.changing.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
         if is_new { Ok(Self { handle, job }) } else { Err(NotChanged::Changing(job)) }
     }

@@ -80,6 +80,14 @@ impl JobTable {
         self.lock().jobs.range(ids).map(|(job, _)| *job).take(most).collect()
     }
 
+    /// A job with this label.
+    #[must_use]
+    pub fn labelled(&self, label: &str, value: &str) -> Option<JobId> {
+        let table = self.lock();
+        let has = |entry: &Entry| entry.meta.title.labels.get(label).is_some_and(|found| found == value);
+        table.jobs.iter().find(|(_, entry)| has(entry)).map(|(job, _)| *job)
+    }
+
     /// The jobs of that name, newest first, at most `most` of them.
     #[must_use]
     pub fn named(&self, name: &str, most: usize) -> Vec<JobId> {

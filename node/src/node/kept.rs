@@ -171,7 +171,7 @@ impl Named {
     fn by(command: &Command) -> Self {
         let (program, inputs): (_, &[Payload]) = if let Command::Submit(spec) = command {
             (Some(&spec.program), &spec.inputs)
-        } else if let Command::Extend { inputs, .. } = command {
+        } else if let Command::Extend { inputs, .. } | Command::ExtendEnded { inputs, .. } = command {
             (None, inputs)
         } else {
             (None, &[])
@@ -283,7 +283,8 @@ impl Node {
         if let Command::Submit(spec) = command {
             return spec.level != Level::Memory;
         }
-        matches!(command, Command::Extend { job, .. } if self.handle.jobs().is_journalled(*job))
+        matches!(command, Command::Extend { job, .. } | Command::ExtendEnded { job, .. }
+            if self.handle.jobs().is_journalled(*job))
     }
 
     /// A job is to be kept, or to have more tasks. It is refused where bytes that it names are not here: it could never run.
@@ -309,7 +310,7 @@ impl Node {
         let reason = Refusal::BlobMissing { blob };
         if let Command::Submit(Submission { job, .. }) = command {
             self.handle.jobs().record(Event::Refused { job, reason });
-        } else if let Command::Extend { job, inputs } = command {
+        } else if let Command::Extend { job, inputs } | Command::ExtendEnded { job, inputs, .. } = command {
             let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
             self.handle.jobs().record(Event::ExtensionRefused { job, tasks, reason });
             self.apply(Input::Command(Command::Close { job }));

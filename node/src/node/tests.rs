@@ -1,6 +1,7 @@
 //! What becomes of a node whose parts fail. An adapter that panics ends its events, which `node/net/src/net/tests.rs`
 //! shows; this shows what the node makes of that.
 
+mod adopted;
 mod kept;
 
 use std::time::Duration;

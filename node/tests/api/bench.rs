@@ -173,7 +173,8 @@ async fn echo(
                 continue;
             }
             Request::Command(
-                Command::Drain(_)
+                Command::ExtendEnded { .. }
+                | Command::Drain(_)
                 | Command::GiveBack
                 | Command::Forget(_)
                 | Command::Stop

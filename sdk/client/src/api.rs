@@ -214,6 +214,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+mod adopted;
 mod job;
 mod jobs;
 mod level;
@@ -225,6 +226,7 @@ mod status;
 mod submit;
 mod verified;
 mod why;
+pub use adopted::Adopted;
 pub use job::{Job, JobState, Node, Restarted};
 pub use jobs::{JobFilter, MeshJobs, Phase, Position};
 pub use level::Level;

@@ -216,6 +216,42 @@ impl Mesh {
         self.tell(job, "forget").await
     }
 
+    /// Makes a new job of one that the node keeps a copy of and that no node leads any more: with the same inputs, and with the
+    /// results that the copy has. The old job is left as it is, under its own id, and goes on if its nodes come back.
+    /// [`api::Level::Memory`] is refused.
+    ///
+    /// ```no_run
+    /// use weft_client::{Level, Mesh};
+    ///
+    /// # async fn example() -> Result<(), weft_client::Error> {
+    /// let mesh = Mesh::connect().await?;
+    /// let adopted = mesh.adopt("a7c372edeab46585", Level::Disk).await?;
+    /// println!("{} goes on as {}", adopted.from, adopted.job);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the node has no copy; [`Error::Refused`] when a node leads the job, when it was cancelled, when it
+    /// was adopted before, or when bytes that it rests on are not there.
+    pub async fn adopt(&self, job: &str, level: api::Level) -> Result<api::Adopted, Error> {
+        let path = format!("/v1/jobs/{}/adopt?force=true&level={level}", job_name(job)?);
+        self.http().json(Call::post(path, about_job(job))).await
+    }
+
+    /// Why the node would not make a new job of this one, as [`Mesh::adopt`] does; or what it would do, if it would.
+    ///
+    /// # Errors
+    /// When the node does not answer, or knows no such job.
+    pub async fn ask_to_adopt(&self, job: &str) -> Result<String, Error> {
+        let call = Call::post(format!("/v1/jobs/{}/adopt", job_name(job)?), about_job(job)).soon();
+        match self.http().done(call).await {
+            Err(refused @ Error::Refused { .. }) => Ok(refused.to_string()),
+            Err(error) => Err(error),
+            Ok(()) => Err(Error::protocol("a job was adopted that was only asked for")),
+        }
+    }
+
     async fn tell(&self, job: &str, verb: &str) -> Result<(), Error> {
         let call = Call::post(format!("/v1/jobs/{}/{verb}", job_name(job)?), about_job(job)).soon();
         self.http().done(call).await

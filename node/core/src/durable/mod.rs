@@ -15,6 +15,7 @@
 //! restart the job goes on in a new *epoch*, so that an outcome of the life before is known as such, and these workers are asked
 //! what they hold of it.
 
+mod adopting;
 mod custody;
 mod fold;
 mod record;
@@ -22,6 +23,7 @@ mod restored;
 mod unsound;
 
 pub use crate::submission::Level;
+pub use adopting::{Adopting, Adoption, NotAdoptable};
 pub use fold::Fold;
 pub use record::{
     Accepted, Ends, GIVEN_MAX, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,

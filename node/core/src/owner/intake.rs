@@ -1,5 +1,6 @@
 //! New tasks of a job: those whose result is known end without being run, the others queue.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::books::OwnerCtx;
@@ -9,15 +10,31 @@ use super::lease_table::Lease;
 use super::record::Record;
 use super::retry::again;
 use super::task::{Attempt, Brought, RECALLED, TaskState};
+use crate::durable::{Kept, KeptEnd};
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId};
 use crate::input::Submission;
 use crate::refusal::Refusal;
 use crate::task::{Payload, Recall};
 
+/// More tasks of a kept job.
+#[derive(Debug)]
+pub(crate) struct Extension {
+    pub(crate) inputs: Vec<Payload>,
+    /// Outcomes of some of them in another job, which this one goes on for.
+    pub(crate) ends: Vec<Kept>,
+}
+
+impl From<Vec<Payload>> for Extension {
+    fn from(inputs: Vec<Payload>) -> Self {
+        Self { inputs, ends: Vec::new() }
+    }
+}
+
 /// A kept job is to have more tasks. The first refusal is final: tasks that come later would be given the places of those
 /// that were refused.
-pub(super) fn extend_kept(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+pub(super) fn extend_kept(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, extension: Extension) {
+    let Extension { inputs, ends } = extension;
     let Record { job, .. } = &mut *record;
     let keeping = &mut cx.books.keeping;
     let over = (!job.open).then_some(Refusal::JobOver);
@@ -29,7 +46,26 @@ pub(super) fn extend_kept(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs
         return refuse(cx, record.name(), &inputs, reason);
     }
     keeping.extend(job.spec.job, &inputs, job.total());
-    extend(cx, record, inputs);
+    if ends.is_empty() { extend(cx, record, inputs) } else { extend_ended(cx, record, inputs, ends) }
+}
+
+/// Takes tasks of which some have ended elsewhere.
+fn extend_ended(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>, ends: Vec<Kept>) {
+    let first = record.job.total();
+    let mut ends: BTreeMap<u32, Kept> = ends.into_iter().map(|kept| (kept.index, kept)).collect();
+    // Those that run, behind the last one that has ended.
+    let mut open = Vec::new();
+    for (index, input) in (first..).zip(inputs) {
+        let Some(kept) = ends.remove(&index).filter(|kept| kept.report.is_sound()) else {
+            open.push(input);
+            continue;
+        };
+        take_inputs(cx, record, core::mem::take(&mut open));
+        record.job.add_ended(KeptEnd::from(&kept));
+        cx.books.keeping.task_ended(record.name(), kept);
+    }
+    take_inputs(cx, record, open);
+    begin_new(cx, record, first);
 }
 
 /// Says that tasks of a kept job are not taken, after all that was said of it before.
@@ -47,6 +83,11 @@ pub(super) fn refuse(cx: &mut OwnerCtx<'_, '_>, job: JobId, inputs: &[Payload], 
 pub(super) fn extend(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
     let first = record.job.total();
     take_inputs(cx, record, inputs);
+    begin_new(cx, record, first);
+}
+
+/// Tasks from that index on have just come to a job that has others.
+fn begin_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: u32) {
     if record.job.expires_at().is_some_and(|at| at <= cx.ctx.now) {
         let (late, outcome) = (first..record.job.total(), expired(&record.job));
         end_rest(cx, record, late, &outcome);

@@ -70,10 +70,11 @@ use crate::refusal::Refusal;
 use crate::self_fencing::SelfFencing;
 use crate::stats::RuntimeStats;
 use crate::submission::Submission;
-use crate::task::{Outcome, Payload, Recall};
+use crate::task::{Outcome, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
 pub(crate) use explain::Viewpoint;
+pub(crate) use intake::Extension;
 
 use agenda::Alarm;
 use books::{Books, OwnerCtx, Stopped};
@@ -197,14 +198,16 @@ impl Owner {
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         name: JobId,
-        inputs: Vec<Payload>,
+        extension: Extension,
     ) {
         let Self { records, books, history, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         match records.get_mut(&name) {
-            Some(record) if record.job.is_kept() => intake::extend_kept(&mut cx, record, inputs),
-            Some(record) if record.job.open => intake::extend(&mut cx, record, inputs),
-            None if history.was_kept(name) => intake::refuse(&mut cx, name, &inputs, Refusal::JobOver),
+            Some(record) if record.job.is_kept() => intake::extend_kept(&mut cx, record, extension),
+            Some(record) if record.job.open => intake::extend(&mut cx, record, extension.inputs),
+            None if history.was_kept(name) => {
+                intake::refuse(&mut cx, name, &extension.inputs, Refusal::JobOver);
+            }
             Some(_) | None => {}
         }
     }

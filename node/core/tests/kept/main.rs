@@ -1,6 +1,7 @@
 //! Jobs at level `disk`: what is told and when, what is written, and how a job goes on in a later life of its owner.
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod adopted;
 mod held;
 mod later_lives;
 mod no_disk;

@@ -13,10 +13,10 @@ use crate::keeping::{Order, Question};
 use crate::node::kept::about_kept_by_others;
 use crate::ports::News;
 
-const JOB: JobId = JobId(5);
+pub(super) const JOB: JobId = JobId(5);
 
 /// Runs a test of one node with a slot, in a directory of its own.
-fn with_settings(test: impl AsyncFnOnce(Settings)) {
+pub(super) fn with_settings(test: impl AsyncFnOnce(Settings)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let dir = tempfile::tempdir().unwrap();
@@ -26,13 +26,13 @@ fn with_settings(test: impl AsyncFnOnce(Settings)) {
     });
 }
 
-struct Life {
-    handle: NodeHandle,
+pub(super) struct Life {
+    pub(super) handle: NodeHandle,
     running: tokio::task::JoinHandle<Result<Ending, Broken>>,
 }
 
 impl Life {
-    async fn begin(settings: &Settings) -> Self {
+    pub(super) async fn begin(settings: &Settings) -> Self {
         let node = Node::start(settings.clone()).await.unwrap();
         Self::of(node)
     }
@@ -42,7 +42,7 @@ impl Life {
         Self { handle, running: tokio::task::spawn_local(node.run_until(std::future::pending())) }
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.handle.stop();
         self.running.await.unwrap().unwrap();
     }
@@ -54,7 +54,7 @@ impl Life {
     }
 }
 
-fn meta(module: BlobId, level: Level) -> JobMeta {
+pub(super) fn meta(module: BlobId, level: Level) -> JobMeta {
     JobMeta {
         module,
         class: Class::Batch,
@@ -95,8 +95,8 @@ async fn submit_with(
     handle.accepted(JOB).await
 }
 
-async fn ended(handle: &NodeHandle) {
-    poll_fn(|cx| handle.jobs().poll_ended(cx, JOB)).await.unwrap();
+pub(super) async fn ended(handle: &NodeHandle, job: JobId) {
+    poll_fn(|cx| handle.jobs().poll_ended(cx, job)).await.unwrap();
 }
 
 #[test]
@@ -107,11 +107,11 @@ fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_
         life.drop_at_once().await;
         let life = Life::begin(&settings).await;
         let handle = &life.handle;
-        ended(handle).await;
+        ended(handle, JOB).await;
         let summary = handle.jobs().summary(JOB).unwrap();
         assert_eq!((summary.state(), summary.done), (JobState::Cancelled, 0));
         handle.retry(JOB).await.unwrap();
-        ended(handle).await;
+        ended(handle, JOB).await;
         assert_eq!(handle.jobs().summary(JOB).unwrap().state(), JobState::Failed, "its task was begun");
         life.end().await;
     });
@@ -139,7 +139,7 @@ fn a_job_whose_inputs_had_not_all_come_waits_for_its_client_and_takes_the_rest()
         jobs.close(JOB);
         handle.command(Command::Close { job: JOB }).await.unwrap();
         handle.accepted(JOB).await.unwrap();
-        ended(handle).await;
+        ended(handle, JOB).await;
         let after = jobs.summary(JOB).unwrap();
         assert_eq!((after.state(), after.tasks), (JobState::Failed, 2), "its tasks were begun");
         assert!(jobs.is_fed_by(JOB, feed));
@@ -162,7 +162,7 @@ fn a_kept_job_whose_bytes_are_not_all_here_is_refused_and_leaves_nothing() {
         let here = handle.store().put(b"input").unwrap();
         let pinned = handle.store().usage().pinned;
         submit_with(handle, Level::Disk, true, Payload::Blob { id: here, bytes: 5 }).await.unwrap();
-        ended(handle).await;
+        ended(handle, JOB).await;
         assert!(
             handle.store().usage().pinned > pinned,
             "what a job rests on is pinned as long as it is kept"
@@ -184,7 +184,7 @@ fn tasks_whose_bytes_are_not_here_are_not_taken_and_none_that_come_later_are() {
             handle.jobs().submitted(JOB, &inputs);
             handle.command(Command::Extend { job: JOB, inputs }).await.unwrap();
         }
-        ended(handle).await;
+        ended(handle, JOB).await;
         let summary = handle.jobs().summary(JOB).unwrap();
         assert_eq!((summary.tasks, summary.failed), (1, 1), "the first task ended as it would have");
         let why = summary.refused_more.unwrap();
