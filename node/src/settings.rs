@@ -33,7 +33,7 @@ pub(crate) use former::JOURNAL_DIR;
 pub use grace::GRACE_MAX;
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;
-pub use quantity::{parse_bytes, parse_duration, parse_whole};
+pub use quantity::{parse_bytes, parse_duration, parse_whole, size_up_to, time_up_to};
 pub use raw::{RawSettings, variable_of};
 pub use text::{Place, multiaddr, parse_address, parse_own_address, parse_pair, socket_of};
 pub use zone::is_only_local;

@@ -161,6 +161,23 @@ fn nodes_with_nothing_but_link_local_addresses_meet() {
     });
 }
 
+/// They hear of each other's addresses of both families at once.
+#[test]
+fn machines_of_a_network_with_both_families_have_a_vote_each() {
+    on_lan(4, |lan| {
+        for host in lan.all() {
+            lan.turn_to_ipv6(host, false);
+            lan.ip(host, &["addr", "add", &format!("{}/24", lan.address(host)), "dev", "e0"]);
+            eventually(SOON, "it has both", || lan.link_local(host));
+        }
+        let nodes = start(lan, |number| words(&["--slots", if number == 1 { "0" } else { "1" }]));
+        meet_within(&nodes, Duration::from_secs(10));
+        let run = ["run", &module("echo"), "--fn", "upper", "--verify", "3", "--expires", "30s", "--json"];
+        let ended = nodes[0].0.cli_with(&run, b"alike");
+        assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
+    });
+}
+
 #[test]
 fn a_path_that_swallows_large_packets_is_named_until_it_does_no_more() {
     on_lan(2, |lan| {

@@ -216,7 +216,7 @@ impl Book {
                 && !entry.places.is_empty()
             {
                 entry.try_.dialing = true;
-                dials.push(Dial::Peer(*peer, entry.places.all()));
+                dials.push(Dial::Peer(*peer, entry.places.to_dial(entry.try_.failures)));
             }
         }
         dials

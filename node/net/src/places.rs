@@ -6,6 +6,8 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use tokio::time::Instant;
 
+use crate::address::socket_of;
+
 /// Most addresses of one peer, of all sources together.
 pub(crate) const ADDRESSES_MAX: usize = 20;
 /// A multicast address that was not repeated for this long is removed.
@@ -85,6 +87,19 @@ impl Places {
     pub(crate) fn all(&self) -> Vec<Multiaddr> {
         self.iter().cloned().collect()
     }
+
+    /// What to dial after that number of failures in a row. Every other attempt, the first included, is over IPv4 alone
+    /// where the peer was reached or heard of on a network of this machine, or nothing better is known: of addresses that
+    /// are dialled together any may win, and `--verify` tells machines apart by their IPv4 addresses.
+    pub(crate) fn to_dial(&self, failures: u32) -> Vec<Multiaddr> {
+        let least = self.0.first().map_or(Source::Multicast, |best| Ord::max(best.source, Source::Multicast));
+        let is_ipv4 = |place: &&Place| socket_of(&place.address).is_some_and(|socket| socket.is_ipv4());
+        let mut ipv4 = self.0.iter().filter(is_ipv4).peekable();
+        if failures.is_multiple_of(2) && ipv4.peek().is_some_and(|best| best.source <= least) {
+            return ipv4.map(|place| place.address.clone()).collect();
+        }
+        self.all()
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +136,24 @@ mod tests {
         assert_eq!(places.all(), [at(1), at(2)]);
         places.forget_told();
         assert_eq!(places.all(), [at(1), at(2)]);
+    }
+
+    #[test]
+    fn ipv4_is_dialled_alone_first_where_it_is_as_good() {
+        let (mut places, now) = (Places::default(), Instant::now());
+        let ipv6 = crate::address::multiaddr_of("[2001:db8::1]:7117".parse().unwrap());
+        places.learn(ipv6.clone(), Source::Other, now);
+        assert_eq!(places.to_dial(0), std::slice::from_ref(&ipv6));
+        places.learn(at(1), Source::Other, now);
+        places.learn(ipv6.clone(), Source::Multicast, now);
+        // It was only told of, and the other one was heard of on this network.
+        assert_eq!(places.to_dial(0), [ipv6.clone(), at(1)]);
+        places.learn(at(1), Source::Multicast, now);
+        places.learn(ipv6.clone(), Source::Proven, now);
+        places.learn(at(2), Source::Itself, now);
+        assert_eq!(places.to_dial(0), [at(1), at(2)]);
+        assert_eq!(places.to_dial(1), [ipv6.clone(), at(1), at(2)]);
+        assert_eq!(places.to_dial(2), [at(1), at(2)]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 const FUNCTION_BYTES_MAX: usize = 256;
 const ARGS_MAX: usize = 4096;
 /// What a 32-bit memory can have at most.
-const MEMORY_BYTES_MAX: u64 = 4 << 30;
+pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// A job request, checked.
 #[derive(Debug)]
@@ -74,9 +74,8 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
     check_entry(function.as_ref(), args.len(), &env)?;
     let too_long = |text: &String| text.len() > LABEL_BYTES_MAX;
     if needs.len() > LABELS_MAX || needs.iter().any(|(name, value)| too_long(name) || too_long(value)) {
-        return Err(
-            ApiError::bad("too many or too long labels").expected("at most 32, each of 64 bytes and value")
-        );
+        return Err(ApiError::bad("too many or too long labels")
+            .expected("at most 32, with names and values of 64 bytes at most"));
     }
     if !(1..=TASK_SLOTS_MAX).contains(&slots) {
         let most = format!("1 to {TASK_SLOTS_MAX}");

@@ -6,8 +6,9 @@ use weft_core::{Backoff, Policy, VERIFY_MAX};
 use super::error::ApiError;
 
 /// Longest time that a policy may name: a year. In milliseconds.
-const TIME_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
-const RETRIES_MAX: u32 = 100;
+pub const TIME_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+/// The most retries of a task.
+pub const RETRIES_MAX: u32 = 100;
 
 /// Checks it.
 pub(super) fn policy(given: api::Policy, retries: u32) -> Result<Policy, ApiError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use weft_client::{Class, Recall};
 use weft_core::Limits;
-use weft_node::settings::{parse_bytes, parse_duration, parse_pair, parse_whole};
+use weft_node::api::{MEMORY_BYTES_MAX, RETRIES_MAX};
+use weft_node::settings::{parse_pair, parse_whole, size_up_to, time_up_to};
 
 use super::halt::Halt;
 use super::kept::KeepArgs;
@@ -46,10 +47,10 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) env: Vec<(String, String)>,
     /// Stop a task that ran longer, such as 500ms, 30s or 5m [default: 60s].
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time_up_to::<{ Limits::MAX.wall_ms as u64 }>)]
     pub(crate) timeout: Option<Duration>,
     /// Most memory of a task, such as 64MiB [default: 256MiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = size_up_to::<MEMORY_BYTES_MAX>)]
     pub(crate) memory: Option<u64>,
     /// Copy a file or a directory to /in, where tasks read it. May be repeated.
     ///
@@ -58,16 +59,16 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "PATH[:/in/NAME]", value_parser = Given::parse)]
     pub(crate) input: Vec<Given>,
     /// Stop a task that holds more than this under /tmp and /out together, up to 1GiB [default: 64MiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = size_up_to::<{ Limits::MAX.files_bytes }>)]
     pub(crate) files_limit: Option<u64>,
     /// Stop a task that makes more files and directories under /tmp and /out together [default: 10000].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(Limits::MAX.files)))]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 0, { Limits::MAX.files as u64 }>)]
     pub(crate) files_count: Option<u32>,
     /// Stop a task whose output is longer, up to 256MiB [default: 64MiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = size_up_to::<{ Limits::MAX.output_bytes }>)]
     pub(crate) output_limit: Option<u64>,
     /// Stop a task that writes more to its standard error, up to 16MiB [default: 1MiB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = size_up_to::<{ Limits::MAX.errors_bytes }>)]
     pub(crate) errors_limit: Option<u64>,
     /// Stop a task that used N units of fuel, about one per instruction: the same number on every node. Counting slows the
     /// task down.
@@ -99,7 +100,7 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 1, 1024>)]
     pub(crate) slots: Option<u32>,
     /// Run a failed task again, up to N times.
-    #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 0, { u32::MAX as u64 }>)]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 0, { RETRIES_MAX as u64 }>)]
     pub(crate) retries: Option<u32>,
     /// When, how often and on how many nodes it runs.
     #[command(flatten)]
@@ -196,7 +197,7 @@ pub(crate) struct InputsArgs {
     #[arg(long, help_heading = INPUTS)]
     pub(crate) shuf: bool,
     /// Run N inputs only: the first N or, with --shuf, N at random.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUTS)]
+    #[arg(long, value_name = "N", value_parser = parse_whole::<u64, 1, { u64::MAX }>, help_heading = INPUTS)]
     pub(crate) limit: Option<u64>,
 }
 
@@ -270,8 +271,9 @@ pub(crate) struct MapArgs {
 const MAP_HELP: &str = "\
 Outputs of successful tasks are printed on stdout in the order of the inputs,
 each ended by a newline; failures are reported on stderr. Inputs are read as
-they are needed: a million lines need no more memory than ten thousand. An
-input that can't be read is a failed task.
+they are needed: a million lines need no more memory than ten thousand. A path
+of --each-file where nothing is, or a directory, is refused before anything
+runs; any other input that can't be read is a failed task.
 
 Words in braces, in the name of --out, in --input and in ARGS, are replaced for
 each input:

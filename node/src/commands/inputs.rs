@@ -49,7 +49,10 @@ pub(crate) fn inputs_of(given: InputsArgs, plan: &Plan) -> Result<(Inputs, Choic
 fn block_bytes(size: &std::ffi::OsStr) -> Result<u64, Problem> {
     let parsed = weft_node::settings::parse_bytes(&size.to_string_lossy());
     let bytes = parsed.map_err(|error| {
-        Problem::Usage(format!("--each-block: {error}; a size and a file, such as 16MiB big.log"))
+        Problem::Usage(format!(
+            "`--each-block`: invalid value `{}`: expected {error}, and then a file, as in 16MiB big.log",
+            size.display()
+        ))
     })?;
     if bytes == 0 {
         return Err(Problem::Usage(String::from("--each-block: a block of no bytes; such as 16MiB")));

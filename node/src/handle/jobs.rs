@@ -231,7 +231,12 @@ impl NodeHandle {
         self.command(Command::Close { job }).await?;
         self.command(Command::Cancel { job }).await?;
         let ended = poll_fn(|cx| self.jobs.poll_told(cx, job, u64::MAX));
-        Ok(timeout(most, ended).await.map_err(|_late| late(&summary, Changes::Cancel))??)
+        match timeout(most, ended).await {
+            // It ended, and with it more jobs that came after it than are remembered.
+            Ok(Err(NotHere::Unknown(NoSuchJob))) => Ok(()),
+            Ok(told) => Ok(told?),
+            Err(_late) => Err(late(&summary, Changes::Cancel)),
+        }
     }
 
     /// Has the tasks of a kept job that ended otherwise than done tried again. Returns when that is on the disk.
@@ -414,6 +419,20 @@ mod tests {
         let (cancelled, ()) = tokio::join!(handle.cancel_within(JOB, long), ends);
         assert_eq!(cancelled, Ok(()));
         assert_eq!(handle.cancel_within(JOB, soon).await, Ok(()), "it has ended already");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_forgotten_as_soon_as_it_is_cancelled_was_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, mut asked) = handle(dir.path());
+        let ends = async {
+            let _close = asked.recv().await;
+            let _cancel = asked.recv().await;
+            handle.jobs().record(Event::JobEnded { job: JOB });
+            handle.jobs().forget(JOB).unwrap();
+        };
+        let (cancelled, ()) = tokio::join!(handle.cancel_within(JOB, Duration::from_secs(30)), ends);
+        assert_eq!(cancelled, Ok(()));
     }
 
     #[tokio::test]

@@ -23,8 +23,17 @@ const OTHERS: u32 = 0o077;
 /// A directory in which every user may make files.
 const STICKY: u32 = 0o1000;
 /// Files of the data directory itself; what else is there is the user's own.
-const FILES: [&str; 8] =
-    ["lock", "identity.key", "mesh.key", "joined.peers", "api.json", "api.token", "peers", "peers.new"];
+const FILES: [&str; 9] = [
+    "lock",
+    "version",
+    "identity.key",
+    "mesh.key",
+    "joined.peers",
+    "api.json",
+    "api.token",
+    "peers",
+    "peers.new",
+];
 /// Directories in it that are the node's from top to bottom.
 const TREES: [&str; 3] = ["blobs", "modules", JOURNAL_DIR];
 

@@ -55,6 +55,31 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(expected)
 }
 
+/// A size as [`parse_bytes`] takes it, of at most `MAX` bytes.
+///
+/// # Errors
+/// What was expected, with the bound where that is what was exceeded.
+pub fn size_up_to<const MAX: u64>(text: &str) -> Result<u64, String> {
+    let bytes = parse_bytes(text)?;
+    if bytes <= MAX {
+        return Ok(bytes);
+    }
+    let (unit, name) = if MAX.is_multiple_of(1 << 30) { (1 << 30, "GiB") } else { (1 << 20, "MiB") };
+    Err(format!("at most {} {name}", MAX / unit))
+}
+
+/// A time as [`parse_duration`] takes it, of at most `MAX` milliseconds.
+///
+/// # Errors
+/// What was expected, with the bound where that is what was exceeded.
+pub fn time_up_to<const MAX: u64>(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time <= Duration::from_millis(MAX) {
+        return Ok(time);
+    }
+    Err(format!("at most {} days", MAX / (24 * 3600 * 1000)))
+}
+
 /// A time as [`parse_duration`] takes it, or none at all: `0`.
 ///
 /// # Errors
@@ -151,6 +176,18 @@ mod tests {
         {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_size_or_a_time_beyond_its_bound_is_told_the_bound() {
+        assert_eq!(size_up_to::<{ 1 << 30 }>("1GiB"), Ok(1 << 30));
+        assert_eq!(size_up_to::<{ 1 << 30 }>("1025MiB"), Err(String::from("at most 1 GiB")));
+        assert_eq!(size_up_to::<{ 16 << 20 }>("1GiB"), Err(String::from("at most 16 MiB")));
+        assert!(size_up_to::<{ 1 << 30 }>("lots").unwrap_err().starts_with("a size such as"));
+        const WEEK: u64 = 7 * 24 * 3600 * 1000;
+        assert_eq!(time_up_to::<WEEK>("1week"), Ok(Duration::from_millis(WEEK)));
+        assert_eq!(time_up_to::<WEEK>("8d"), Err(String::from("at most 7 days")));
+        assert!(time_up_to::<WEEK>("lots").unwrap_err().starts_with("a time such as"));
     }
 
     #[test]

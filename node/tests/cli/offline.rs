@@ -90,6 +90,24 @@ fn a_wrong_word_is_told_in_one_line() {
         .refused(125, &["`--timeout`: invalid value `soon`"]);
     run(dir.path(), &["node", "--memory", "lots"])
         .refused(2, &["`--memory`: invalid value `lots`: expected a size"]);
+    // A flag of a task says what it takes, in its own name and not in that of a field.
+    for (flag, given, expected) in [
+        ("--files-count", "lots", "a whole number from 0 to 100000"),
+        ("--files-count", "200000", "a whole number from 0 to 100000"),
+        ("--limit", "lots", "a whole number from 1 to 18446744073709551615"),
+        ("--retries", "101", "a whole number from 0 to 100"),
+        ("--verify", "16", "a whole number from 1 to 15"),
+        ("--timeout", "2w", "at most 7 days"),
+        ("--memory", "5GiB", "at most 4 GiB"),
+        ("--files-limit", "2GiB", "at most 1 GiB"),
+        ("--output-limit", "1GiB", "at most 256 MiB"),
+        ("--errors-limit", "1GiB", "at most 16 MiB"),
+        ("--expires", "400d", "at most 366 days"),
+        ("--not-before", "400d", "at most 366 days"),
+    ] {
+        let said = format!("`{flag}`: invalid value `{given}`: expected {expected}");
+        run(dir.path(), &["map", "x.wasm", "--each-line", "-", flag, given]).refused(125, &[&said]);
+    }
 }
 
 #[test]
@@ -184,7 +202,10 @@ fn wrong_inputs_are_refused_before_anything_runs() {
     let twice = run(dir.path(), &["map", &lines, "--each-file", &first, &second, "--out", &out]);
     twice.refused(125, &["two inputs are called same"]);
     for (args, word) in [
-        (&["--each-block", "some", &first][..], "--each-block: "),
+        (
+            &["--each-block", "some", &first][..],
+            "`--each-block`: invalid value `some`: expected a size such as",
+        ),
         (&["--each-block", "0", &first], "a block of no bytes"),
         (&["--each-block", "1GiB", "-"], "at most 64 MiB"),
         (&["--each-block", "1MiB", &first, "--out", "{line}"], "a block has no {line}"),
