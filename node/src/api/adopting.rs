@@ -48,6 +48,10 @@ pub(super) async fn adopt(
     let heir = Heir { job: random_job()?, level, title: title(&summary) };
     let (handle, job, to) = (api.handle.clone(), summary.job, heir.job);
     // It is done to its end also when the client goes away.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "dropped with its request it would leave an open job; it ends by itself"
+    )]
     let adopted = tokio::spawn(async move { handle.adopt(job, heir).await }).await;
     let adopted = adopted.map_err(|ended| {
         crate::ports::report_panic("adopting a job", ended);

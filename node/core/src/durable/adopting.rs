@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn of_a_job_that_failed_too_often_only_what_is_done_goes_over() {
         let strict = Submission { policy: Policy { failures_max: Some(0), ..Policy::DEFAULT }, ..spec() };
-        let log = vec![
+        let log = [
             accepted(strict),
             LogRecord::Closed,
             ended(1, Outcome::Done),

@@ -41,11 +41,9 @@ fn what_ended_elsewhere_is_told_and_kept_and_the_rest_runs() {
     assert_eq!(told[..3], ["accepted 0", "accepted 5", "1 done"]);
     told[3..].sort();
     assert_eq!(told[3..], ["0 done", "2 done", "3 failed", "4 done", "confirmed", "ended"]);
-    let brought = mesh.events[0].iter().find_map(|event| match event {
-        Event::TaskEnded { index: 1, worker, attempts, report, .. } => {
-            Some((*worker, *attempts, report.output.clone()))
-        }
-        _ => None,
+    let brought = mesh.events[0].iter().find_map(|event| {
+        let Event::TaskEnded { index: 1, worker, attempts, report, .. } = event else { return None };
+        Some((*worker, *attempts, report.output.clone()))
     });
     assert_eq!(brought, Some((Some(PeerId([9; 32])), 3, Payload::inline(&[7]))), "as it was told there");
     let job = mesh.disks[0].fold(JOB);
