@@ -210,7 +210,7 @@ fn what_a_log_says_is_not_held_for_a_job_that_is_not_led_here() {
     with_settings(async |settings| {
         let life = Life::begin(&settings).await;
         submit(&life.handle, Level::Disk, true).await;
-        ended(&life.handle).await;
+        ended(&life.handle, JOB).await;
         life.end().await;
         let mut node = Node::start(settings).await.unwrap();
         node.ports.keeper().unwrap().add(Order::Ask(Question::Whole { job: JOB }));
