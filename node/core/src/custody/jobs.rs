@@ -15,7 +15,7 @@ use super::log::MeshLog;
 use super::member::{Member, Moment, Restored, Role};
 use super::message::{CustodyMessage, answer_without_log};
 use super::news::{Led, News};
-use super::post::Post;
+use super::post::{Post, RECORDS_MAX};
 use super::shares::Shares;
 use super::tombstones::Tombstones;
 use super::trio::Seat;
@@ -171,8 +171,12 @@ impl Custody {
     ) {
         ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
         ctx.examine(messages.len().min(BATCH_MAX));
-        for message in messages.into_iter().take(BATCH_MAX) {
+        let mut room = RECORDS_MAX;
+        for mut message in messages.into_iter().take(BATCH_MAX) {
             let job = message.job();
+            let records = message.leave_records(room);
+            ctx.examine(records);
+            room -= records;
             if !self.jobs.contains_key(&job) && is_owned(job) {
                 ctx.counters.dropped += 1;
             } else {
@@ -185,7 +189,7 @@ impl Custody {
         let job = message.job();
         if !self.blobs.has_room() {
             // Its sender is heard, and sends them again.
-            message.leave_out_records();
+            message.leave_records(0);
         }
         if !self.keeps() {
             ctx.counters.dropped += 1;
