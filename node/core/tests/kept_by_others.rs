@@ -5,9 +5,11 @@
 
 mod wire;
 
+use std::ops::Range;
+
 use weft_core::custody::{CustodyMessage, Position};
 use weft_core::durable::LogRecord;
-use weft_core::message::Message;
+use weft_core::message::{BATCH_MAX, Message};
 use weft_core::*;
 use wire::{JOB, Mesh, index};
 
@@ -44,6 +46,23 @@ fn forged(job: JobId) -> Message {
         last: 1,
     };
     Message::Custody(vec![keep])
+}
+
+/// The beginnings of the logs of these jobs that a node leads as their owner, in messages of as many as one may have.
+fn beginnings(owner: usize, jobs: Range<u64>) -> Vec<Message> {
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
+    submit(&mut mesh, owner, 1, Level::Mesh);
+    let first = mesh.disks[owner].log(JOB).first().map(LogRecord::encode).expect("it is kept");
+    let keep = |job| CustodyMessage::Keep {
+        job: JobId(job),
+        epoch: 3,
+        after: Position::NONE,
+        records: vec![first.clone().into()],
+        committed: 1,
+        last: 1,
+    };
+    let all: Vec<CustodyMessage> = jobs.map(keep).collect();
+    all.chunks(BATCH_MAX).map(|part| Message::Custody(part.to_vec())).collect()
 }
 
 /// How many ends of tasks of a job a node told.
@@ -102,6 +121,25 @@ fn a_node_whose_disk_is_nearly_full_takes_no_further_job_of_another_one() {
     mesh.input(0, Input::DiskLow(false));
     mesh.say(1, 0, forged(JOB));
     assert_eq!(mesh.disks[0].log(JOB).len(), 1, "its leader says it again, and there is room now");
+}
+
+#[test]
+fn one_leader_gets_a_share_of_the_places_for_jobs_of_others() {
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
+    mesh.lazy = true;
+    let say = |mesh: &mut Mesh, from: usize, jobs: Range<u64>| {
+        for message in beginnings(from, jobs) {
+            mesh.steps = 0;
+            mesh.say(from, 0, message);
+            mesh.log.clear();
+        }
+        mesh.engines[0].snapshot().kept.len()
+    };
+    let share = 16_384;
+    assert_eq!(say(&mut mesh, 1, 0..20_000), share);
+    assert_eq!(say(&mut mesh, 2, 20_000..20_001), share + 1, "there is room for those of others");
+    mesh.say(1, 0, Message::Custody(vec![CustodyMessage::Forgotten { job: JobId(7) }]));
+    assert_eq!(say(&mut mesh, 1, 30_000..30_002), share + 1, "the place of one that is gone is free");
 }
 
 #[test]

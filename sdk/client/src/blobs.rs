@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::api::BlobRef;
 use crate::error::Error;
-use crate::http::{About, Answer, Body, Call, full, reason_of};
+use crate::http::{About, Answer, Body, Call, broken, full};
 use crate::input::FilePart;
 use crate::mesh::Mesh;
 use crate::result::{hex, parse_id};
@@ -203,7 +203,7 @@ impl Mesh {
         let mut hasher = blake3::Hasher::new();
         let mut total = 0;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Error::Broken { reason: reason_of(&error) })?;
+            let frame = frame.map_err(|error| broken(&error))?;
             if let Ok(piece) = frame.into_data() {
                 hasher.update(&piece);
                 total += piece.len() as u64;

@@ -35,6 +35,10 @@ const JSON_BYTES_MAX: usize = 64 << 20;
 /// Longest reason of a refusal; a longer one is left out.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
+/// Why an answer is not whole, and what to do.
+const NODE_IS_GONE: &str = "the node ended, or closed it, before its answer was whole; look at the node's log, start the \
+                            node again if it does not run, and ask again";
+
 /// What a request carries.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Error>;
 
@@ -212,7 +216,7 @@ impl Http {
     async fn collect(&self, answer: Answer) -> Result<Bytes, Error> {
         let Answer { status: _, content_length: _, is_passing: _, body, connection } = answer;
         let body = Limited::new(body, JSON_BYTES_MAX).collect().await;
-        let bytes = body.map_err(|error| Error::Broken { reason: error.to_string() })?.to_bytes();
+        let bytes = body.map_err(|error| broken_body(&*error))?.to_bytes();
         self.give_back(connection);
         Ok(bytes)
     }
@@ -246,7 +250,7 @@ impl Http {
             match failed.take_message() {
                 // A warm connection that the node has just closed; nothing of the request was sent.
                 Some(unsent) if connection.warm => request = unsent,
-                Some(_) | None => return Err(Error::Broken { reason: reason_of(failed.error()) }),
+                Some(_) | None => return Err(broken(failed.error())),
             }
         }
     }
@@ -342,8 +346,21 @@ pub(crate) fn refused(ErrorBody { error, expected, help }: ErrorBody) -> Error {
     Error::Refused { what: error, expected, help }
 }
 
+/// An exchange broke. What HTTP noticed of it tells a user nothing: the node is on this machine, so it ended, or closed the
+/// connection. A fault of our own body is told as it is.
+pub(crate) fn broken(error: &hyper::Error) -> Error {
+    let reason = if error.is_user() { reason_of(error) } else { String::from(NODE_IS_GONE) };
+    Error::Broken { reason }
+}
+
+/// The same of an answer that is read as a whole, which may be too long instead.
+fn broken_body(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    let of_http = error.downcast_ref::<hyper::Error>().map(broken);
+    of_http.unwrap_or_else(|| Error::Broken { reason: error.to_string() })
+}
+
 /// The whole chain of causes: hyper's own words alone say little.
-pub(crate) fn reason_of(error: &dyn std::error::Error) -> String {
+fn reason_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -371,4 +388,47 @@ fn read_endpoint(data_dir: &Path) -> Result<Endpoint, Error> {
         Err(source) => return Err(Error::File { path, source }),
     };
     serde_json::from_slice(&text).map_err(|error| Error::File { path, source: error.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What is said of a node that sends this and ends.
+    async fn said_of(answer: &'static str) -> String {
+        let data_dir = tempfile::tempdir().expect("there is room");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it listens");
+        let endpoint = serde_json::json!({ "address": address.to_string(), "token": "t", "pid": 1 });
+        std::fs::write(data_dir.path().join("api.json"), endpoint.to_string()).expect("there is room");
+        let node = async move {
+            let (mut stream, _) = listener.accept().await.expect("it is dialled");
+            let mut asked = [0; 4096];
+            let _bytes = stream.read(&mut asked).await.expect("it is asked");
+            stream.write_all(answer.as_bytes()).await.expect("it is read");
+        };
+        let ask = async {
+            let http = Http::open(data_dir.path()).await.expect("it is there");
+            let about = About { what: "job", name: "1" };
+            http.whole(Call::get("/v1/jobs/1", about)).await.expect_err("it is not whole").to_string()
+        };
+        tokio::join!(node, ask).1
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ended_is_told_in_words_of_users_and_with_what_to_do() {
+        let answers = [
+            "",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{}",
+        ];
+        for answer in answers {
+            let said = said_of(answer).await;
+            assert_eq!(said, format!("the connection to the node broke: {NODE_IS_GONE}"), "{answer:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::again::Again;
 use crate::error::Error;
 use crate::frames::{self, ClientFrame, FrameError, NodeFrame, PrintedItem, ResultItem, Splitter, Summary};
-use crate::http::{About, Body, Call, Connection, reason_of, refused};
+use crate::http::{self, About, Body, Call, Connection, refused};
 use crate::mesh::{Mesh, Parts};
 use crate::pump::Pump;
 use crate::result::{TaskResult, hex};
@@ -108,15 +108,15 @@ impl Map {
                         self.splitter.push(&bytes);
                     }
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(self.broken(reason_of(&error))))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.broken(http::broken(&error))))),
                 None => return Poll::Ready(None),
             }
         }
     }
 
     /// Why the connection broke: because of our own inputs, if they are to blame.
-    fn broken(&self, reason: String) -> Error {
-        self.pump.take_error().unwrap_or(Error::Broken { reason })
+    fn broken(&self, error: Error) -> Error {
+        self.pump.take_error().unwrap_or(error)
     }
 
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Told, Error>>> {
@@ -182,7 +182,7 @@ impl Map {
                 self.finish();
                 self.lacking().map_or(Ok(()), Err)?;
             }
-            None => return Err(self.broken(String::from("the answer ended before the job did"))),
+            None => return Err(self.broken(short("the answer ended before the job did"))),
             Some(Ok(NodeFrame::Accepted { job })) if self.begins && job == self.job => self.begins = false,
             Some(Ok(NodeFrame::Accepted { job })) => {
                 return Err(Error::protocol(format!("accepted again, as {job}")));
@@ -282,9 +282,13 @@ pub(crate) async fn follow(mesh: &Mesh, call: Call<'_>, pump: Pump) -> Result<Ma
             return Err(Error::protocol("results before the job's name"));
         }
         Some(Err(error)) => return Err(error),
-        None => return Err(map.broken(String::from("the answer is empty"))),
+        None => return Err(map.broken(short("the answer is empty"))),
     }
     Ok(map)
+}
+
+fn short(reason: &str) -> Error {
+    Error::Broken { reason: reason.to_owned() }
 }
 
 pub(crate) fn malformed(error: FrameError) -> Error {

@@ -16,6 +16,8 @@ const RETRY_MS: u64 = 5000;
 
 /// Bytes of records that wait, of all jobs; beyond them no further record of another member is taken.
 const BYTES_MAX: usize = 64 << 20;
+/// What each blob that such a record names counts of them: about the memory that waiting for it takes.
+const BLOB_BYTES: usize = 256;
 
 /// A record that waits for blobs.
 #[derive(Debug)]
@@ -27,6 +29,13 @@ pub(super) struct Wanted {
     pub(super) blobs: BTreeSet<BlobId>,
     /// Nodes that should have them, best first.
     pub(super) from: Vec<PeerId>,
+}
+
+impl Wanted {
+    /// What it counts of the bytes that may wait.
+    fn cost(&self) -> usize {
+        self.bytes.saturating_add(self.blobs.len().saturating_mul(BLOB_BYTES))
+    }
 }
 
 /// All of them.
@@ -68,7 +77,7 @@ impl Blobs {
             }
             waiting.insert(key);
         }
-        self.bytes = self.bytes.saturating_add(wanted.bytes);
+        self.bytes = self.bytes.saturating_add(wanted.cost());
         self.records.insert(key, Waiting { left: wanted.blobs.clone(), wanted });
     }
 
@@ -89,7 +98,7 @@ impl Blobs {
             if waiting.left.is_empty()
                 && let Some(Waiting { wanted, .. }) = self.records.remove(&key)
             {
-                self.bytes = self.bytes.saturating_sub(wanted.bytes);
+                self.bytes = self.bytes.saturating_sub(wanted.cost());
                 self.unpins.extend(wanted.blobs);
                 whole.push((wanted.job, wanted.at));
             }
@@ -111,7 +120,7 @@ impl Blobs {
                     self.failed.remove(&blob);
                 }
             }
-            self.bytes = self.bytes.saturating_sub(wanted.bytes);
+            self.bytes = self.bytes.saturating_sub(wanted.cost());
             self.unpins.extend(wanted.blobs);
         }
     }

@@ -15,7 +15,8 @@ use super::log::MeshLog;
 use super::member::{Member, Moment, Restored, Role};
 use super::message::{CustodyMessage, answer_without_log};
 use super::news::{Led, News};
-use super::post::Post;
+use super::post::{Post, RECORDS_MAX};
+use super::shares::Shares;
 use super::tombstones::Tombstones;
 use super::trio::Seat;
 use super::unwritten::Unwritten;
@@ -27,14 +28,12 @@ use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
 use crate::time::{Soonest, Time};
 
-/// Jobs that a node keeps at most, those of others; beyond it no further one is taken.
-const JOBS_MAX: usize = 65_536;
-
 /// All jobs that this node keeps.
 #[derive(Debug)]
 pub(crate) struct Custody {
     me: Seat,
     jobs: BTreeMap<JobId, Box<Kept>>,
+    shares: Shares,
     forgotten: Tombstones,
     writes: Writes,
     blobs: Blobs,
@@ -69,6 +68,8 @@ pub(crate) struct Custody {
 pub(super) struct Kept {
     pub(super) member: Member<LogRecord>,
     serial: u64,
+    /// The node for which it counts: the first that was heard as its leader in this life.
+    told_by: Option<PeerId>,
     wakes_at: Option<Time>,
     /// The engine does not know yet which of the others are connected.
     is_new: bool,
@@ -110,6 +111,7 @@ impl Custody {
         Self {
             me: Seat { peer: me, disk },
             jobs: BTreeMap::new(),
+            shares: Shares::default(),
             forgotten: Tombstones::default(),
             writes: Writes::default(),
             blobs: Blobs::default(),
@@ -169,8 +171,12 @@ impl Custody {
     ) {
         ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
         ctx.examine(messages.len().min(BATCH_MAX));
-        for message in messages.into_iter().take(BATCH_MAX) {
+        let mut room = RECORDS_MAX;
+        for mut message in messages.into_iter().take(BATCH_MAX) {
             let job = message.job();
+            let records = message.leave_records(room);
+            ctx.examine(records);
+            room -= records;
             if !self.jobs.contains_key(&job) && is_owned(job) {
                 ctx.counters.dropped += 1;
             } else {
@@ -183,7 +189,7 @@ impl Custody {
         let job = message.job();
         if !self.blobs.has_room() {
             // Its sender is heard, and sends them again.
-            message.leave_out_records();
+            message.leave_records(0);
         }
         if !self.keeps() {
             ctx.counters.dropped += 1;
@@ -195,9 +201,11 @@ impl Custody {
         } else if let Some(kept) = self.jobs.get_mut(&job) {
             self.unwritten.hear(job, ctx.now);
             ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
+            self.count_for(job, from);
             self.perform(ctx, job);
         } else if let Some(member) = self.learn(from, &message, &moment) {
             self.insert(job, member);
+            self.count_for(job, from);
             self.unwritten.begin(job, ctx.now);
             self.news.push_back(News::Keeps(job));
             self.perform(ctx, job);
@@ -209,8 +217,18 @@ impl Custody {
     }
 
     fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
-        let takes = self.jobs.len() < JOBS_MAX && !self.low;
+        let takes = self.shares.has_room(from, self.jobs.len()) && !self.low;
         if takes { Member::learn(self.me, from, message, moment) } else { None }
+    }
+
+    /// A job counts for the first node that is heard as its leader, until it is here no more.
+    fn count_for(&mut self, job: JobId, from: PeerId) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let is_led = kept.member.role() == Role::Follower { leader: Some(from) };
+        if is_led && kept.told_by.is_none() {
+            kept.told_by = Some(from);
+            self.shares.add(from);
+        }
     }
 
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, restarted: bool) {

@@ -193,11 +193,16 @@ impl CustodyMessage {
         matches!(self, Self::Forgotten { .. } | Self::Dismissed { .. } | Self::Unknown { .. })
     }
 
-    /// Leaves out the records that it carries: its sender sends them again.
-    pub(super) fn leave_out_records(&mut self) {
-        if let Self::Keep { records, .. } | Self::Have { records, .. } = self {
-            records.clear();
-        }
+    /// Leaves out the records that it carries beyond that number: its sender sends them again. The number of those that stay.
+    pub(super) fn leave_records(&mut self, most: usize) -> usize {
+        let (Self::Keep { records, .. } | Self::Have { records, .. }) = self else { return 0 };
+        records.truncate(most);
+        records.len()
+    }
+
+    /// The number of records that it carries.
+    pub(super) fn records(&self) -> usize {
+        if let Self::Keep { records, .. } | Self::Have { records, .. } = self { records.len() } else { 0 }
     }
 
     /// An upper bound of its encoded length, in bytes, so that a frame is not made too long.

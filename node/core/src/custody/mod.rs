@@ -28,6 +28,7 @@ pub(crate) mod outline;
 mod position;
 mod post;
 pub(crate) mod record;
+mod shares;
 mod tombstones;
 pub(crate) mod trio;
 mod unwritten;

@@ -95,10 +95,17 @@ impl fmt::Display for Reason {
             Self::Busy { slots, held } => write!(f, "busy: {held} tasks held for {slots} slots"),
             Self::Label { name, wanted } => write!(f, "label {name}={wanted} is not there"),
             Self::Memory { wanted_bytes, limit_bytes } => {
-                write!(f, "memory: {} MiB wanted, {} MiB given", wanted_bytes >> 20, limit_bytes >> 20)
+                write!(
+                    f,
+                    "memory: {} MiB wanted, {} MiB given (want less, or start that node with a higher --memory)",
+                    wanted_bytes >> 20,
+                    limit_bytes >> 20
+                )
             }
             Self::Limit { name, wanted, most } => {
-                write!(f, "limit {name}: {wanted} wanted, at most {most} granted")
+                write!(f, "limit {name}: {wanted} wanted, at most {most} granted")?;
+                setting_of(name)
+                    .map_or(Ok(()), |flag| write!(f, " (start that node with a higher {flag})"))
             }
             Self::TooLong { bytes, limit_bytes } => {
                 write!(
@@ -130,6 +137,15 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The flag with which a node grants more; none of what no node grants.
+fn setting_of(limit: &str) -> Option<&'static str> {
+    match limit {
+        "module_bytes" => Some("--module-limit"),
+        "store_bytes" => Some("--store"),
+        _ => None,
+    }
+}
+
 /// Why no node can carry these labels; `None` if a node may have them.
 pub(crate) fn label_excess(labels: &[(String, String)]) -> Option<Reason> {
     let excess = |name: &str, wanted: usize, most: usize| {
@@ -152,6 +168,23 @@ mod tests {
 
     fn labels(count: usize, name: usize, value: usize) -> Vec<(String, String)> {
         alloc::vec![("n".repeat(name), "v".repeat(value)); count]
+    }
+
+    #[test]
+    fn a_limit_that_is_a_setting_of_a_node_names_its_flag() {
+        let limit = |name: &str| Reason::Limit { name: name.into(), wanted: 9, most: 8 };
+        let table = [
+            (limit("module_bytes"), Some("--module-limit")),
+            (limit("store_bytes"), Some("--store")),
+            (Reason::Memory { wanted_bytes: 2 << 20, limit_bytes: 1 << 20 }, Some("--memory")),
+            (limit("wall_ms"), None),
+            (limit("labels"), None),
+        ];
+        for (reason, flag) in table {
+            let said = reason.to_string();
+            let advice = said.split_once("start that node with a higher ").map(|(_, flag)| flag);
+            assert_eq!(advice.map(|flag| flag.trim_end_matches(')')), flag, "{said}");
+        }
     }
 
     #[test]

@@ -26,6 +26,20 @@ fn the_smaller_id_dials_at_once_and_the_larger_waits() {
 }
 
 #[test]
+fn the_first_dial_of_a_peer_with_addresses_of_both_families_is_over_ipv4_alone() {
+    let mut now = Instant::now();
+    let mut book = Book::new(ALICE, vec![], now);
+    let ipv6 = crate::address::multiaddr_of("[2001:db8::1]:7117".parse().unwrap());
+    book.learn(BOB, &at(1), Source::Multicast, now);
+    book.learn(BOB, &ipv6, Source::Multicast, now);
+    let first = Dial::Peer(BOB, vec![at(1)]);
+    assert_eq!(due(&mut book, now), std::slice::from_ref(&first));
+    book.dialled(&first, false, now);
+    now += BACKOFF_MIN;
+    assert_eq!(due(&mut book, now), [Dial::Peer(BOB, vec![ipv6, at(1)])], "and the next one over both");
+}
+
+#[test]
 fn a_configured_address_is_tried_for_ever_with_growing_pauses() {
     let mut now = Instant::now();
     let mut book = Book::new(ALICE, vec![at(1)], now);

@@ -112,6 +112,7 @@ impl Custody {
         let kept = Kept {
             member,
             serial: self.serial,
+            told_by: None,
             wakes_at: None,
             is_new: true,
             awaits: Answers::default(),
@@ -142,6 +143,7 @@ impl Custody {
         if let Some(at) = kept.wakes_at {
             self.wakes.remove(&(at, job));
         }
+        kept.told_by.into_iter().for_each(|leader| self.shares.remove(leader));
         self.blobs.drop_from(job, 0);
         self.unread.remove(&job);
         self.unwritten.end(job);

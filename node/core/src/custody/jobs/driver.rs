@@ -10,6 +10,7 @@ use crate::custody::lookout;
 use crate::custody::member::{Member, Role};
 use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
+use crate::custody::shares::Shares;
 use crate::custody::unwritten::Unwritten;
 use crate::custody::writes::{Done, Gone};
 use crate::durable::{self, LogRecord};
@@ -51,6 +52,7 @@ impl Custody {
             ctx.notify(Event::Follows { job, leader: None });
         }
         self.jobs.clear();
+        self.shares = Shares::default();
         self.wakes.clear();
         self.unread.clear();
         self.unwritten = Unwritten::default();
