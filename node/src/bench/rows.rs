@@ -24,6 +24,8 @@ const STREAM_BYTES: u64 = 256 << 20;
 const FETCHES: usize = 4;
 /// Results of tasks before those that count, for rows whose own rounds are long.
 const WARM_UP: usize = 50;
+/// Digits of any number of iterations.
+const NUMBER_DIGITS: usize = 20;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,8 @@ pub(super) struct Bench<'a> {
     bulk: Direct,
     /// Counts up, so that no input of a round comes again in another.
     fresh: u64,
+    /// Lists of inputs of `spin` so far.
+    spun: usize,
     pub(super) tell: &'a dyn Fn(&str),
 }
 
@@ -105,6 +109,7 @@ impl<'a> Bench<'a> {
             spin: Direct::new(&sandbox, SPIN_WASM, "spin")?,
             bulk: Direct::new(&sandbox, BULK_WASM, "fold")?,
             fresh: 0,
+            spun: 0,
             tell,
         })
     }
@@ -229,12 +234,13 @@ impl<'a> Bench<'a> {
         (self.tell)(what);
         let task = Task::function(SPIN_WASM, "spin");
         let cores = self.cores;
-        self.map(&task, spins(1000, WARM_UP)).await?;
+        let warm_up = self.spins(1000, WARM_UP);
+        self.map(&task, warm_up).await?;
         let mut all = Rounds::default();
         for _ in 0..rounds {
             let direct = self.spin.clone();
             let (iterations, one) = blocking(move || calibrate(&direct, length)).await?;
-            let inputs = spins(iterations, count);
+            let inputs = self.spins(iterations, count);
             let (direct, floor_inputs) = (self.spin.clone(), inputs.clone());
             let floor = blocking(move || direct.time_all(&floor_inputs, cores)).await?;
             let took = self.map(&task, inputs).await?;
@@ -338,6 +344,15 @@ impl<'a> Bench<'a> {
         (0..count).map(|_| sixteen()).collect()
     }
 
+    /// Inputs of `spin`, each of one iteration more than the last. None is the same as one of before, also where the number is: a
+    /// remembered result is no work.
+    fn spins(&mut self, iterations: u64, count: usize) -> Vec<Bytes> {
+        self.spun += 1;
+        // Zeros in front change no number.
+        let width = NUMBER_DIGITS + self.spun;
+        (0..count as u64).map(|more| Bytes::from(format!("{:0width$}", iterations + more))).collect()
+    }
+
     /// Inputs of 8 MiB, each made when it is asked for.
     fn longs(&mut self, count: usize) -> impl ExactSizeIterator<Item = Bytes> + Clone + Send + 'static {
         let first = self.fresh + 1;
@@ -349,11 +364,6 @@ impl<'a> Bench<'a> {
             Bytes::from(bytes)
         })
     }
-}
-
-/// Inputs of `spin`, each of one iteration more than the last.
-fn spins(iterations: u64, count: usize) -> Vec<Bytes> {
-    (0..count as u64).map(|more| Bytes::from((iterations + more).to_string())).collect()
 }
 
 /// Keeps a result in its place; there must not be another.
