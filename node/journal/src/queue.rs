@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Failure, Refused};
 use crate::heads::Op;
 
-/// How long the first batch of a group waits for others.
+/// How long after a group the next one is taken at the soonest, so that what comes meanwhile goes together. What comes after a
+/// pause waits for nothing.
 const GROUP_WAIT_MAX: Duration = Duration::from_millis(2);
 /// Bytes that make a group ready at once.
 const GROUP_BYTES: usize = 256 << 10;
@@ -24,7 +25,6 @@ pub(crate) struct Batch {
     pub(crate) ticket: u64,
     pub(crate) ops: Vec<Op>,
     cost: usize,
-    since: Instant,
 }
 
 /// What the writer is to do next.
@@ -44,6 +44,8 @@ pub(crate) enum Turn {
 struct State {
     waiting: VecDeque<Batch>,
     bytes: usize,
+    /// When the last group was taken.
+    last_group: Option<Instant>,
     last_ticket: u64,
     closing: bool,
     /// An append was refused for want of room on the disk.
@@ -84,7 +86,7 @@ impl Queue {
         state.last_ticket += 1;
         let ticket = state.last_ticket;
         state.bytes += cost;
-        state.waiting.push_back(Batch { ticket, ops, cost, since: Instant::now() });
+        state.waiting.push_back(Batch { ticket, ops, cost });
         drop(state);
         self.came.notify_one();
         Ok(ticket)
@@ -118,7 +120,7 @@ impl Queue {
         let look_at = look_after.map(|after| Instant::now() + after);
         let mut state = self.lock();
         loop {
-            let Some(oldest) = state.waiting.front() else {
+            if state.waiting.is_empty() {
                 if state.closing {
                     return Turn::End;
                 }
@@ -136,10 +138,11 @@ impl Queue {
                     None => self.came.wait(state).unwrap_or_else(PoisonError::into_inner),
                 };
                 continue;
-            };
-            let left = (oldest.since + GROUP_WAIT_MAX).saturating_duration_since(Instant::now());
-            if state.closing || state.bytes >= GROUP_BYTES || left.is_zero() {
-                let group = state.group();
+            }
+            let now = Instant::now();
+            let left = state.gathers_for(now);
+            if left.is_zero() {
+                let group = state.group(now);
                 drop(state);
                 self.went.notify_all();
                 return Turn::Write(group);
@@ -190,8 +193,17 @@ impl State {
         Ok(())
     }
 
+    /// How long what waits is to wait for more.
+    fn gathers_for(&self, now: Instant) -> Duration {
+        if self.closing || self.bytes >= GROUP_BYTES {
+            return Duration::ZERO;
+        }
+        self.last_group.map_or(Duration::ZERO, |last| (last + GROUP_WAIT_MAX).saturating_duration_since(now))
+    }
+
     /// Takes the batches of the next transaction.
-    fn group(&mut self) -> Vec<Batch> {
+    fn group(&mut self, now: Instant) -> Vec<Batch> {
+        self.last_group = Some(now);
         let mut group = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = self.waiting.front() {
@@ -225,6 +237,20 @@ mod tests {
         assert_eq!(group.iter().map(|batch| batch.ticket).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(queue.bytes(), 0);
         assert!(matches!(queue.next(true, None), Turn::Idle));
+    }
+
+    #[test]
+    fn what_comes_after_a_pause_waits_for_nothing_and_what_follows_goes_together() {
+        let (mut state, now) = (State::default(), Instant::now());
+        assert_eq!(state.gathers_for(now), Duration::ZERO);
+        state.group(now);
+        let (half, whole) = (GROUP_WAIT_MAX / 2, GROUP_WAIT_MAX);
+        assert_eq!(state.gathers_for(now + half), half);
+        assert_eq!(state.gathers_for(now + whole), Duration::ZERO);
+        state.bytes = GROUP_BYTES;
+        assert_eq!(state.gathers_for(now), Duration::ZERO, "enough for a group");
+        (state.bytes, state.closing) = (0, true);
+        assert_eq!(state.gathers_for(now), Duration::ZERO, "nothing more comes");
     }
 
     #[test]
