@@ -88,7 +88,9 @@ fn a_module_that_is_longer_than_a_node_takes_is_declined_with_the_bound() {
         small.why(Time::ZERO, job, 0).map(|why| why.responses).unwrap_or_default()
     };
     let reason = Reason::Limit { name: "module_bytes".into(), wanted: 6, most: 5 };
-    assert_eq!(reason.to_string(), "limit module_bytes: 6 wanted, at most 5 granted");
+    let text =
+        "limit module_bytes: 6 wanted, at most 5 granted (start that node with a higher --module-limit)";
+    assert_eq!(reason.to_string(), text);
     let refused = Response::Declined(reason);
     assert!(said(6).iter().any(|answer| answer.response == refused));
     assert!(
