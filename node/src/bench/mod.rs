@@ -14,6 +14,7 @@
 
 mod direct;
 mod durable;
+mod inputs;
 mod link;
 mod local;
 mod recovery;

@@ -17,15 +17,13 @@ pub(super) const SPIN_WASM: &[u8] = include_bytes!("../../../wasm-tasks/spin.was
 const BULK_WASM: &[u8] = include_bytes!("../../../wasm-tasks/bulk.wasm");
 
 /// Length of a long input or output.
-const BLOB_BYTES: usize = 8 << 20;
+pub(super) const BLOB_BYTES: usize = 8 << 20;
 /// Bytes of the raw stream that is the floor of the long ones.
 const STREAM_BYTES: u64 = 256 << 20;
 /// Long outputs that the client fetches at once.
 const FETCHES: usize = 4;
 /// Results of tasks before those that count, for rows whose own rounds are long.
 const WARM_UP: usize = 50;
-/// Digits of any number of iterations.
-const NUMBER_DIGITS: usize = 20;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +74,9 @@ pub(super) struct Bench<'a> {
     pub(super) spin: Direct,
     bulk: Direct,
     /// Counts up, so that no input of a round comes again in another.
-    fresh: u64,
+    pub(super) fresh: u64,
     /// Lists of inputs of `spin` so far.
-    spun: usize,
+    pub(super) spun: usize,
     pub(super) tell: &'a dyn Fn(&str),
 }
 
@@ -330,39 +328,6 @@ impl<'a> Bench<'a> {
         }
         let took = started.elapsed();
         if missing_results == 0 { Ok(took) } else { Err(missing()) }
-    }
-
-    /// A number that was not there before.
-    pub(super) fn next(&mut self) -> u64 {
-        self.fresh += 1;
-        self.fresh
-    }
-
-    /// Inputs of sixteen bytes.
-    pub(super) fn sixteens(&mut self, count: usize) -> Vec<Bytes> {
-        let mut sixteen = || Bytes::from([self.next().to_le_bytes(), [0; 8]].concat());
-        (0..count).map(|_| sixteen()).collect()
-    }
-
-    /// Inputs of `spin`, each of one iteration more than the last. None is the same as one of before, also where the number is: a
-    /// remembered result is no work.
-    fn spins(&mut self, iterations: u64, count: usize) -> Vec<Bytes> {
-        self.spun += 1;
-        // Zeros in front change no number.
-        let width = NUMBER_DIGITS + self.spun;
-        (0..count as u64).map(|more| Bytes::from(format!("{:0width$}", iterations + more))).collect()
-    }
-
-    /// Inputs of 8 MiB, each made when it is asked for.
-    fn longs(&mut self, count: usize) -> impl ExactSizeIterator<Item = Bytes> + Clone + Send + 'static {
-        let first = self.fresh + 1;
-        self.fresh += count as u64;
-        (0..count).map(move |place| {
-            let mut bytes = vec![0x5a; BLOB_BYTES];
-            let stamp = (first + place as u64).to_le_bytes();
-            bytes.iter_mut().zip(stamp).for_each(|(byte, mark)| *byte = mark);
-            Bytes::from(bytes)
-        })
     }
 }
 
