@@ -17,7 +17,9 @@ impl Fence {
     /// A step is over; `before` are the leases that were held or kept before it.
     pub(crate) fn on_step(&mut self, before: &[(PeerId, LeaseId)], audit: &Audit) {
         let kept = audit.held.iter().filter(|(_, lease)| lease.epoch > 0);
-        for (_, lease) in kept.filter(|held| !before.contains(held)) {
+        // One that another leader has taken over goes on, and does not begin.
+        let is_new = |lease: &LeaseId| before.iter().all(|(_, held)| held != lease);
+        for (_, lease) in kept.filter(|(_, lease)| is_new(lease)) {
             let most = self.epochs.entry(lease.job).or_default();
             if lease.epoch < *most {
                 self.breach.get_or_insert(*lease);
