@@ -68,7 +68,7 @@ impl Bench<'_> {
         // A round in which the idle one of the two was lost says nothing, and half of them are such.
         for _ in 0..TRIES_MAX * self.sizes.rounds {
             if rounds.len() == self.sizes.rounds {
-                return Ok(rounds.row(what, "ms", Better::Lower, "none"));
+                return Ok(rounds.row(what, "ms", Better::Lower, ""));
             }
             let [first, input] = [(); 2].map(|()| Bytes::from((iterations + self.next()).to_string()));
             let alone = Instant::now();
@@ -111,7 +111,7 @@ impl Bench<'_> {
             led(&mesh.client_of(OWNER)?, &job, |leader| leader == owner).await?;
             back.add(up.elapsed().as_secs_f64() * 1e3, None);
         }
-        let row = |rounds: &Rounds, what| rounds.row(what, "ms", Better::Lower, "none");
+        let row = |rounds: &Rounds, what| rounds.row(what, "ms", Better::Lower, "");
         Ok([row(&gone, GONE), row(&back, BACK)])
     }
 }
