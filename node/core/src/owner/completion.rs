@@ -152,7 +152,9 @@ fn judge(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, arrival: Arrival, copy:
     if copy {
         blame_outrun(cx, record, lease.index);
     }
-    commit(cx, record, lease.index, Ending::brought_by(from, brought));
+    let is_of_another_leader = record.job.is_of_mesh() && lease.epoch < record.job.epoch;
+    let ending = if is_of_another_leader { Ending::brought_for_another } else { Ending::brought_by };
+    commit(cx, record, lease.index, ending(from, brought));
 }
 
 /// Counts a failure or a loss of a task; whether it is tried again.

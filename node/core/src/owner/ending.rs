@@ -21,6 +21,8 @@ pub(super) struct Ending<'a> {
     brought: Brought,
     /// The node whose outcome it is, if it is one's.
     worker: Option<PeerId>,
+    /// This node awarded that node the task itself; an earlier leader of the job may have.
+    was_awarded_here: bool,
     cause: Cause<'a>,
 }
 
@@ -37,22 +39,27 @@ enum Cause<'a> {
 impl<'a> Ending<'a> {
     /// With what a worker brought; the node that computed a known result counts as the one that ran it.
     pub(super) fn brought_by(worker: PeerId, brought: Brought) -> Self {
-        Self { brought, worker: Some(worker), cause: Cause::Outcome }
+        Self { brought, worker: Some(worker), was_awarded_here: true, cause: Cause::Outcome }
+    }
+
+    /// With what a worker brought that another leader of the job may have awarded the task.
+    pub(super) fn brought_for_another(worker: PeerId, brought: Brought) -> Self {
+        Self { was_awarded_here: false, ..Self::brought_by(worker, brought) }
     }
 
     /// With a result that was known.
     pub(super) fn recalled(brought: Brought) -> Self {
-        Self { brought, worker: None, cause: Cause::Outcome }
+        Self { brought, worker: None, was_awarded_here: false, cause: Cause::Outcome }
     }
 
     /// With what came of its attempts together.
     pub(super) fn of_task(outcome: Outcome) -> Self {
-        Self { brought: Report::bare(outcome).into(), worker: None, cause: Cause::Outcome }
+        Self::recalled(Report::bare(outcome).into())
     }
 
     /// With the rest of its job.
     fn of_job(outcome: Outcome, stopped: &'a mut Stopped) -> Self {
-        Self { brought: Report::bare(outcome).into(), worker: None, cause: Cause::JobOver(stopped) }
+        Self { cause: Cause::JobOver(stopped), ..Self::recalled(Report::bare(outcome).into()) }
     }
 
     /// The node that computed it.
@@ -156,7 +163,8 @@ pub(super) fn commit(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32,
     end_if_over(cx, record);
 }
 
-/// Keeps a result that came home in mind for the same task of another day.
+/// Keeps a result that came home in mind for the same task of another day, if this node chose who computed it: by default a
+/// node's jobs use no other.
 fn remember(ctx: &mut Ctx<'_>, job: &Job, index: u32, ending: &Ending<'_>) {
     let Brought { report, memo, .. } = &ending.brought;
     // What this node remembered itself is no news, and no node's word gets better by being taken.
@@ -164,6 +172,7 @@ fn remember(ctx: &mut Ctx<'_>, job: &Job, index: u32, ending: &Ending<'_>) {
     // What ran here our own worker has remembered already.
     let elsewhere = ending.computer().filter(|worker| *worker != ctx.me);
     if let Some(worker) = elsewhere
+        && ending.was_awarded_here
         && news
         && job.spec.program.is_pure()
         && is_worth_it(report)

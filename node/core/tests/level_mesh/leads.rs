@@ -317,6 +317,22 @@ fn what_ended_while_no_node_led_counts_for_the_next_leader() {
     assert_eq!(leader(&mesh, custodian), Some(custodian));
 }
 
+#[test]
+fn what_an_earlier_leader_awarded_is_not_remembered_as_come_home() {
+    const AGAIN: JobId = JobId(0xa6a);
+    let inputs = || vec![Payload::inline(b"one"), Payload::inline(b"other")];
+    let (mut mesh, custodian) = led_by_the_custodian(3, |what| {
+        kept(what);
+        what.inputs = inputs();
+    });
+    run(&mut mesh, 10_000);
+    assert_eq!((told(&mesh, JOB).len(), mesh.engines[custodian].snapshot().counters.adopted), (2, 2));
+    // The one that computed them answers from its own memory no more.
+    mesh.switch_off(3);
+    mesh.submit_with(custodian, 2, |what| (what.job, what.inputs) = (AGAIN, inputs()));
+    assert_eq!(told(&mesh, AGAIN).len(), 0, "its jobs use the word only of those it awarded the task itself");
+}
+
 /// A job whose worker is a fourth node of that many slots, and whose owner is cut off from those that keep it; the custodian, which
 /// leads it.
 fn led_by_the_custodian(slots: u32, change: impl FnOnce(&mut Submission)) -> (Mesh, usize) {
