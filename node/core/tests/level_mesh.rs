@@ -285,6 +285,34 @@ fn a_forgotten_job_is_gone_everywhere_and_stays_so() {
 }
 
 #[test]
+fn a_job_whose_lead_went_elsewhere_is_told_nothing_of_what_it_waited_for() {
+    const PARENT: JobId = JobId(0xa0);
+    let mut mesh = Mesh::keeping(&[2, 0, 0]);
+    mesh.submit_with(0, 1, |what| {
+        (what.job, what.level, what.policy.retries) = (PARENT, Level::Disk, 0);
+    });
+    let run = mesh.slots[0][0];
+    mesh.end(0, run, Report::bare(Outcome::Failed(Failure::Exit(1))));
+    mesh.submit_with(0, 1, |what| {
+        kept(what);
+        what.after = vec![PARENT];
+    });
+    mesh.advance_ms(1000);
+    assert!(mesh.disks[0].fold(JOB).has_ended(), "it is skipped");
+    for job in [PARENT, JOB] {
+        let log = mesh.disks[0].fold(job);
+        mesh.input(0, Input::Command(Command::Retry(log)));
+        mesh.advance_ms(100);
+    }
+    assert_eq!(mesh.running(), [1, 0, 0], "the second waits for the first");
+    mesh.input(0, Input::Command(Command::Drain(true)));
+    mesh.advance_ms(5000);
+    assert_ne!(leader(&mesh, 0), Some(0));
+    mesh.run_some(0);
+    assert!(mesh.disks[0].fold(PARENT).has_ended());
+}
+
+#[test]
 fn failed_tasks_are_tried_again_in_a_new_epoch() {
     let mut mesh = Mesh::keeping(&[2, 0, 0]);
     mesh.submit_with(0, 2, |what| {

@@ -83,6 +83,19 @@ pub(super) fn follow(records: &mut Records, record: &Record) {
     }
 }
 
+/// A job is gone from here: what it still waits for is not to tell it.
+pub(super) fn leave(records: &mut Records, books: &mut Books, gone: &Record) {
+    let child = (gone.job.number, gone.name());
+    for parent in &gone.job.spec.after {
+        if let Some(live) = records.get_mut(parent) {
+            live.dependencies.children.remove(&child);
+        }
+    }
+    for completed in &mut books.completed {
+        completed.children.remove(&child);
+    }
+}
+
 /// Tells all that wait for jobs which have ended, and those that wait for what ends thereby.
 pub(super) fn tell_children(cx: &mut OwnerCtx<'_, '_>, records: &mut Records) {
     while let Some(end) = cx.books.keeping.done.pop_front() {

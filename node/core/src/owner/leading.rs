@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::Owner;
 use super::agenda::Alarm;
 use super::books::Books;
+use super::dependencies;
 use super::dispatch::calling;
 use super::dispatch::credit_book::CreditBook;
 use super::ending::clear_alarms;
@@ -77,6 +78,7 @@ impl Owner {
         books.completed.retain(|completed| completed.parent != name);
         history.forget(name);
         if let Some(record) = records.remove(&name) {
+            dependencies::leave(records, books, &record);
             leave(ctx, books, credit, *record);
         }
     }
