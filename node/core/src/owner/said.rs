@@ -90,17 +90,20 @@ impl Owner {
     ) {
         ctx.counters.dropped += all.len().saturating_sub(BATCH_MAX) as u64;
         ctx.examine(all.len().min(BATCH_MAX));
-        let Self { records, books, .. } = self;
+        let Self { records, books, history, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         for delivery in all.into_iter().take(BATCH_MAX) {
-            match records.get_mut(&delivery.lease.job) {
-                Some(record) => completion::on_outcome(&mut cx, record, from, delivery),
-                // Its worker is to keep it for the node that leads the job.
-                None if cx.books.followed.contains(&delivery.lease.job) => cx.ctx.counters.late += 1,
-                None => {
-                    cx.ctx.counters.late += 1;
-                    cx.ack(from, delivery.lease);
-                }
+            let lease = delivery.lease;
+            if let Some(record) = records.get_mut(&lease.job) {
+                completion::on_outcome(&mut cx, record, from, delivery);
+                continue;
+            }
+            cx.ctx.counters.late += 1;
+            let is_over = history.tasks_of(lease.job).is_some() || cx.books.keeping.has_forgotten(lease.job);
+            // One of a kept job that is not known here may be of use to another node, or to this one once it has read its log: its
+            // worker is to keep it for as long as it does.
+            if lease.epoch == 0 || is_over && !cx.books.followed.contains(&lease.job) {
+                cx.ack(from, lease);
             }
         }
     }
