@@ -135,7 +135,9 @@ fn leave(ctx: &mut Ctx<'_>, books: &mut Books, credit: &mut CreditBook, mut reco
         let task = record.job.live_task_mut(index);
         ctx.unpin(&task.input);
         for attempt in core::mem::take(&mut task.live) {
-            if attempt.number() != RECALLED {
+            if attempt.number() == RECALLED {
+                books.fetches.let_go(attempt.lease.id());
+            } else {
                 books.leases.end(attempt.lease);
             }
         }
