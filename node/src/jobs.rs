@@ -132,13 +132,11 @@ impl JobTable {
         self.lock().enter(job, Entry::new(meta))
     }
 
-    /// Opens a job of the journal again that has ended; false if it has not, and then nothing is changed.
+    /// Opens a job of the journal again that has ended here; false if it has not, and then nothing is changed.
     pub fn reopen(&self, job: JobId, reopened: RestoredJob) -> bool {
         let mut table = self.lock();
-        let Some(before) = table.jobs.get(&job).filter(|entry| entry.is_ended() && entry.is_journalled())
-        else {
-            return false;
-        };
+        let may_begin = |entry: &&Entry| entry.is_ended() && entry.is_journalled() && entry.is_here();
+        let Some(before) = table.jobs.get(&job).filter(may_begin) else { return false };
         let entry = Entry::reopened(reopened, before);
         table.insert(job, entry);
         true

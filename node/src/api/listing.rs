@@ -14,7 +14,7 @@ use weft_net::{ApiRequest, Asker};
 use super::caller::{Caller, Names};
 use super::error::ApiError;
 use super::{Answered, Api, json, relay, views};
-use crate::jobs::{JobMeta, JobSummary};
+use crate::jobs::{Custody, JobMeta, JobSummary, Led};
 
 /// Jobs in one answer at most.
 const PAGE_MAX: u32 = 1000;
@@ -110,6 +110,14 @@ fn is_of_page(filter: &JobFilter, job: &Job) -> bool {
     is_sound && filter.passes(job) && filter.before.as_ref().is_none_or(|before| position < *before)
 }
 
+/// Whether a member that says that it leads a job may: of one that this node knows, its keepers alone, and none while this node
+/// leads it. Of one that it does not know, the member that is heard first.
+fn may_lead(peer: PeerId, told: &Job, known: Option<&JobSummary>) -> bool {
+    let is_keeper = |custody: &Custody| custody.led != Led::Here && custody.keepers.contains(&peer);
+    told.leader.peer == peer.to_string()
+        && known.is_none_or(|known| known.custody.as_ref().is_some_and(is_keeper))
+}
+
 /// Adds what the members lead that are connected and answer in time; no more than `most` are held. Those that did not answer.
 async fn add_those_of_others(
     api: &Api,
@@ -127,22 +135,25 @@ async fn add_those_of_others(
         let (asker, request) = (asker, &request);
         async move { (peer, list_of(asker, peer, request).await) }
     };
-    let me = api.handle.info().peer.to_string();
     let members = asker.connected();
     let mut silent: BTreeSet<PeerId> = members.iter().copied().collect();
     let mut answers = stream::iter(members).map(ask).buffer_unordered(AT_ONCE_MAX);
     let deadline = Instant::now() + LIST_TIME;
-    let mut from = None;
+    let (mut from, mut heard) = (None, BTreeSet::new());
     while let Ok(Some((peer, answer))) = timeout_at(deadline, answers.next()).await {
         let Some(Told { jobs: mut told, may_lack }) = answer else { continue };
         silent.remove(&peer);
-        told.retain(|job| is_of_page(filter, job));
+        told.retain(|job| {
+            let known = job.job.parse().ok().and_then(|id| api.handle.jobs().summary(id));
+            let is_first = known.is_some() || heard.insert(job.job.clone());
+            is_first && may_lead(peer, job, known.as_ref()) && is_of_page(filter, job)
+        });
         if may_lack && told.len() < most {
             from = from.max(told.iter().map(Position::of).min());
         }
         let ids: BTreeSet<&str> = told.iter().map(|job| job.job.as_str()).collect();
         // Who leads a job knows it best.
-        jobs.retain(|job| job.leader.peer == me || !ids.contains(job.job.as_str()));
+        jobs.retain(|job| !ids.contains(job.job.as_str()));
         jobs.extend(told);
         newest(jobs, most);
     }
@@ -218,7 +229,13 @@ fn filter(query: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use weft_core::message::Class;
+    use weft_core::{BlobId, Level};
+
     use super::*;
+    use crate::jobs::JobTable;
 
     fn parsed(pairs: &[(&str, &str)]) -> Result<JobFilter, ApiError> {
         filter(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
@@ -249,6 +266,22 @@ mod tests {
         assert_eq!(parsed(&[]).unwrap().limit, Some(PAGE_MAX));
     }
 
+    fn meta(owner: PeerId) -> JobMeta {
+        JobMeta {
+            module: BlobId([0; 32]),
+            class: Class::Batch,
+            detached: true,
+            level: Level::Mesh,
+            owner,
+            shared: false,
+            title: Arc::default(),
+            submitted_ms: 0,
+            streamed: false,
+            signed: None,
+            after: Arc::default(),
+        }
+    }
+
     fn job(job: &str, submitted_ms: u64) -> Job {
         let told = serde_json::json!({
             "job": job, "state": "ended", "detached": true, "cancelled_by_user": false, "class": "batch",
@@ -256,6 +289,31 @@ mod tests {
             "retried": 0, "elapsed_ms": 1, "submitted_ms": submitted_ms,
         });
         serde_json::from_value(told).unwrap()
+    }
+
+    #[test]
+    fn only_who_may_lead_a_job_tells_of_it() {
+        let (me, keeper, other) = (PeerId([1; 32]), PeerId([2; 32]), PeerId([3; 32]));
+        let table = JobTable::new();
+        let id = "00000000000000a1".parse().unwrap();
+        table.create(id, meta(me)).unwrap();
+        let known = |led| JobSummary {
+            custody: Some(Custody { keepers: vec![me, keeper], led, shared: false }),
+            ..table.summary(id).unwrap()
+        };
+        let told = |by: PeerId| {
+            let mut told = job("00000000000000a1", 1);
+            told.leader.peer = by.to_string();
+            told
+        };
+        assert!(may_lead(other, &told(other), None), "it is not known here");
+        assert!(!may_lead(other, &told(keeper), None), "each tells of what it leads itself");
+        let elsewhere = known(Led::Elsewhere { leader: None });
+        assert!(may_lead(keeper, &told(keeper), Some(&elsewhere)));
+        assert!(!may_lead(other, &told(other), Some(&elsewhere)), "it does not keep the job");
+        assert!(!may_lead(keeper, &told(keeper), Some(&known(Led::Here))), "this node leads it");
+        let alone = JobSummary { custody: None, ..elsewhere };
+        assert!(!may_lead(keeper, &told(keeper), Some(&alone)), "it is not kept by others");
     }
 
     #[test]

@@ -261,6 +261,9 @@ impl NodeHandle {
         // From here on nothing is waited for until both are done: a caller that goes away leaves no half of it.
         let place = self.requests.reserve().await.ok().ok_or(NodeStopped)?;
         if !self.jobs.reopen(job, reopened) {
+            if let Some(now) = self.jobs.summary(job) {
+                now.here()?;
+            }
             return Err(NotChanged::NotEnded(job));
         }
         place.send(Request::Command(Command::Retry(restored)));

@@ -218,12 +218,15 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
     table.record(Event::TaskEnded { job, index: 1, report, worker, attempts, memo, proof, verified });
     table.record(Event::JobEnded { job: JOB });
     let before = table.summary(JOB).unwrap();
+    let read_ms = before.ended_ms.unwrap() + 1_000_000;
+    assert!(table.note_read(JOB, read_ms, 0));
     assert!(table.reopen(JOB, reopened()));
     assert!(!table.summary(JOB).unwrap().ended);
     table.record(Event::RetryRefused { job: JOB, reason: Refusal::JobGoesOn });
     let after = table.summary(JOB).unwrap();
     assert_eq!((after.done, after.cancelled, after.ended, after.journalled), (1, 1, true, true));
     assert_eq!((after.tasks, after.ended_ms), (before.tasks, before.ended_ms));
+    assert_eq!(table.unread_since(read_ms, 9), [], "that it was read still counts");
     assert_eq!(
         accepted(&table),
         Some(Err(NotAccepted::NotRetried(Refusal::JobGoesOn))),

@@ -53,6 +53,11 @@ impl Entry {
     pub(in crate::jobs) fn reopened(job: RestoredJob, before: &Self) -> Self {
         let mut entry = Self::restored(job);
         entry.created = before.created;
+        // Who leads and keeps it may have changed while its log was read; that it was read counts whatever comes of this.
+        entry.custody.clone_from(&before.custody);
+        if let (Some(journal), Some(before)) = (&mut entry.journal, before.journal) {
+            (journal.read_ms, journal.noted_ms) = (before.read_ms, before.noted_ms);
+        }
         entry.before = Some(Before {
             counts: before.counts,
             ended_at: before.ended_at,

@@ -54,6 +54,20 @@ fn whoever_waits_for_a_job_that_moves_is_told_where_it_is() {
 }
 
 #[test]
+fn a_job_that_moves_while_its_log_is_read_is_not_opened_again_here() {
+    let table = JobTable::new();
+    let counts = Counts { tasks: 3, done: 1, failed: 2, ..Counts::default() };
+    let ended =
+        || RestoredJob { counts, told: 3, ended: vec![0b111], ended_ms: Some(5), ..restored(Led::Here) };
+    table.restore(JOB, ended());
+    assert!(table.summary(JOB).unwrap().ended);
+    let read_before = restored(Led::Here);
+    table.record(Event::Follows { job: JOB, leader: Some(OTHER) });
+    assert!(!table.reopen(JOB, read_before));
+    assert_eq!(table.summary(JOB).unwrap().here(), Err(moved(Some(OTHER))));
+}
+
+#[test]
 fn a_job_that_comes_back_is_shown_as_its_log_is_and_goes_on_here() {
     let table = JobTable::new();
     table.keep(JOB, restored(Led::Elsewhere { leader: Some(OTHER) }));
