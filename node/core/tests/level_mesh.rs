@@ -4,6 +4,8 @@
 
 #[path = "level_mesh/leads.rs"]
 mod leads;
+#[path = "level_mesh/unwritten.rs"]
+mod unwritten;
 mod wire;
 
 use std::collections::BTreeMap;

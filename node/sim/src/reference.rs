@@ -122,6 +122,8 @@ pub struct Reference {
     pub(crate) widths: BTreeMap<CallId, u32>,
     /// Workers that lost tasks of a job.
     pub(crate) lost_by: BTreeSet<(JobId, PeerId)>,
+    /// How often users had an ended job tried again, as far as its log says.
+    pub(crate) tried_again: u32,
 }
 
 impl Reference {

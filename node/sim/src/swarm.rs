@@ -138,12 +138,27 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
         world.try_run_for(LOOK)?;
         liveness.check(world)?;
     }
-    require_progress(world, &mut liveness)?;
-    world.try_run_for(QUIET)?;
+    come_to_rest(world, &mut liveness)?;
     require_rest(world)?;
     require_forgotten(world)?;
     let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
+}
+
+/// Runs a healed mesh until it has owed nothing for [`QUIET`]. A user who is told that a job ended may have what failed of it tried
+/// again a little later: the mesh owes that like any other job, and its quiet begins after it.
+fn come_to_rest(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
+    loop {
+        require_progress(world, liveness)?;
+        let (tried_again, end) = (world.reference().tried_again, world.now() + QUIET);
+        while world.now() < end && world.reference().tried_again == tried_again {
+            world.try_run_for(LOOK)?;
+            liveness.check(world)?;
+        }
+        if world.reference().tried_again == tried_again {
+            return Ok(());
+        }
+    }
 }
 
 fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
@@ -243,7 +258,27 @@ impl Drop for SeedOnPanic {
 
 #[cfg(test)]
 mod tests {
+    use weft_core::Level;
+
     use super::*;
+    use crate::host::{HostId, HostSpec};
+    use crate::workload::{Fate, JobSpec};
+
+    #[test]
+    fn a_job_that_is_tried_again_while_a_mesh_is_quiet_is_waited_for() {
+        let mut tried_again = 0;
+        for seed in 0..6 {
+            let host = HostSpec { journal: true, ..HostSpec::slots(1) };
+            let mut world = World::builder(seed).host(host).build();
+            let spec = JobSpec { fate: Fate::Fails, level: Level::Disk, ..JobSpec::new(2, 20_000) };
+            world.submit(HostId(0), &spec);
+            world.run_for(LOOK);
+            come_to_rest(&mut world, &mut Liveness::default()).expect("its tasks end");
+            require_rest(&world).expect("they run for longer than the mesh is quiet");
+            tried_again += world.reference().tried_again;
+        }
+        assert!(tried_again > 0, "some users have it tried again");
+    }
 
     #[test]
     fn a_failure_says_how_to_replay_it() {

@@ -199,7 +199,7 @@ impl Custody {
         if let Some(answer) = self.forgotten.answer(&message) {
             self.post.add(from, answer);
         } else if let Some(kept) = self.jobs.get_mut(&job) {
-            self.unwritten.hear(job, ctx.now);
+            self.unwritten.hear(&message, ctx.now);
             ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
             self.count_for(job, from);
             self.perform(ctx, job);

@@ -4,6 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::message::CustodyMessage;
 use crate::id::JobId;
 use crate::time::Time;
 
@@ -27,9 +28,12 @@ impl Unwritten {
         self.looks_at.get_or_insert(now.plus_ms(LOOK_MS));
     }
 
-    /// Another node said something of a job.
-    pub(super) fn hear(&mut self, job: JobId, now: Time) {
-        self.heard.get_mut(&job).into_iter().for_each(|at| *at = now);
+    /// Another node said something of a job. It does not count where that node has nothing of it either: it says so, or asks in no
+    /// epoch.
+    pub(super) fn hear(&mut self, message: &CustodyMessage, now: Time) {
+        if !matches!(message, CustodyMessage::Unknown { .. } | CustodyMessage::PreSeal { epoch: 0, .. }) {
+            self.heard.get_mut(&message.job()).into_iter().for_each(|at| *at = now);
+        }
     }
 
     /// A record of a job is written, or the job is here no more.

@@ -69,6 +69,7 @@ impl Reference {
     /// The tasks of a job that ended otherwise than done are tried again.
     pub(crate) fn try_again(&mut self, name: JobId) {
         let Some(owed) = self.jobs.get_mut(&name) else { return };
+        self.tried_again += 1;
         (owed.cancelled, owed.ends) = (false, 0);
         let failed = owed.tasks.iter_mut().filter(|task| task.outcome != Some(Outcome::Done));
         failed.for_each(OwedTask::reopen);

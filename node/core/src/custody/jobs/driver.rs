@@ -51,6 +51,7 @@ impl Custody {
             self.news.push_back(News::StepDown(job));
             ctx.notify(Event::Follows { job, leader: None });
         }
+        self.jobs.keys().for_each(|job| self.blobs.drop_from(*job, 0));
         self.jobs.clear();
         self.shares = Shares::default();
         self.wakes.clear();

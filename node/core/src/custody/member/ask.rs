@@ -7,7 +7,7 @@ use super::{Member, Moment};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
 use crate::custody::record::Record;
-use crate::custody::trio::Seat;
+use crate::custody::trio::{SEATS, Seat};
 use crate::id::PeerId;
 
 /// The leader counts as there for this long after it was heard, in milliseconds: three heartbeats, and less than the shortest
@@ -20,13 +20,17 @@ const ASK_LATER_MS: u64 = 60_000;
 /// How long all others say that they have nothing of a job before this member deletes its log, in milliseconds. One that sits on a
 /// seat of which this log knows nothing has time to say so.
 const UNKNOWN_MS: u64 = 600_000;
+/// The same before a member leaves that has nothing of the job on its disk either: what another one said before it had something
+/// is out of date by then, as all are asked again meanwhile.
+const NOWHERE_MS: u64 = 2_000;
 
 impl<R: Record + Clone> Member<R> {
     /// Nothing was heard of a leader for long: asks all others. One whose seat another node has learns it so, too.
     pub(super) fn ask_others(&mut self, moment: &Moment) {
-        let has_ended = self.has_ended();
+        let (has_ended, is_empty) = (self.has_ended(), self.is_empty());
         let State::Follower(following) = &mut self.state else { return };
-        let pause = if has_ended || !following.unknown.is_empty() { ASK_LATER_MS } else { ASK_MS };
+        let can_wait = has_ended || (!is_empty && !following.unknown.is_empty());
+        let pause = if can_wait { ASK_LATER_MS } else { ASK_MS };
         (following.asks, following.takes_over_at) = (true, moment.after_ms(pause, pause));
         if following.leader.take().is_some() {
             self.emit(Action::Follow { leader: None });
@@ -38,8 +42,13 @@ impl<R: Record + Clone> Member<R> {
 
     fn ask_one(&mut self, peer: PeerId) {
         if self.is_up(peer) {
-            self.send(peer, CustodyMessage::PreSeal { job: self.job, epoch: self.promised });
+            self.send(peer, CustodyMessage::PreSeal { job: self.job, epoch: self.asks_in() });
         }
+    }
+
+    /// The epoch that it names when it asks: what a member without a log promised does not count.
+    pub(super) fn asks_in(&self) -> u32 {
+        if self.is_empty() { 0 } else { self.promised }
     }
 
     /// A node was connected. A member of an ended job asks it, as one that can't lead: the job may have been forgotten while it
@@ -54,6 +63,10 @@ impl<R: Record + Clone> Member<R> {
 
     /// Another member has not heard the leader for long.
     pub(super) fn on_pre_seal(&mut self, from: PeerId, epoch: u32, moment: &Moment) -> bool {
+        if self.is_empty() && self.knows_that_its_leader_has_nothing() {
+            self.send(from, CustodyMessage::Unknown { job: self.job, disk: self.me.disk });
+            return true;
+        }
         // What a learner heard does not count, as it can't seal.
         if !self.is_member() || self.written == 0 || self.lacks {
             return false;
@@ -89,6 +102,9 @@ impl<R: Record + Clone> Member<R> {
     /// A node of the trio has nothing of the job. Once all others say so for long, each with the disk of its seat, the job was
     /// forgotten, or no client was ever told that it is accepted: a record that is committed is on two of these disks until then.
     pub(super) fn on_unknown(&mut self, by: Seat, moment: &Moment) -> bool {
+        if self.is_empty() {
+            return self.on_nowhere(by, moment);
+        }
         let trio = self.log.trio();
         let State::Follower(following) = &mut self.state else { return false };
         if !trio.has(by) {
@@ -106,6 +122,43 @@ impl<R: Record + Clone> Member<R> {
             return self.end(Action::Forget { tell: None });
         }
         true
+    }
+
+    /// The same to a member that has nothing of the job on its disk either, because it waits for bytes that the first record names.
+    /// Once all others say so, whatever their disks, no node can send it those bytes: it leaves. Nothing of the job is on its disk,
+    /// so that is as if it had never heard of it; a leader that has it after all begins anew.
+    fn on_nowhere(&mut self, by: Seat, moment: &Moment) -> bool {
+        let others = self.others();
+        let State::Follower(following) = &mut self.state else { return false };
+        if following.unknown.iter().all(|known| known.by.peer != by.peer) {
+            following.unknown.push(Unknown { by, since: moment.now });
+        }
+        let says_so = |peer: &PeerId| {
+            let unknown = following.unknown.iter().find(|unknown| unknown.by.peer == *peer);
+            unknown.is_some_and(|unknown| moment.now >= unknown.since.plus_ms(NOWHERE_MS))
+        };
+        if others.iter().all(says_so) {
+            return self.end(Action::Leave);
+        }
+        true
+    }
+
+    /// Whether the member whose records it took last says that it has nothing of the job.
+    fn knows_that_its_leader_has_nothing(&self) -> bool {
+        let leads =
+            |peer| self.log.trio().seat_of(peer).is_some_and(|seat| self.promised % SEATS == u32::from(seat));
+        let State::Follower(following) = &self.state else { return false };
+        following.unknown.iter().any(|unknown| leads(unknown.by.peer))
+    }
+
+    /// A node is not connected any more. What it said may be out of date when it is back, and a member without anything on its disk
+    /// does not wait for long before it goes by it.
+    pub(super) fn distrust_answer(&mut self, peer: PeerId) {
+        if self.is_empty()
+            && let State::Follower(following) = &mut self.state
+        {
+            following.unknown.retain(|unknown| unknown.by.peer != peer);
+        }
     }
 
     // ---- a leader that drains, or can't read its log

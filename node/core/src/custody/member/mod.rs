@@ -286,6 +286,7 @@ impl<R: Record + Clone> Member<R> {
     pub fn on_disconnected(&mut self, peer: PeerId, moment: &Moment) {
         let was_up = self.is_up(peer);
         self.note_link(peer, false, moment);
+        self.distrust_answer(peer);
         if was_up && self.has_ended() {
             self.wait_anew(peer, moment);
         }
@@ -372,7 +373,7 @@ impl<R: Record + Clone> Member<R> {
             M::Dismissed { at, job: _ } => self.on_dismissed(at),
             M::PreSeal { epoch, job: _ } => self.on_pre_seal(from, epoch, moment),
             M::PreSealed { epoch, silent, job: _ } => {
-                epoch == self.promised && self.on_pre_sealed(from, silent, moment)
+                epoch == self.asks_in() && self.on_pre_sealed(from, silent, moment)
             }
             M::Unknown { disk, job: _ } => self.on_unknown(Seat { peer: from, disk }, moment),
             M::HandOver { epoch, job: _ } => self.on_hand_over(from, epoch, moment),

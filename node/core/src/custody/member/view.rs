@@ -86,6 +86,11 @@ impl<R: Record + Clone> Member<R> {
         (self.log.trio(), pending.map(|last| last.before))
     }
 
+    /// Whether nothing of the job is on its disk, or on its way there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.written == 0
+    }
+
     // ---- parts
 
     pub(super) fn emit(&mut self, action: Action<R>) {
