@@ -23,6 +23,8 @@ const PROGRESS: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long after its last task a mesh may still hold bids, calls and outcomes.
 const QUIET: Duration = Duration::from_secs(30);
+/// How often that is waited for, where jobs were tried again meanwhile.
+const ROUNDS_MAX: u32 = 4;
 
 /// What a seed's swarm did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,17 +140,28 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
         world.try_run_for(LOOK)?;
         liveness.check(world)?;
     }
-    require_progress(world, &mut liveness)?;
-    world.try_run_for(QUIET)?;
+    // Some users have a job tried again soon after it has ended.
+    for _ in 0..ROUNDS_MAX {
+        require_progress(world, &mut liveness)?;
+        world.try_run_for(QUIET)?;
+        if !owes(world) {
+            break;
+        }
+    }
     require_rest(world)?;
     require_forgotten(world)?;
     let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
 
+/// Whether a task or a job has not ended that is to end.
+fn owes(world: &World) -> bool {
+    !world.reference().owed().is_empty() || world.reference().mesh.unended().next().is_some()
+}
+
 fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
     let start = world.now();
-    while !world.reference().owed().is_empty() || world.reference().mesh.unended().next().is_some() {
+    while owes(world) {
         if world.now() - start > PROGRESS {
             let owed = world.reference().owed();
             let first = owed.first().map(|(job, index)| {
