@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use weft_core::custody::{Seat, Trio};
 use weft_core::durable::{
-    Accepted, Fold, Kept, LOG_VERSION, LOG_VERSION_OLDEST, LogRecord, NotTaken, ParentEnd, Rest, RestTask,
-    Unsound,
+    Accepted, Fold, GivenTasks, Kept, LOG_VERSION, LOG_VERSION_OLDEST, LogRecord, NotTaken, ParentEnd, Rest,
+    RestTask, TaskRange, Unsound,
 };
 use weft_core::message::{Class, Needs};
 use weft_core::*;
@@ -32,6 +32,7 @@ fn name(record: &LogRecord) -> &'static str {
         LogRecord::Replaced { .. } => "replaced",
         LogRecord::NotTaken(_) => "not taken",
         LogRecord::Given { .. } => "given",
+        LogRecord::Leased { .. } => "leased",
     }
 }
 
@@ -127,6 +128,7 @@ fn outcomes() -> Vec<Kept> {
 fn records() -> Vec<LogRecord> {
     let at = Time(1_700_000_000_000_001);
     let rest = Rest { outcome: Outcome::Cancelled, tasks: vec![RestTask { index: 1, attempts: 300 }] };
+    let ranges = vec![TaskRange { first: 2, more: 0 }, TaskRange { first: 0, more: 1 }];
     vec![
         LogRecord::Accepted(Box::new(accepted())),
         LogRecord::Extended { inputs: vec![Payload::inline(b"third")] },
@@ -138,6 +140,7 @@ fn records() -> Vec<LogRecord> {
         LogRecord::Led { epoch: 6, at },
         LogRecord::Replaced { seat: 2, by: Seat { peer: NODE, disk: 77 } },
         LogRecord::Given { workers: vec![NODE] },
+        LogRecord::Leased { all: vec![GivenTasks { worker: NODE, ranges }] },
         LogRecord::GivenUp { failed: 1 },
         LogRecord::Cancelled,
         LogRecord::Rest(rest),
@@ -202,7 +205,7 @@ fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads versions 2 to 3: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 4: start the version of weft that wrote it"
             )
         );
     }

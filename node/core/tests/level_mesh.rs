@@ -108,7 +108,8 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
         LogRecord::Extended { inputs } => format!("extended {}", inputs.len()),
         LogRecord::Closed => "closed".into(),
         LogRecord::NotTaken(_) => "not taken".into(),
-        LogRecord::Given { workers } => format!("given to {}", workers.len()),
+        LogRecord::Given { workers } => format!("given once to {}", workers.len()),
+        LogRecord::Leased { all } => format!("given to {}", all.len()),
         LogRecord::GivenUp { failed } => format!("given up {failed}"),
         LogRecord::Restarted { epoch, .. } => format!("restarted {epoch}"),
     };

@@ -12,7 +12,7 @@
 //!       a_quiet_mesh_holds_nothing
 //!       an_outcome_is_kept_until_acknowledged, an_outcome_is_soon_acknowledged,
 //!       a_draining_node_begins_nothing, given_back_work_blames_nobody,
-//!       a_forgetful_owners_leases_are_void, what_is_held_is_believed_only_from_who_was_given_work, no_work_outlasts_its_owner, who_is_given_up_is_gone
+//!       a_forgetful_owners_leases_are_void, what_is_held_is_believed_only_from_who_was_given_it, no_work_outlasts_its_owner, who_is_given_up_is_gone
 //!       a_bid_is_handed_on_once, a_claimed_worker_was_matched_by_an_asked_node, who_was_named_is_given_nothing
 //!    6  a_cancel_is_final, no_lease_ends_unsaid
 //!       an_accepted_job_is_never_lost, one_committed_outcome_over_all_lives, a_told_outcome_never_changes,
@@ -139,8 +139,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_forgetful_owners_leases_are_void", leases::a_forgetful_owners_leases_are_void),
     ("an_outcome_is_kept_until_acknowledged", leases::an_outcome_is_kept_until_acknowledged),
     (
-        "what_is_held_is_believed_only_from_who_was_given_work",
-        holders::what_is_held_is_believed_only_from_who_was_given_work,
+        "what_is_held_is_believed_only_from_who_was_given_it",
+        holders::what_is_held_is_believed_only_from_who_was_given_it,
     ),
     ("no_work_outlasts_its_owner", gone::no_work_outlasts_its_owner),
     ("who_is_given_up_is_gone", gone::who_is_given_up_is_gone),
@@ -232,13 +232,13 @@ fn invariant_an_end_has_an_attempt(scene: &Scene<'_>) -> Result<(), String> {
         let of_task = |lease: LeaseId| lease.index == *index;
         let awarded = *worker == scene.host.peer
             || scene.reference.leases_given(*job, *worker).any(of_task)
-            || holders::claims(scene, *job, *worker)
+            || holders::claims(scene, *job, *index, *worker)
             || scene.reference.mesh.has(*job);
         ensure(awarded || memo.is_some(), || {
             format!("{job:?} task {index} was never awarded to {worker:?}")
         })?;
         let executed = scene.reference.executed_by(*job, *index, *worker);
-        let claimed = holders::claims(scene, *job, *worker);
+        let claimed = holders::claims(scene, *job, *index, *worker);
         ensure(!ran || executed || claimed || memories::was_told(scene, *memo, report), || {
             format!("{worker:?} never ran {job:?} task {index}")
         })?;

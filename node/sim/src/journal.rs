@@ -202,6 +202,7 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::Led { .. }
         | LogRecord::Replaced { .. }
         | LogRecord::NotTaken(_)
-        | LogRecord::Given { .. } => Vec::new(),
+        | LogRecord::Given { .. }
+        | LogRecord::Leased { .. } => Vec::new(),
     }
 }

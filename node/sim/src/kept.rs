@@ -76,7 +76,8 @@ impl Said {
             LogRecord::ParentEnded(_)
             | LogRecord::Replaced { .. }
             | LogRecord::NotTaken(_)
-            | LogRecord::Given { .. } => {}
+            | LogRecord::Given { .. }
+            | LogRecord::Leased { .. } => {}
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,

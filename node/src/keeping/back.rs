@@ -309,7 +309,8 @@ impl Current {
             | LogRecord::Ended
             | LogRecord::Replaced { .. }
             | LogRecord::NotTaken(_)
-            | LogRecord::Given { .. } => {}
+            | LogRecord::Given { .. }
+            | LogRecord::Leased { .. } => {}
         }
         self.fold.apply(record)
     }

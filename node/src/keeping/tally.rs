@@ -73,7 +73,8 @@ impl Tally {
             | LogRecord::Restarted { .. }
             | LogRecord::Led { .. }
             | LogRecord::NotTaken(_)
-            | LogRecord::Given { .. } => {}
+            | LogRecord::Given { .. }
+            | LogRecord::Leased { .. } => {}
         }
     }
 

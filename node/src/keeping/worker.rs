@@ -331,7 +331,8 @@ fn kind_of(record: &LogRecord) -> Kind {
         LogRecord::ParentEnded(_)
         | LogRecord::GivenUp { .. }
         | LogRecord::NotTaken(_)
-        | LogRecord::Given { .. } => Kind::Noted,
+        | LogRecord::Given { .. }
+        | LogRecord::Leased { .. } => Kind::Noted,
     }
 }
 

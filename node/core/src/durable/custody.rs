@@ -24,7 +24,8 @@ impl Record for LogRecord {
             | Self::Cancelled
             | Self::GivenUp { .. }
             | Self::NotTaken(_)
-            | Self::Given { .. } => Mark::Other,
+            | Self::Given { .. }
+            | Self::Leased { .. } => Mark::Other,
         }
     }
 

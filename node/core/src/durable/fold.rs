@@ -4,7 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::record::{Accepted, GIVEN_MAX, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
+use super::given::{GIVEN_RANGES_MAX, Given, GivenTasks};
+use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::custody::outline::Outline;
@@ -51,8 +52,13 @@ impl Fold {
             self.job = Some(Box::new(job));
             return Ok(());
         };
-        let is_of_tasks =
-            matches!(record, LogRecord::Extended { .. } | LogRecord::Outcomes(_) | LogRecord::Rest(_));
+        let is_of_tasks = matches!(
+            record,
+            LogRecord::Extended { .. }
+                | LogRecord::Outcomes(_)
+                | LogRecord::Rest(_)
+                | LogRecord::Leased { .. }
+        );
         if self.figures.is_some() && is_of_tasks {
             return Ok(());
         }
@@ -86,6 +92,7 @@ impl Fold {
             LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
             LogRecord::NotTaken(not_taken) => note_not_taken(job, not_taken),
             LogRecord::Given { workers } => note_given(job, &workers),
+            LogRecord::Leased { all } => note_leased(job, &all),
             LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
                 Err(Unsound::OtherLevel)
             }
@@ -138,7 +145,7 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
         ended: false,
         retried: false,
         parents: Vec::new(),
-        given: Vec::new(),
+        given: Given::default(),
         first_epoch: epoch,
         not_taken: None,
         figures: None,
@@ -246,12 +253,30 @@ fn note_not_taken(job: &mut Restored, not_taken: NotTaken) -> Result<(), Unsound
 }
 
 fn note_given(job: &mut Restored, workers: &[PeerId]) -> Result<(), Unsound> {
-    for worker in workers {
-        if !job.given.contains(worker) {
-            job.given.push(*worker);
+    let have_room = workers.iter().all(|worker| job.given.add_worker(*worker));
+    if have_room { Ok(()) } else { Err(Unsound::Malformed) }
+}
+
+fn note_leased(job: &mut Restored, all: &[GivenTasks]) -> Result<(), Unsound> {
+    let total = count(job);
+    let Restored { given, tasks, .. } = job;
+    let has_ended = |index| {
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        tasks.get(place).is_none_or(|task| task.end.is_some())
+    };
+    let ranges = all.iter().fold(0_usize, |sum, of| sum.saturating_add(of.ranges.len()));
+    if ranges > GIVEN_RANGES_MAX || !all.iter().all(|of| given.add_worker(of.worker)) {
+        return Err(Unsound::Malformed);
+    }
+    for GivenTasks { worker, ranges } in all {
+        for range in ranges {
+            let index = range.first.saturating_add(range.more);
+            let places = range.within(total).ok_or(Unsound::NoSuchTask { index, tasks: total })?;
+            // One for which there is no room runs again.
+            given.add(*worker, places, has_ended);
         }
     }
-    if job.given.len() > GIVEN_MAX { Err(Unsound::Malformed) } else { Ok(()) }
+    Ok(())
 }
 
 fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
@@ -269,6 +294,7 @@ fn end_job(job: &mut Restored) -> Result<(), Unsound> {
         return Err(Unsound::EndedEarly { open });
     }
     job.ended = true;
+    job.given.clear();
     Ok(())
 }
 
@@ -286,6 +312,7 @@ impl Restored {
     pub(crate) fn try_again(&mut self, at: Time) {
         (self.at, self.retried, self.first_epoch) = (at, true, self.epoch);
         self.parents.clear();
+        self.given.clear();
         (self.cancelled, self.given_up, self.ended) = (false, false, false);
         for task in &mut self.tasks {
             task.end = task.end.filter(|end| matches!(end.fate, Fate::Done(_)));
@@ -299,7 +326,9 @@ mod tests {
     use alloc::sync::Arc;
     use alloc::vec;
 
-    use super::super::{LOG_VERSION, LOG_VERSION_OLDEST, Level, RECORD_BYTES_MAX, RestTask};
+    use super::super::{
+        GIVEN_MAX, LOG_VERSION, LOG_VERSION_OLDEST, Level, RECORD_BYTES_MAX, RestTask, TaskRange,
+    };
     use super::*;
     use crate::custody::trio::{Seat, Trio};
     use crate::id::{BlobId, JobId, PeerId};
@@ -444,6 +473,93 @@ mod tests {
         }
     }
 
+    fn leased(worker: u8, ranges: &[(u32, u32)]) -> GivenTasks {
+        let ranges = ranges.iter().map(|&(first, more)| TaskRange { first, more }).collect();
+        GivenTasks { worker: PeerId([worker; 32]), ranges }
+    }
+
+    #[test]
+    fn a_log_says_which_tasks_each_worker_was_given() {
+        let given = |workers: &[u8]| LogRecord::Given {
+            workers: workers.iter().map(|worker| PeerId([*worker; 32])).collect(),
+        };
+        let mut log = vec![
+            accepted(3, 3),
+            given(&[9]),
+            LogRecord::Leased { all: vec![leased(1, &[(0, 1)]), leased(2, &[(2, 0)])] },
+            outcomes(&[(1, Outcome::Done), (0, failed())]),
+            LogRecord::Leased { all: vec![leased(2, &[(0, 0)])] },
+        ];
+        let of = |job: &Restored| {
+            let workers: Vec<u8> = job.given.workers().map(|worker| worker.0[0]).collect();
+            let tasks = |worker: u8| (0..4).filter(move |index| job.given.has(PeerId([worker; 32]), *index));
+            workers.into_iter().map(|worker| (worker, tasks(worker).collect())).collect::<Vec<_>>()
+        };
+        let job = fold(log.clone()).expect("an owner may write it");
+        // Of the one that an older program named it is not known what it was given.
+        assert_eq!(of(&job), [(1, vec![0, 1]), (2, vec![0, 2]), (9, vec![])]);
+        log.extend([rest(&[2]), LogRecord::Ended]);
+        assert_eq!(of(&fold(log.clone()).expect("an owner may write it")), []);
+        log.push(LogRecord::Retried { epoch: 2, at: Time(20) });
+        log.push(LogRecord::Leased { all: vec![leased(1, &[(2, 0)])] });
+        let again = fold(log).expect("an owner may write it");
+        assert_eq!(of(&again), [(1, vec![2])], "what was given before it was tried again is of no use");
+    }
+
+    #[test]
+    fn tasks_that_a_job_does_not_have_and_too_much_that_was_given_are_refused() {
+        let of = |all: Vec<GivenTasks>| vec![accepted(2, 2), LogRecord::Leased { all }];
+        let workers = |count: usize| -> Vec<GivenTasks> {
+            let ids = (0..count).map(|number| {
+                let mut id = [7; 32];
+                id.iter_mut().zip(number.to_le_bytes()).for_each(|(byte, of)| *byte = of);
+                PeerId(id)
+            });
+            ids.map(|worker| GivenTasks { worker, ..leased(0, &[(1, 0)]) }).collect()
+        };
+        let ranges = |count: usize| vec![leased(1, &vec![(0, 1); count])];
+        for (number, fine) in [workers(GIVEN_MAX), ranges(GIVEN_RANGES_MAX)].into_iter().enumerate() {
+            assert!(fold(of(fine)).is_ok(), "log {number}");
+        }
+        let no_such = |index| Unsound::NoSuchTask { index, tasks: 2 };
+        let end = of(vec![leased(1, &[(1, 1)])]);
+        // It has that task only later.
+        let early = [end.clone(), vec![LogRecord::Extended { inputs: inputs_from(2..3) }]].concat();
+        let table = [
+            (end, no_such(2)),
+            (early, no_such(2)),
+            (of(vec![leased(1, &[(0, 0), (2, 0)])]), no_such(2)),
+            (of(vec![leased(1, &[(1, u32::MAX)])]), no_such(u32::MAX)),
+            (of(vec![leased(1, &[(u32::MAX, 0)])]), no_such(u32::MAX)),
+            (of(workers(GIVEN_MAX + 1)), Unsound::Malformed),
+            (of(ranges(GIVEN_RANGES_MAX + 1)), Unsound::Malformed),
+            (
+                vec![accepted(1, 2), LogRecord::Leased { all: vec![leased(1, &[(0, 0)])] }],
+                Unsound::Incomplete { found: 1, tasks: 2 },
+            ),
+        ];
+        for (number, (records, why)) in table.into_iter().enumerate() {
+            assert_eq!(fold(records).err(), Some(why), "log {number}");
+        }
+    }
+
+    #[test]
+    fn many_ranges_of_tasks_are_bounded_and_ended_ones_make_room() {
+        let tasks = 4 * u32::try_from(GIVEN_RANGES_MAX).expect("it is small");
+        let (first, second) = ((0..tasks / 2).step_by(2), (tasks / 2..tasks).step_by(2));
+        let of = |worker, all: core::iter::StepBy<core::ops::Range<u32>>| LogRecord::Leased {
+            all: vec![leased(worker, &all.map(|index| (index, 0)).collect::<Vec<_>>())],
+        };
+        let last = (PeerId([2; 32]), tasks - 2);
+        let full = vec![accepted(tasks, tasks), of(1, first.clone()), of(2, second.clone())];
+        let job = fold(full).expect("it is well-formed");
+        assert!(job.given.has(PeerId([1; 32]), 0) && !job.given.has(last.0, last.1), "there is no room");
+        let done: Vec<(u32, Outcome)> = (0..tasks / 2).map(|index| (index, Outcome::Done)).collect();
+        let room = vec![accepted(tasks, tasks), of(1, first), outcomes(&done), of(2, second)];
+        let job = fold(room).expect("it is well-formed");
+        assert!(!job.given.has(PeerId([1; 32]), 0) && job.given.has(last.0, last.1));
+    }
+
     fn seat(number: u8) -> Seat {
         Seat { peer: PeerId([number; 32]), disk: u64::from(number) }
     }
@@ -575,6 +691,9 @@ mod tests {
         let rest = LogRecord::Rest(Rest { outcome: Outcome::Cancelled, tasks: tasks.collect() });
         let bytes = rest.encode();
         assert!(bytes.len() <= RECORD_BYTES_MAX && LogRecord::decode(&bytes) == Ok(rest));
+        let far = u32::MAX - 70_000;
+        let all = (0..=255).map(|worker| leased(worker, &[(far, 70_000); GIVEN_RANGES_MAX / 256]));
+        assert!(LogRecord::Leased { all: all.collect() }.encode().len() <= RECORD_BYTES_MAX);
         let named: Vec<BlobId> = accepted(1, 1).blobs().collect();
         assert_eq!(named, [BlobId::of(b"module"), BlobId::of(b"files")]);
         let named: Vec<BlobId> = LogRecord::Outcomes(vec![kept]).blobs().collect();

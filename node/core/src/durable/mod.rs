@@ -11,13 +11,14 @@
 //!   disk --LogRecord, in order--> Fold --Restored--> owner of the next life
 //! ```
 //!
-//! Calls, bids, leases, attempts without a result and renewals are in no record, but which workers were given tasks is. After a
-//! restart the job goes on in a new *epoch*, so that an outcome of the life before is known as such, and these workers are asked
-//! what they hold of it.
+//! Calls, bids, leases, attempts without a result and renewals are in no record, but which workers were given which tasks is. After
+//! a restart the job goes on in a new *epoch*, so that an outcome of the life before is known as such, and these workers are asked
+//! what they hold of it, and believed about the tasks that they were given.
 
 mod adopting;
 mod custody;
 mod fold;
+mod given;
 mod record;
 mod restored;
 mod unsound;
@@ -25,13 +26,15 @@ mod unsound;
 pub use crate::submission::Level;
 pub use adopting::{Adopting, Adoption, NotAdoptable};
 pub use fold::Fold;
+pub use given::{GIVEN_MAX, GIVEN_RANGES_MAX, GivenTasks, TaskRange};
 pub use record::{
-    Accepted, Ends, GIVEN_MAX, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
+    Accepted, Ends, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
     RECORD_TASKS_MAX, Rest, RestTask,
 };
 pub use restored::{Figures, Restored};
 pub use unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 
 pub(crate) use fold::FIRST_EPOCH;
+pub(crate) use given::Given;
 pub(crate) use record::{RECORD_BYTES_SOFT, input_cost};
 pub(crate) use restored::{Fate, KeptEnd, KeptTask};

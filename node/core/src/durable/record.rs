@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
+use super::given::GivenTasks;
 use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 use crate::custody::trio::{Seat, Trio};
 use crate::id::{BlobId, JobId, PeerId};
@@ -24,9 +25,6 @@ pub const RECORD_TASKS_MAX: usize = 65_536;
 pub const REASON_BYTES_MAX: usize = 1024;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
-/// Workers of one job that its log names; what further ones hold after its owner's restart, or when another node leads it,
-/// is not asked for, and runs again. A log that names more is malformed.
-pub const GIVEN_MAX: usize = 256;
 /// What one outcome counts besides the bytes that it carries itself.
 const KEPT_BYTES: usize = 512;
 /// The same for an input.
@@ -92,10 +90,17 @@ pub enum LogRecord {
     },
     /// Tasks that came later were not taken, and the job goes on without them; before the record that closes it.
     NotTaken(NotTaken),
-    /// Workers that were given tasks of it, each named once: in a later epoch they are asked what they hold.
+    /// Workers that were given tasks of it; which tasks is not said. Older programs wrote it: in a later epoch these workers are
+    /// asked what they hold, and are believed about none of it.
     Given {
         /// The workers.
         workers: Vec<PeerId>,
+    },
+    /// Workers that were given tasks of it, and which: in a later epoch they are asked what they hold, and believed about these
+    /// tasks alone.
+    Leased {
+        /// What each was given since the record before.
+        all: Vec<GivenTasks>,
     },
 }
 
@@ -174,6 +179,7 @@ impl LogRecord {
     /// reads all others.
     fn since(&self) -> u8 {
         match self {
+            Self::Leased { .. } => 4,
             Self::Given { .. } => 3,
             Self::Accepted(_)
             | Self::Extended { .. }
@@ -246,7 +252,8 @@ impl LogRecord {
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::NotTaken(_)
-            | Self::Given { .. } => &[],
+            | Self::Given { .. }
+            | Self::Leased { .. } => &[],
         }
     }
 
@@ -268,7 +275,8 @@ impl LogRecord {
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::NotTaken(_)
-            | Self::Given { .. } => Ends::None,
+            | Self::Given { .. }
+            | Self::Leased { .. } => Ends::None,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use alloc::vec::Vec;
 
+use super::given::Given;
 use super::record::{Kept, NotTaken, ParentEnd, Rest};
 use crate::custody::outline::Outline;
 use crate::custody::trio::Trio;
-use crate::id::{JobId, PeerId};
+use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
@@ -30,8 +31,8 @@ pub struct Restored {
     pub(crate) retried: bool,
     /// Those of the jobs that it comes after which have ended.
     pub(crate) parents: Vec<ParentEnd>,
-    /// Workers that were given tasks of it.
-    pub(crate) given: Vec<PeerId>,
+    /// Workers that were given tasks of it since it was tried again last, and which.
+    pub(crate) given: Given,
     /// Attempts of epochs before this one are of no use: it was tried again since.
     pub(crate) first_epoch: u32,
     /// Tasks that it was to have and does not.

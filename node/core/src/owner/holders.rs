@@ -4,15 +4,15 @@ use alloc::collections::BTreeSet;
 
 use super::job::Job;
 use super::task::RECALLED;
-use crate::durable::Restored;
+use crate::durable::{Given, Restored};
 use crate::id::{LeaseId, PeerId};
 use crate::time::Time;
 
 /// Who may hold attempts of a job from before its epoch.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
-    /// Workers that were given tasks of it, as its log says.
-    pub(super) given: BTreeSet<PeerId>,
+    /// Workers that were given tasks of it, and which, as its log says.
+    pub(super) given: Given,
     /// Attempts of epochs before this one are of no use: the job was tried again since.
     pub(super) first_epoch: u32,
     /// Those of the workers that have not answered.
@@ -24,7 +24,7 @@ pub(super) struct Holders {
 impl Holders {
     /// As a job's log says.
     pub(super) fn by_log(kept: &Restored) -> Self {
-        Self { given: kept.given.iter().copied().collect(), first_epoch: kept.first_epoch, ..Self::default() }
+        Self { given: kept.given.clone(), first_epoch: kept.first_epoch, ..Self::default() }
     }
 
     /// Whether tasks wait for answers.
@@ -37,10 +37,10 @@ impl Holders {
         self.unanswered.contains(&worker)
     }
 
-    /// Whether a worker may hold that attempt: the log says that it was given work of the job, and the attempt is of an earlier
-    /// epoch of what is tried now.
+    /// Whether a worker may hold that attempt: the log says that it was given that task, and the attempt is of an earlier epoch of
+    /// what is tried now.
     pub(super) fn is_believed(&self, job: &Job, worker: PeerId, lease: LeaseId) -> bool {
-        self.given.contains(&worker)
+        self.given.has(worker, lease.index)
             && lease.job == job.spec.job
             && (self.first_epoch..job.epoch).contains(&lease.epoch)
             && lease.attempt != RECALLED

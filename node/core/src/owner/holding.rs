@@ -1,6 +1,7 @@
 //! Attempts of a kept job that go on under another epoch: its owner restarted, or another node leads it by now. Workers that
 //! its log names are asked what they hold, its tasks wait for their answers for a short time, and what they hold is leased to
-//! them again under its own number, so that its outcome counts. Only a worker that the log names is asked and believed.
+//! them again under its own number, so that its outcome counts. Only a worker that the log names is asked, and it is believed
+//! only about tasks that it was given as the log says.
 //!
 //! A job that verifies has no part in this: its votes are taken anew.
 
@@ -11,7 +12,6 @@ use super::books::{OwnerCtx, cancel_at};
 use super::record::{Record, Records};
 use super::task::{Attempt, TaskState};
 use crate::ctx::Ctx;
-use crate::durable::GIVEN_MAX;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, HeldLease, HeldState, Holding, Message};
@@ -21,13 +21,14 @@ const ANSWERS_MAX_MS: u64 = 3000;
 /// Attempts of earlier epochs that one worker goes on with for one job; the others run again.
 const ADOPTED_MAX: usize = 2048;
 
-/// A worker is given a task: the log is to name it, once. What this node's own worker has of a job at level disk ends with the
-/// process.
-pub(super) fn note_given(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, worker: PeerId) {
+/// A worker is given a task: the log is to say so, once. Nothing waits for that: a task of which the log does not say it runs
+/// again in a later epoch. What this node's own worker has of a job at level disk ends with the process.
+pub(super) fn note_given(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, worker: PeerId) {
     let Record { job, holders, .. } = record;
     let is_told = job.is_kept() && !job.verifies() && (worker != cx.ctx.me || job.is_of_mesh());
-    if is_told && holders.given.len() < GIVEN_MAX && holders.given.insert(worker) {
-        cx.books.keeping.given(job.spec.job, worker);
+    let has_ended = |index| job.task(index).is_none_or(|task| task.state().is_end());
+    if is_told && holders.given.add(worker, index..index.saturating_add(1), has_ended) {
+        cx.books.keeping.given(job.spec.job, worker, index);
     }
 }
 
@@ -37,7 +38,7 @@ pub(super) fn begin(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     if job.verifies() || job.stopped || job.given_up || holders.first_epoch >= job.epoch {
         return;
     }
-    holders.unanswered = holders.given.clone();
+    holders.unanswered = holders.given.workers().collect();
     let until = cx.ctx.now.plus_ms(ANSWERS_MAX_MS);
     holders.waits_until = Some(until);
     cx.books.agenda.set(until, Alarm::Answers(job.spec.job));

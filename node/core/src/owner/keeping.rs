@@ -19,7 +19,7 @@ use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
-use crate::durable::{LogRecord, ParentEnd};
+use crate::durable::{GivenTasks, LogRecord, ParentEnd};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
@@ -54,6 +54,8 @@ pub(super) struct Keeping {
     gathered: Vec<Gathered>,
     /// Records of these.
     records: u64,
+    /// What workers were given in this input, for the log of each job.
+    granted: Vec<Granted>,
     /// Outcomes of kept jobs that are to be acknowledged.
     acks: Vec<(PeerId, LeaseId)>,
     /// The same; all that they rest on is on the disk.
@@ -91,6 +93,16 @@ struct Gathered {
     is_of_mesh: bool,
     /// What its parts count, in bytes.
     cost: usize,
+}
+
+/// What workers were given of a job: one record.
+#[derive(Debug)]
+struct Granted {
+    job: JobId,
+    is_of_mesh: bool,
+    /// Ranges of tasks in it.
+    ranges: usize,
+    all: Vec<GivenTasks>,
 }
 
 /// Where a record or a word belongs.
@@ -239,12 +251,14 @@ impl Keeping {
 
     /// The input has been handled: what it gathered is emitted, and what may be told is told.
     pub(super) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
-        if self.gathered.is_empty() && self.acks.is_empty() && !self.lines.is_touched() {
+        let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
+        if !has_words && self.granted.is_empty() {
             return;
         }
         self.records = 0;
         if self.failed {
             self.gathered.clear();
+            self.granted.clear();
             self.acks.clear();
             return;
         }
@@ -263,6 +277,9 @@ impl Keeping {
                 What::ParentEnded(end) => self.hold(ctx.now, at, Word::ParentEnded(end), cost),
                 What::End { succeeded } => ends.push((at, ParentEnd { parent: job, succeeded })),
             }
+        }
+        for Granted { job, is_of_mesh, ranges: _, all } in core::mem::take(&mut self.granted) {
+            self.write(ctx, log, Place { job, is_of_mesh }, LogRecord::Leased { all });
         }
         for (at, end) in ends {
             if self.write(ctx, log, at, LogRecord::Ended) {
@@ -367,6 +384,7 @@ impl Keeping {
     /// This node does not lead a job at level mesh any more: nothing of it is written or told.
     pub(super) fn leave(&mut self, job: JobId) {
         self.gathered.retain(|part| part.job != job);
+        self.granted.retain(|part| part.job != job);
         self.lines.close(job);
     }
 

@@ -1,5 +1,6 @@
 //! What workers hold of a job when its owner restarts, and when they restart themselves.
 
+use weft_core::durable::{GivenTasks, TaskRange};
 use weft_core::message::{Delivery, HeldLease, HeldState, Holding};
 
 use super::*;
@@ -82,6 +83,80 @@ fn only_a_worker_that_was_given_tasks_is_believed() {
     let false_outcome = Delivery { lease: lease(1), report, memo: None, proof: None };
     mesh.say(2, 0, Message::Outcome(vec![false_outcome]));
     assert_eq!((adopted(&mesh), mesh.ended(0)), (1, 0));
+}
+
+/// The places of the tasks that a node was given.
+fn given(mesh: &Mesh, to: usize) -> Vec<u32> {
+    let mut grants = Vec::new();
+    for (.., message) in mesh.log.iter().filter(|(_, node, _)| *node == to) {
+        if let Message::Award(award) = message {
+            grants.extend(&award.grants);
+        }
+        if let Message::Assign(assign) = message {
+            grants.extend(&assign.grants);
+        }
+    }
+    grants.into_iter().map(|grant| grant.lease.index).collect()
+}
+
+#[test]
+fn a_worker_is_believed_only_about_tasks_that_it_was_given() {
+    let mut mesh = Mesh::of(&[0, 1, 1]);
+    mesh.submit_with(0, 4, kept);
+    let (own, others) = (given(&mesh, 1)[0], given(&mesh, 2)[0]);
+    let open = (0..4).find(|index| ![own, others].contains(index)).expect("there are four");
+    mesh.deaf = Some((0, 1));
+    mesh.restart(0, 0);
+    assert_eq!(adopted(&mesh), 1, "the one that hears the question says what it has");
+    let held = |index, state| HeldLease { lease: lease(index), state };
+    let all = vec![
+        held(open, HeldState::Running),
+        held(others, HeldState::Ended),
+        held(open, HeldState::Ended),
+        held(own, HeldState::Running),
+    ];
+    mesh.say(1, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
+    assert_eq!(adopted(&mesh), 2, "its own task");
+    let report = mesh.report();
+    let outcome = |index| Delivery { lease: lease(index), report: report.clone(), memo: None, proof: None };
+    mesh.say(1, 0, Message::Outcome(vec![outcome(open), outcome(others)]));
+    assert_eq!((adopted(&mesh), mesh.ended(0)), (2, 0), "not of tasks of others");
+    mesh.say(1, 0, Message::Outcome(vec![outcome(own)]));
+    assert_eq!(mesh.ended(0), 1, "its own counts");
+}
+
+#[test]
+fn a_worker_of_which_an_older_log_says_no_tasks_is_asked_and_leaves_what_it_has() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, kept);
+    mesh.switch_off(0);
+    for record in &mut mesh.disks[0].logs[0].1 {
+        if let Ok(LogRecord::Leased { all }) = LogRecord::decode(record) {
+            let workers = all.iter().map(|of| of.worker).collect();
+            *record = LogRecord::Given { workers }.encode();
+        }
+    }
+    mesh.restart(0, 0);
+    assert_eq!((adopted(&mesh), mesh.aborted), (0, 1));
+    mesh.advance_ms(1000);
+    mesh.run_all();
+    assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"), "it ran again");
+    mesh.assert_quiet();
+}
+
+#[test]
+fn the_log_names_a_task_of_a_worker_once_however_often_it_is_given_back() {
+    let mut mesh = Mesh::of(&[0, 0]);
+    // It refuses what it is given, for its engine knows of no bid.
+    mesh.bid_for_all = vec![1];
+    mesh.submit_with(0, 3, kept);
+    for _ in 0..20 {
+        mesh.steps = 0;
+        mesh.advance_ms(1000);
+    }
+    assert!(leases_awarded(&mesh).len() > 6, "{:?}", leases_awarded(&mesh));
+    let all = vec![GivenTasks { worker: wire::id(1), ranges: vec![TaskRange { first: 0, more: 2 }] }];
+    assert_eq!(mesh.records(0)[1..], [LogRecord::Leased { all }]);
 }
 
 #[test]

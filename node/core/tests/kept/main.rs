@@ -67,7 +67,8 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::Led { epoch, .. } => format!("led {epoch}"),
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),
         LogRecord::NotTaken(NotTaken { tasks, .. }) => format!("not taken {tasks}"),
-        LogRecord::Given { workers } => format!("given to {}", workers.len()),
+        LogRecord::Given { workers } => format!("given once to {}", workers.len()),
+        LogRecord::Leased { all } => format!("given to {}", all.len()),
     };
     mesh.records(node).into_iter().map(kind).collect()
 }

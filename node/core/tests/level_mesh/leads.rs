@@ -1,5 +1,7 @@
 //! Who leads a job at level `mesh`, and what goes on when another node does.
 
+use weft_core::message::Delivery;
+
 use super::*;
 
 #[test]
@@ -301,6 +303,37 @@ fn what_runs_goes_on_for_the_next_leader() {
     let ends = told(&mesh, JOB);
     assert!(ends.len() == 2 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
     assert_eq!(mesh.engines[3].snapshot().counters.executed, 2, "nothing ran twice");
+}
+
+#[test]
+fn a_worker_is_believed_by_the_next_leader_only_about_what_it_was_given() {
+    for was_given in [false, true] {
+        let mut mesh = Mesh::keeping(&[0, 0, 0]);
+        mesh.keep = false;
+        mesh.join(1, Vec::new());
+        mesh.keep = true;
+        mesh.submit_with(0, 2, kept);
+        let [_, custodian, _] = keepers(&mesh, 0, JOB);
+        let (worker, index) = (3, u32::from(!was_given));
+        assert_eq!(mesh.running()[worker], 1, "it was given task 0");
+        mesh.switch_off(0);
+        mesh.deaf = Some((custodian, worker));
+        mesh.steps = 0;
+        while leader(&mesh, custodian) != Some(custodian) {
+            mesh.advance_ms(500);
+        }
+        let lease = LeaseId { job: JOB, epoch: 3, index, attempt: 1 };
+        let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: None };
+        mesh.say(worker, custodian, Message::Outcome(vec![delivery]));
+        let ends = told(&mesh, JOB);
+        assert_eq!(ends.contains_key(&index), was_given, "{ends:?}");
+        mesh.deaf = None;
+        mesh.cut(custodian, worker, false);
+        mesh.join_again(custodian, worker);
+        run(&mut mesh, 30_000);
+        let ends = told(&mesh, JOB);
+        assert!(ends.len() == 2 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn issue(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, 
         record.job.transition(index, TaskState::Leased);
     }
     ctx.counters.awards += 1;
-    holding::note_given(cx, record, worker);
+    holding::note_given(cx, record, index, worker);
     grant
 }
 

@@ -3,11 +3,12 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
+use alloc::vec::Vec;
 
-use super::{GATHERED_MAX, Gathered, Keeping, WORD_BYTES, What};
+use super::{GATHERED_MAX, Gathered, Granted, Keeping, WORD_BYTES, What};
 use crate::durable::{
-    Accepted, Kept, LogRecord, NotTaken, ParentEnd, RECORD_BYTES_SOFT, RECORD_TASKS_MAX, Rest, RestTask,
-    input_cost,
+    Accepted, GIVEN_RANGES_MAX, GivenTasks, Kept, LogRecord, NotTaken, ParentEnd, RECORD_BYTES_SOFT,
+    RECORD_TASKS_MAX, Rest, RestTask, TaskRange, input_cost,
 };
 use crate::effect::Event;
 use crate::id::{JobId, PeerId};
@@ -53,12 +54,18 @@ impl Keeping {
         self.event(job, Event::Accepted { job, tasks });
     }
 
-    /// A worker was given a task of a job for the first time.
-    pub(in crate::owner) fn given(&mut self, job: JobId, worker: PeerId) {
-        if let Some(Gathered { what: What::Record(LogRecord::Given { workers }), .. }) = self.last_of(job) {
-            return workers.push(worker);
+    /// A worker was given a task of a job, of which the log does not say so. It is written behind all other records of this input
+    /// but the ends of jobs, so that it does not come between outcomes that one record can tell.
+    pub(in crate::owner) fn given(&mut self, job: JobId, worker: PeerId, index: u32) {
+        let has_room = |part: &&mut Granted| part.job == job && part.ranges < GIVEN_RANGES_MAX;
+        let known = self.granted.iter_mut().rev().take(GATHERED_MAX).find(has_room);
+        if let Some(part) = known {
+            return part.add(worker, index);
         }
-        self.record(job, LogRecord::Given { workers: alloc::vec![worker] });
+        let is_of_mesh = self.lines.contains(job);
+        let mut part = Granted { job, is_of_mesh, ranges: 0, all: Vec::new() };
+        part.add(worker, index);
+        self.granted.push(part);
     }
 
     /// A job that had `before` tasks has more.
@@ -115,6 +122,21 @@ impl Keeping {
 
     fn last_of(&mut self, job: JobId) -> Option<&mut Gathered> {
         self.gathered.iter_mut().rev().take(GATHERED_MAX).find(|part| part.job == job)
+    }
+}
+
+impl Granted {
+    fn add(&mut self, worker: PeerId, index: u32) {
+        let known = self.all.iter_mut().rev().find(|of| of.worker == worker);
+        let is_new = match known {
+            Some(of) => of.add(index),
+            None => {
+                self.all
+                    .push(GivenTasks { worker, ranges: alloc::vec![TaskRange { first: index, more: 0 }] });
+                true
+            }
+        };
+        self.ranges += usize::from(is_new);
     }
 }
 
