@@ -162,9 +162,7 @@ impl JobTable {
     /// Notes that it is cancelled: its stream takes no more inputs.
     pub fn cancel(&self, job: JobId) {
         if let Some(entry) = self.lock().jobs.get_mut(&job) {
-            entry.cancelled_by_user |= !entry.is_ended();
-            entry.closed = true;
-            entry.wake();
+            entry.cancel();
         }
     }
 

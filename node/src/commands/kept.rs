@@ -112,6 +112,11 @@ pub(crate) fn failed_code(failed: u64) -> u8 {
     u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)
 }
 
+/// That a job was cancelled, though none of its tasks was.
+pub(crate) fn cut_short(job: &str) -> Problem {
+    Problem::Interrupted(format!("job {job} was cancelled before all of its inputs had come"))
+}
+
 /// The exit code of `weft map` for a job that has ended.
 pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     let failed = failed_code(job.failed.into());
@@ -122,11 +127,15 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     if let Some(reason) = &job.refused_more {
         return Err(Problem::Failed(format!("job {}: {reason}", job.job)));
     }
-    if job.cancelled == 0 {
-        return Ok(failed);
+    match (job.cancelled, job.cancelled_by_user) {
+        (0, false) => Ok(failed),
+        // Each task that it has ended, and there were to be more.
+        (0, true) => Err(cut_short(&job.job)),
+        (cancelled, _) => Err(Problem::Interrupted(format!(
+            "job {} was cancelled before {cancelled} of its tasks had ended",
+            job.job
+        ))),
     }
-    let api::Job { job, cancelled, .. } = job;
-    Err(Problem::Interrupted(format!("job {job} was cancelled before {cancelled} of its tasks had ended")))
 }
 
 /// Cancels the job. One that has ended is left as it is, without an error.
@@ -192,14 +201,29 @@ async fn forget_unseen(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_job_that_lacks_inputs_is_no_success() {
+    /// A job of two tasks, one of which is done.
+    fn ended() -> api::Job {
         let job = serde_json::json!({
             "job": "a7c372edeab46585", "state": "ended", "detached": true, "cancelled_by_user": false,
             "class": "batch", "module": "", "tasks": 2, "queued": 0, "leased": 0, "done": 1, "failed": 1,
             "cancelled": 0, "retried": 0, "elapsed_ms": 1,
         });
-        let whole: api::Job = serde_json::from_value(job).unwrap();
+        serde_json::from_value(job).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_was_cancelled_is_no_success_though_each_of_its_tasks_is_done() {
+        let half = api::Job { cancelled_by_user: true, failed: 0, done: 2, ..ended() };
+        let problem = exit_code(&half).unwrap_err();
+        assert_eq!(problem.exit_code(true), super::super::EXIT_INTERRUPTED);
+        assert!(problem.to_string().contains("before all of its inputs had come"), "{problem}");
+        let problem = exit_code(&api::Job { cancelled: 1, done: 1, ..half }).unwrap_err();
+        assert!(problem.to_string().contains("before 1 of its tasks"), "{problem}");
+    }
+
+    #[test]
+    fn a_job_that_lacks_inputs_is_no_success() {
+        let whole = ended();
         assert_eq!(exit_code(&whole).unwrap(), 1);
         let reason = String::from("3 tasks were not taken: the disk is full");
         let lacking = api::Job { refused_more: Some(reason), failed: 0, done: 2, ..whole };

@@ -91,6 +91,25 @@ fn results_are_taken_once_in_order_of_completion() {
 }
 
 #[test]
+fn a_job_is_cancelled_where_it_lacked_inputs_or_tasks_and_not_where_all_had_ended_before() {
+    let whole = table_with(JOB, false, 1);
+    whole.cancel(JOB);
+    assert!(whole.is_cancelled(JOB));
+    whole.record(end(JOB, 0, 0));
+    whole.record(Event::JobEnded { job: JOB });
+    assert!(!whole.is_cancelled(JOB), "its last task ended before the cancellation came");
+    let half = JobTable::new();
+    half.create(JOB, meta(false)).unwrap();
+    half.submitted(JOB, &[Payload::empty()]);
+    half.record(end(JOB, 0, 0));
+    for _ in 0..2 {
+        half.cancel(JOB);
+    }
+    half.record(Event::JobEnded { job: JOB });
+    assert!(half.is_cancelled(JOB), "more inputs were to come");
+}
+
+#[test]
 fn a_refused_job_ends_with_the_reason_in_every_task() {
     let table = table_with(JOB, false, 2);
     let reason = Refusal::ParentUnknown { job: JobId(7) };

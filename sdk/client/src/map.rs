@@ -81,6 +81,14 @@ impl Map {
         self.has_ended
     }
 
+    /// Whether the job ended without inputs that were to come, because it was cancelled or given up before: that it has no
+    /// cancelled task says nothing about those. False before its end.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        let tasks = self.summary.filter(|_| self.has_ended).map(|summary| summary.tasks);
+        tasks.is_some_and(|tasks| self.pump.is_cut_short(tasks))
+    }
+
     /// Cancels the job. Results still come: those that were on their way, and one for each cancelled task.
     ///
     /// # Errors
