@@ -138,15 +138,18 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     }
 }
 
+// The three below change the job by what the user called it, and not by the id that the view has: another node that says it leads
+// a job of that name is then asked itself, and can't have another job changed.
+
 /// Cancels the job. One that has ended is left as it is, without an error.
 pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     let before = mesh.job(&args.job).await?;
     let has_ended = before.state == api::JobState::Ended;
     if !has_ended {
-        mesh.cancel(&before.job).await?;
+        mesh.cancel(&args.job).await?;
     }
     if args.json {
-        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+        return print_json(&mesh.job(&args.job).await?).map(|()| 0);
     }
     let ended = u64::from(before.done) + u64::from(before.failed) + u64::from(before.cancelled);
     if has_ended {
@@ -161,9 +164,9 @@ pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 /// Has the tasks run again that are not done.
 pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     let before = mesh.job(&args.job).await?;
-    mesh.retry(&before.job).await?;
+    mesh.retry(&args.job).await?;
     if args.json {
-        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+        return print_json(&mesh.job(&args.job).await?).map(|()| 0);
     }
     let again = u64::from(before.failed) + u64::from(before.cancelled);
     let tasks = if again == 1 { String::from("1 task runs") } else { format!("{again} tasks run") };
@@ -179,7 +182,7 @@ pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
         Err(weft_client::Error::Refused { .. }) => return forget_unseen(mesh, args).await,
         Err(error) => return Err(error.into()),
     };
-    mesh.forget(&job.job).await?;
+    mesh.forget(&args.job).await?;
     if args.json {
         return print_json(&job).map(|()| 0);
     }
