@@ -167,7 +167,7 @@ impl Map {
     fn on_frame(&mut self, frame: Option<Result<NodeFrame, Error>>) -> Result<Option<Told>, Error> {
         match frame {
             Some(Ok(NodeFrame::Results(items))) => {
-                self.again = self.again.take().and_then(Again::told);
+                self.again = self.again.take().and_then(|again| again.told(items.len()));
                 self.pump.came_home(items.len());
                 self.ready = items.into_iter();
             }
