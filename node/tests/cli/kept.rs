@@ -61,6 +61,14 @@ fn a_job_that_is_handed_in_is_shown_as_a_map_again_and_again() {
     run(node.path(), &["results", "friday", "--out", out, "--resume"]).well();
     let read = |name: &str| fs::read_to_string(format!("{out}/{name}")).unwrap();
     assert_eq!((read("7"), read("8")), ("mine".into(), "LINE 8".into()));
+    // A run that was killed between the files of an output and the output itself left those.
+    fs::remove_file(format!("{out}/9")).unwrap();
+    fs::create_dir(format!("{out}/9.out")).unwrap();
+    run(node.path(), &["results", "friday", "--out", out, "--resume"]).well();
+    assert_eq!((read("7"), read("9")), ("mine".into(), "LINE 9".into()));
+    assert!(!fs::exists(format!("{out}/9.out")).unwrap());
+    run(node.path(), &["results", "friday", "--out", out, "--force"]).well();
+    assert_eq!((read("7"), read("9")), ("LINE 7".into(), "LINE 9".into()));
     let names = format!("{out}/{{index}}.txt");
     run(node.path(), &["results", "friday", "--out", &names, "--force"]).well();
     assert_eq!(read("7.txt"), "LINE 7");
