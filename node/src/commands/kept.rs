@@ -107,6 +107,13 @@ pub(crate) fn say_restarted(job: &api::Job) {
     ));
 }
 
+/// An interrupt before the node said that it accepted the job. A kept one may have been accepted just then.
+pub(crate) fn unbegun(is_kept: bool, what: &str) -> Problem {
+    let perhaps =
+        if is_kept { "; if its job was accepted just then it goes on: see `weft jobs`" } else { "" };
+    Problem::Interrupted(format!("interrupted; {what}{perhaps}"))
+}
+
 /// The exit code of `weft map` for that many failed tasks.
 pub(crate) fn failed_code(failed: u64) -> u8 {
     u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)
