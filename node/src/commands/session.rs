@@ -98,7 +98,7 @@ impl Session {
         match ended {
             Some(ended) => {
                 let ended = ended.map_err(|problem| self.with_way_back(problem));
-                self.begun.sink.end(ended).await?;
+                self.end_output(ended).await?;
                 let is_cut_short = self.is_cut_short(&results).await;
                 self.end(is_cut_short)
             }
@@ -261,12 +261,17 @@ impl Session {
             drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
             Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()))
         };
-        let ended = self.begun.sink.end(Err(problem)).await;
-        if self.begun.sink.is_flushed() {
-            self.flush().await?;
-        }
+        let ended = self.end_output(Err(problem)).await;
         self.begun.tally.finish();
-        ended
+        ended.map(|()| 0)
+    }
+
+    /// Ends what was given out, and the joblog with what its reader has of that, however the map ended: an input that is missing
+    /// in the log would run again.
+    async fn end_output(&mut self, ended: Result<(), Problem>) -> Result<(), Problem> {
+        let ended = self.begun.sink.end(ended).await;
+        let logged = if self.begun.sink.is_flushed() { self.flush().await } else { Ok(()) };
+        ended.and(logged)
     }
 
     /// How to get the job back, which goes on.
