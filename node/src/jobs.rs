@@ -38,6 +38,7 @@ use weft_core::{Event, JobId, Payload, Refusal};
 
 pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
+pub(crate) use entry::WAKERS_MAX;
 pub use feeding::{CLIENT_WAIT_MAX, Feed, NotFed};
 pub use kept::NotEnded;
 use table::Table;

@@ -19,8 +19,8 @@ use super::{
 };
 
 const WORD_BITS: u32 = u64::BITS;
-/// Wakers kept; more than can wait at once, which is one a connection of the API.
-const WAKERS_MAX: usize = 1024;
+/// Wakers kept; more than can wait at once, which is one a connection of the API or a request of a member.
+pub(crate) const WAKERS_MAX: usize = 8192;
 
 /// One job.
 #[derive(Debug)]
@@ -291,7 +291,7 @@ impl Entry {
     /// Has `cx` woken by the next change.
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if self.wakers.len() >= WAKERS_MAX {
-            // Most are of waits that were given up; a task that still waits registers again.
+            // Some are of waits that were given up, since there are more than can wait; a task that still waits registers again.
             self.wake();
         }
         if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {

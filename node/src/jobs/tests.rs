@@ -135,6 +135,21 @@ fn a_task_counts_once_and_only_if_it_is_one() {
 }
 
 #[test]
+fn as_many_may_wait_for_a_job_as_there_are_connections() {
+    let table = table_with(JOB, true, 1);
+    // As many connections as the API has at most, and requests of members.
+    let waits: Vec<Arc<Woken>> = (0..5248).map(|_| Arc::default()).collect();
+    for wait in &waits {
+        let waker = Waker::from(Arc::clone(wait));
+        assert!(table.poll_told(&Context::from_waker(&waker), JOB, 0).is_pending());
+    }
+    let woken = || waits.iter().filter(|wait| wait.0.load(Ordering::Relaxed) > 0).count();
+    assert_eq!(woken(), 0, "a wait wakes no other one, which would wait again");
+    table.record(end(JOB, 0, 0));
+    assert_eq!(woken(), waits.len());
+}
+
+#[test]
 fn nodes_that_differed_are_named_and_counted_as_bytes() {
     let table = table_with(JOB, true, 2);
     let found = Verified { agreed: vec![PeerId([1; 32]), PeerId([2; 32])], differed: vec![PeerId([3; 32])] };
