@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
@@ -121,6 +122,19 @@ fn a_refused_job_ends_with_the_reason_in_every_task() {
     assert_eq!(told, [(0, &invalid), (1, &invalid)]);
     let Some(Taken::Ended(summary)) = take(&table, ALL) else { panic!("expected the end") };
     assert_eq!((summary.tasks, summary.done, summary.failed), (2, 0, 2));
+}
+
+#[test]
+fn a_label_counts_of_this_nodes_own_jobs() {
+    let table = table_with(JOB, true, 1);
+    let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
+    let labels = BTreeMap::from([(String::from("adopted-from"), String::from("7"))]);
+    let title = Arc::new(Title { name: String::new(), labels });
+    let theirs = JobMeta { owner: other, title, ..table.summary(JOB).unwrap().meta };
+    table.create(JobId(9), theirs.clone()).unwrap();
+    assert_eq!(table.labelled("adopted-from", "7", me), None);
+    table.create(JobId(10), JobMeta { owner: me, ..theirs }).unwrap();
+    assert_eq!(table.labelled("adopted-from", "7", me), Some(JobId(10)));
 }
 
 #[test]
