@@ -27,8 +27,8 @@ use crate::told::{Printed, Told};
 /// no task of the job was made for it.
 ///
 /// Dropping it before its end closes the connection: an attached job in memory is cancelled then; a detached one, and one
-/// of [`crate::Level::Disk`], goes on with the inputs that it has.
-#[must_use = "dropping the results cancels the job"]
+/// of [`crate::Level::Disk`] or [`crate::Level::Mesh`], goes on with the inputs that it has.
+#[must_use = "dropping the results cancels an attached job in memory"]
 pub struct Map {
     pub(crate) mesh: Mesh,
     pub(crate) job: String,
