@@ -69,8 +69,10 @@ Exit codes:
   0    success
   1    it failed; one line on stderr says why and what to do
   2    the command line or the settings are wrong
+  3    `node`: the journal can't be opened
+  4    `node`: the journal failed while the node ran
   125  weft's own errors in `run`, `map`, `wait`, `results` and `attach`: their
-       other codes are about tasks
+       other codes are about tasks; a refusal of `adopt`
   130  interrupted by Ctrl-C
 
 Data goes to stdout, messages and progress to stderr. NO_COLOR is respected.";

@@ -38,6 +38,7 @@ use weft_core::{Event, JobId, Payload, Refusal};
 
 pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
+pub(crate) use entry::WAKERS_MAX;
 pub use feeding::{CLIENT_WAIT_MAX, Feed, NotFed};
 pub use kept::NotEnded;
 use table::Table;
@@ -160,9 +161,7 @@ impl JobTable {
     /// Notes that it is cancelled: its stream takes no more inputs.
     pub fn cancel(&self, job: JobId) {
         if let Some(entry) = self.lock().jobs.get_mut(&job) {
-            entry.cancelled_by_user |= !entry.is_ended();
-            entry.closed = true;
-            entry.wake();
+            entry.cancel();
         }
     }
 

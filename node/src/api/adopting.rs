@@ -5,13 +5,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_client::api as wire;
-use weft_core::{Level, PeerId};
+use weft_core::{JobId, Level, PeerId};
 
 use super::caller::Names;
 use super::error::ApiError;
 use super::finding::find;
 use super::submit::{check_open, random_job};
-use super::title::JOB_LABELS_MAX;
 use super::{Answered, Api, convert, elsewhere, json};
 use crate::handle::{ADOPTED_FROM, Heir, Inheritance, NotAdopted};
 use crate::jobs::{JobSummary, Title};
@@ -45,7 +44,7 @@ pub(super) async fn adopt(
     if !query.force {
         return Err(unforced(&summary, api.handle.adoptable(summary.job).await?));
     }
-    let heir = Heir { job: random_job()?, level, title: title(&summary) };
+    let heir = Heir { job: random_job()?, level, title: title(summary.job, &summary.meta.title) };
     let (handle, job, to) = (api.handle.clone(), summary.job, heir.job);
     // It is done to its end also when the client goes away.
     #[expect(
@@ -117,13 +116,11 @@ fn unforced(summary: &JobSummary, inheritance: Inheritance) -> ApiError {
         .help(format!("if two of the three nodes that keep it are gone for good: `weft adopt {job} --force`"))
 }
 
-/// What the old job is called, and of which one the new one is made, where there is room for a label more.
-fn title(summary: &JobSummary) -> Title {
-    let mut title = Title::clone(&summary.meta.title);
-    title.labels.remove(ADOPTED_FROM);
-    if title.labels.len() < JOB_LABELS_MAX {
-        title.labels.insert(ADOPTED_FROM.to_owned(), summary.job.to_string());
-    }
+/// What the old job is called, and of which one the new one is made. That label is one more than a user can give: without it the
+/// job would be adopted a second time.
+fn title(job: JobId, old: &Title) -> Title {
+    let mut title = Title::clone(old);
+    title.labels.insert(ADOPTED_FROM.to_owned(), job.to_string());
     title
 }
 
@@ -145,5 +142,19 @@ impl From<NotAdopted> for ApiError {
                 Self::new(StatusCode::CONFLICT, text).help("look at the job, and ask again")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_with_all_labels_that_it_may_have_is_adopted_once_too() {
+        let labels = (0..32).map(|number| (format!("label {number}"), String::new())).collect();
+        let old = Title { name: String::from("friday"), labels };
+        let new = title(JobId(7), &old);
+        assert_eq!((new.labels.len(), new.labels[ADOPTED_FROM].as_str()), (33, "0000000000000007"));
+        assert_eq!(title(JobId(8), &new).labels[ADOPTED_FROM], "0000000000000008", "of the last one");
     }
 }

@@ -23,8 +23,8 @@ use super::claims::Heard;
 use super::error::ApiError;
 use super::finding::{Named, ambiguous, find, unread};
 use super::members::{KNOWN_MAX, Known, LEAD_PATH};
-use super::relay::{self, Wanted};
-use crate::jobs::{JobSummary, Moved};
+use super::relay::{self, Meant, Wanted};
+use crate::jobs::{JobSummary, JobTable, Moved};
 
 /// How long members are asked for who leads a job.
 const FIND_MAX: Duration = Duration::from_secs(3);
@@ -147,7 +147,9 @@ impl Errand {
                         self.mislead(job, leader);
                     }
                     if !is_moved || tries >= TRIES {
-                        return relay::response(&self.api, wanted, &parts, answer).await;
+                        let name = Some(self.name.as_str()).filter(|name| Named::of(name) == Named::Name);
+                        let meant = Meant { job, name };
+                        return relay::response(&self.api, wanted, meant, &parts, answer).await;
                     }
                 }
                 Err(error) => {
@@ -223,7 +225,10 @@ impl Errand {
         while let Ok(Some((peer, known))) = timeout_at(deadline, answers.next()).await {
             let Some(known) = known else { continue };
             answered += 1;
-            known.into_iter().take(KNOWN_MAX).for_each(|known| heard.note(named, peer, known));
+            let known = known.into_iter().take(KNOWN_MAX);
+            let meant =
+                known.filter(|known| self.kept.is_some() || !is_known_here(self.api.handle.jobs(), known));
+            meant.for_each(|known| heard.note(named, peer, known));
             if let Named::Id(job) = named {
                 if heard.is_confirmed(*job) {
                     break;
@@ -275,6 +280,12 @@ impl Errand {
     }
 }
 
+/// Whether a member speaks of a job that this node has. Where none that is meant was found here, it is not that one, whatever the
+/// member says it is called: a change of it would be one of this node's own job.
+fn is_known_here(jobs: &JobTable, known: &Known) -> bool {
+    known.job.parse().is_ok_and(|job| jobs.summary(job).is_some())
+}
+
 /// What a member says about the jobs that may be meant; `None` if it gives no answer.
 async fn known(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<Known>> {
     let answer = asker.ask(peer, request).await.ok()?;
@@ -286,10 +297,19 @@ async fn known(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::meta;
     use super::*;
 
     fn peer(seed: u8) -> PeerId {
         PeerId([seed; 32])
+    }
+
+    #[test]
+    fn a_job_that_this_node_has_is_none_that_a_member_means() {
+        let jobs = JobTable::new();
+        jobs.create(JobId(7), meta()).unwrap();
+        let claim = |job| Known { job: JobId(job).to_string(), leads: true, epoch: 9, keepers: Vec::new() };
+        assert!(is_known_here(&jobs, &claim(7)) && !is_known_here(&jobs, &claim(8)));
     }
 
     #[test]

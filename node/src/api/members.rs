@@ -134,55 +134,23 @@ async fn lead(State(api): State<Api>, Path(name): Path<String>) -> Json<Vec<Know
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
-    use std::time::{Duration, Instant};
+    use std::sync::Arc;
 
-    use weft_core::message::Class;
-    use weft_core::{BlobId, JobId, Level, PeerId, Recall};
+    use weft_core::{JobId, PeerId};
 
+    use super::super::testing::{loopless, meta};
     use super::*;
-    use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, StoreFault};
-    use crate::jobs::{JobMeta, JobTable, Title};
+    use crate::jobs::{JobMeta, Title};
 
-    const ME: PeerId = PeerId([1; 32]);
     const MEMBER: PeerId = PeerId([2; 32]);
 
     /// The API of a node whose loop is not there, with one job.
     fn api(dir: &std::path::Path) -> Api {
-        let store = weft_blobs::Store::open(dir, weft_blobs::Quota { bytes: 1 << 20 }).unwrap();
-        let info = NodeInfo {
-            peer: ME,
-            name: String::from("anna"),
-            version: "0",
-            data_dir: dir.to_owned(),
-            memo: Recall::Own,
-            mesh: String::from("key"),
-            listen: Mutex::default(),
-            troubles: Mutex::default(),
-            started: Instant::now(),
-            store_fault: StoreFault::default(),
-            grace: Duration::ZERO,
-        };
-        let jobs = Arc::new(JobTable::new());
+        let api = loopless(dir).api;
         let title = Title { name: String::from("on friday/1"), labels: BTreeMap::new() };
-        let meta = JobMeta {
-            module: BlobId([0; 32]),
-            class: Class::Batch,
-            detached: true,
-            level: Level::Memory,
-            owner: ME,
-            shared: false,
-            title: Arc::new(title),
-            submitted_ms: 0,
-            streamed: false,
-            signed: None,
-            after: Arc::default(),
-        };
-        jobs.create(JobId(0xa7c3_72ed_eab4_6585), meta).unwrap();
-        let handle = NodeHandle::new(mpsc::channel(REQUESTS_MAX).0, store, jobs, Arc::new(info));
-        let lasting = Lasting::new(Bounds::of_members());
-        let orphans = mpsc::channel(1).0;
-        Api { handle, token: "".into(), port: 0, lasting, leaders: Arc::default(), orphans }
+        let meta = JobMeta { title: Arc::new(title), ..meta() };
+        api.handle.jobs().create(JobId(0xa7c3_72ed_eab4_6585), meta).unwrap();
+        api
     }
 
     async fn asked(router: &Router, method: &str, target: &str) -> (u16, String) {

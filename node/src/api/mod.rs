@@ -51,6 +51,8 @@ mod resume;
 mod routes;
 mod stream;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod title;
 mod verbs;
 mod views;
@@ -132,12 +134,11 @@ pub async fn serve(
 /// Closes the jobs of submitters that went away, and cancels those that don't go on.
 async fn close_orphans(handle: NodeHandle, mut orphaned: mpsc::Receiver<Orphan>) {
     while let Some(Orphan { job, goes_on, _permit }) = orphaned.recv().await {
-        let cancel = (!goes_on).then_some(Command::Cancel { job });
+        // Not closed before it is cancelled: if its tasks so far are done, that would end it as if they were all.
+        let command = if goes_on { Command::Close { job } } else { Command::Cancel { job } };
         // A node that has stopped has no jobs left to close.
-        for command in [Command::Close { job }].into_iter().chain(cancel) {
-            if handle.command(command).await.is_err() {
-                return;
-            }
+        if handle.command(command).await.is_err() {
+            return;
         }
     }
 }
@@ -191,3 +192,30 @@ async fn converse(stream: TcpStream, router: Router, place: Arc<Place>) {
 
 /// A handler's answer never fails: a refusal is an answer.
 type Answered = Result<axum::response::Response, error::ApiError>;
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Loopless, loopless};
+    use super::*;
+    use crate::handle::Request as Asked;
+
+    #[tokio::test]
+    async fn half_a_job_whose_submitter_went_away_is_cancelled_and_not_closed_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let Loopless { api, mut asked, orphans } = loopless(dir.path());
+        let handle = api.handle.clone();
+        let leave = async move {
+            for (job, goes_on) in [(JobId(7), false), (JobId(8), true)] {
+                let permit = Arc::clone(&api.lasting.streams).try_acquire_owned().unwrap();
+                api.orphans.send(Orphan { job, goes_on, _permit: permit }).await.unwrap();
+            }
+        };
+        tokio::join!(close_orphans(handle, orphans), leave);
+        let mut told = Vec::new();
+        while let Ok(Asked::Command(command)) = asked.try_recv() {
+            told.push(format!("{command:?}"));
+        }
+        let wanted = [Command::Cancel { job: JobId(7) }, Command::Close { job: JobId(8) }];
+        assert_eq!(told, wanted.map(|command| format!("{command:?}")));
+    }
+}

@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::jobs::WAKERS_MAX;
+
 /// Connections that have not shown the token.
 const SILENT_MAX: usize = 128;
 /// Connections that have.
@@ -26,6 +28,12 @@ const WRITERS_MAX: usize = 128;
 
 /// Job streams of other members, and their waits for a job's end: the network lets them ask for so much at once.
 const MEMBERS_MAX: usize = 512;
+
+/// Each of them may wait for the same job.
+const _: () = assert!(
+    SILENT_MAX + KNOWN_MAX + 2 * MEMBERS_MAX <= WAKERS_MAX,
+    "waits of one job would wake one another"
+);
 
 /// How many connections there may be, and what of them may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

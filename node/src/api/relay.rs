@@ -112,21 +112,53 @@ fn is_passing(answer: &ApiAnswer) -> bool {
     answer.head.headers.iter().any(|(name, _)| *name == RETRY_AFTER.as_str())
 }
 
-/// A member's answer, for the client.
-pub(super) async fn response(
-    api: &Api,
-    wanted: Wanted,
-    asked: &Parts,
-    answer: ApiAnswer,
-) -> Result<Response, ApiError> {
-    if answer.head.status != StatusCode::OK.as_u16() {
-        return Err(refusal(answer).await);
+/// The job that a member was asked about. An answer about another one is none: its client would go on with that one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meant<'a> {
+    pub(super) job: JobId,
+    /// What it is called, where the client asked by that.
+    pub(super) name: Option<&'a str>,
+}
+
+impl Meant<'_> {
+    fn check(self, answer: &impl OfJob) -> Result<(), ApiError> {
+        self.check_id(answer.job())?;
+        match (self.name, answer.name()) {
+            (Some(asked), Some(told)) if asked != told => {
+                Err(bad_gateway("it is about a job of another name"))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
     }
-    match wanted {
-        Wanted::View => whole::<wire::Job>(answer).await,
-        Wanted::Why => whole::<wire::Why>(answer).await,
-        Wanted::Change(_) => whole::<Changed>(answer).await,
-        Wanted::Results => results(api, asked, answer),
+
+    fn check_id(self, told: &str) -> Result<(), ApiError> {
+        if told == self.job.to_string() { Ok(()) } else { Err(bad_gateway("it is about another job")) }
+    }
+}
+
+/// An answer about one job.
+trait OfJob {
+    fn job(&self) -> &str;
+
+    /// What the job is called, where the answer says that.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl OfJob for wire::Job {
+    fn job(&self) -> &str {
+        &self.job
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+}
+
+impl OfJob for wire::Why {
+    fn job(&self) -> &str {
+        &self.job
     }
 }
 
@@ -136,10 +168,43 @@ struct Changed {
     job: String,
 }
 
-async fn whole<T: DeserializeOwned + Serialize>(answer: ApiAnswer) -> Result<Response, ApiError> {
+impl OfJob for Changed {
+    fn job(&self) -> &str {
+        &self.job
+    }
+}
+
+/// A member's answer, for the client.
+pub(super) async fn response(
+    api: &Api,
+    wanted: Wanted,
+    meant: Meant<'_>,
+    asked: &Parts,
+    answer: ApiAnswer,
+) -> Result<Response, ApiError> {
+    if answer.head.status != StatusCode::OK.as_u16() {
+        return Err(refusal(answer).await);
+    }
+    match wanted {
+        Wanted::View => whole::<wire::Job>(meant, answer).await,
+        Wanted::Why => whole::<wire::Why>(meant, answer).await,
+        Wanted::Change(_) => whole::<Changed>(meant, answer).await,
+        Wanted::Results => results(api, meant, asked, answer),
+    }
+}
+
+async fn whole<T: DeserializeOwned + Serialize + OfJob>(
+    meant: Meant<'_>,
+    answer: ApiAnswer,
+) -> Result<Response, ApiError> {
     let bytes = answer.whole(ANSWER_BYTES_MAX).await.map_err(|error| bad_gateway(&error.to_string()))?;
-    let parsed: T = serde_json::from_slice(&bytes).map_err(|error| bad_gateway(&error.to_string()))?;
-    Ok(json::answer(&parsed))
+    Ok(json::answer(&parsed::<T>(meant, &bytes)?))
+}
+
+fn parsed<T: DeserializeOwned + OfJob>(meant: Meant<'_>, bytes: &[u8]) -> Result<T, ApiError> {
+    let parsed: T = serde_json::from_slice(bytes).map_err(|error| bad_gateway(&error.to_string()))?;
+    meant.check(&parsed)?;
+    Ok(parsed)
 }
 
 /// Reads an answer of a list, and its length in bytes.
@@ -179,19 +244,23 @@ struct Passing {
     answer: ApiAnswer,
     splitter: Splitter,
     encoding: Encoding,
+    job: JobId,
     /// The last frame was passed on.
     over: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Results, in the encoding that the client takes.
-fn results(api: &Api, asked: &Parts, answer: ApiAnswer) -> Result<Response, ApiError> {
+fn results(api: &Api, meant: Meant<'_>, asked: &Parts, answer: ApiAnswer) -> Result<Response, ApiError> {
     let accept = asked.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let encoding = Encoding::of(accept);
     let job = answer.head.headers.iter().find(|(name, _)| *name == submit::JOB_HEADER.as_str());
-    let job = job.and_then(|(_, job)| job.parse().ok()).ok_or_else(|| bad_gateway("results of no job"))?;
+    let (_, told) = job.ok_or_else(|| bad_gateway("results of no job"))?;
+    meant.check_id(told)?;
+    let job = meant.job;
     let permit = submit::stream_permit(api)?;
-    let passing = Passing { answer, splitter: Splitter::default(), encoding, over: false, _permit: permit };
+    let passing =
+        Passing { answer, splitter: Splitter::default(), encoding, job, over: false, _permit: permit };
     let body = Body::from_stream(stream::try_unfold(passing, async |mut passing| {
         Ok::<_, io::Error>(passing.next().await?.map(|chunk| (chunk, passing)))
     }));
@@ -204,7 +273,7 @@ impl Passing {
         loop {
             let mut chunk = Vec::new();
             while let Some(frame) = self.splitter.next_frame().map_err(io::Error::other)? {
-                if self.over {
+                if self.over || is_of_another(&frame, self.job) {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
                 self.over = matches!(frame, NodeFrame::Ended(_) | NodeFrame::SoFar(_) | NodeFrame::Error(_));
@@ -220,6 +289,11 @@ impl Passing {
             }
         }
     }
+}
+
+/// Whether a frame says that it is about another job.
+fn is_of_another(frame: &NodeFrame, job: JobId) -> bool {
+    matches!(frame, NodeFrame::Accepted { job: told } if *told != job.to_string())
 }
 
 fn encoded(encoding: Encoding, frame: NodeFrame) -> Vec<u8> {
@@ -243,6 +317,8 @@ fn encoded(encoding: Encoding, frame: NodeFrame) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+
     use super::*;
 
     #[test]
@@ -256,6 +332,34 @@ mod tests {
         assert!(!wanted.only_reads());
         assert_eq!(Wanted::of(&Method::GET, "/v1/jobs"), None);
         assert_eq!(target("/v1/lead/", "on friday/1?é"), "/v1/lead/on%20friday%2F1%3F%C3%A9");
+    }
+
+    #[test]
+    fn an_answer_about_another_job_is_none() {
+        let (asked, other) = ("a7c372edeab46585", "b7c372edeab46585");
+        let by_id = Meant { job: asked.parse().unwrap(), name: None };
+        let by_name = Meant { name: Some("friday"), ..by_id };
+        let view = |job: &str, name: &str| {
+            let view = serde_json::json!({
+                "job": job, "name": name, "state": "ended", "detached": true, "cancelled_by_user": false,
+                "class": "batch", "module": "", "tasks": 0, "queued": 0, "leased": 0, "done": 0, "failed": 0,
+                "cancelled": 0, "retried": 0, "elapsed_ms": 1,
+            });
+            view.to_string()
+        };
+        let told = |meant, job, name| parsed::<wire::Job>(meant, view(job, name).as_bytes());
+        assert!(told(by_id, asked, "monday").is_ok() && told(by_name, asked, "friday").is_ok());
+        for (meant, job, name) in
+            [(by_id, other, ""), (by_name, other, "friday"), (by_name, asked, "monday"), (by_id, "A7", "")]
+        {
+            let status = told(meant, job, name).unwrap_err().into_response().status();
+            assert_eq!(status, StatusCode::BAD_GATEWAY, "{meant:?} {job} {name}");
+        }
+        let changed =
+            |job: &str| parsed::<Changed>(by_name, format!(r#"{{"job":"{job}"}}"#).as_bytes()).is_ok();
+        assert!(changed(asked) && !changed(other));
+        let accepted = |job: &str| NodeFrame::Accepted { job: job.to_owned() };
+        assert!(is_of_another(&accepted(other), by_id.job) && !is_of_another(&accepted(asked), by_id.job));
     }
 
     #[test]

@@ -150,8 +150,6 @@ async fn open(
     }
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, jobs.feed(job), permit);
-    // A job in memory is given up with its stream; a detached one too, until all of it came.
-    open.goes_on = !detached && is_kept;
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
     if level != Level::Memory {
@@ -163,6 +161,9 @@ async fn open(
             return Err(refused.into());
         }
     }
+    // A job in memory is given up with its stream; a detached one, too, until all of it came; and one that no client was told is
+    // accepted.
+    open.goes_on = !detached && is_kept;
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;
     if detached && closed {
@@ -259,4 +260,48 @@ pub(super) fn random_job() -> Result<JobId, ApiError> {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}"))
     })?;
     Ok(JobId(u64::from_le_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_core::Event;
+
+    use super::super::testing::{Loopless, loopless};
+    use super::*;
+    use crate::handle::Request as Asked;
+
+    /// Hands in a job of level `disk` until the node is asked to take it.
+    async fn submitted(node: &mut Loopless) -> (impl Future<Output = Answered> + use<>, JobId) {
+        let module = node.api.handle.store().put(b"\0asm").unwrap();
+        let body = serde_json::json!({ "module": module.to_string(), "inputs": ["x"], "level": "disk" });
+        let permit = stream_permit(&node.api).unwrap();
+        let mut answer = Box::pin(submit_json(node.api.clone(), permit, Body::from(body.to_string())));
+        let asked = tokio::select! {
+            biased;
+            _answer = &mut answer => panic!("it is not accepted yet"),
+            asked = node.asked.recv() => asked,
+        };
+        let Some(Asked::Command(Command::Submit(Submission { job, .. }))) = asked else {
+            panic!("a job is submitted")
+        };
+        (answer, job)
+    }
+
+    #[tokio::test]
+    async fn a_job_goes_on_without_its_client_once_that_may_know_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = loopless(dir.path());
+        let (answer, job) = submitted(&mut node).await;
+        drop(answer);
+        let orphan = node.orphans.try_recv().unwrap();
+        assert!(orphan.job == job && !orphan.goes_on, "no client knows of it");
+        assert!(node.api.handle.jobs().is_cancelled(job));
+        let (answer, job) = submitted(&mut node).await;
+        node.api.handle.jobs().record(Event::Accepted { job, tasks: 1 });
+        let Ok(response) = answer.await else { panic!("it is accepted") };
+        drop(response);
+        let orphan = node.orphans.try_recv().unwrap();
+        assert!(orphan.job == job && orphan.goes_on);
+        assert!(!node.api.handle.jobs().is_cancelled(job));
+    }
 }

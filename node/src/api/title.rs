@@ -8,7 +8,7 @@ use crate::jobs::Title;
 /// Longest name of a job, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 /// Most labels of a job.
-pub(super) const JOB_LABELS_MAX: usize = 32;
+const JOB_LABELS_MAX: usize = 32;
 /// Longest name of a job's label, in bytes.
 const LABEL_BYTES_MAX: usize = 64;
 /// Longest value of a job's label, in bytes.

@@ -107,9 +107,21 @@ pub(crate) fn say_restarted(job: &api::Job) {
     ));
 }
 
+/// An interrupt before the node said that it accepted the job. A kept one may have been accepted just then.
+pub(crate) fn unbegun(is_kept: bool, what: &str) -> Problem {
+    let perhaps =
+        if is_kept { "; if its job was accepted just then it goes on: see `weft jobs`" } else { "" };
+    Problem::Interrupted(format!("interrupted; {what}{perhaps}"))
+}
+
 /// The exit code of `weft map` for that many failed tasks.
 pub(crate) fn failed_code(failed: u64) -> u8 {
     u8::try_from(failed.min(FAILED_MAX)).unwrap_or(u8::MAX)
+}
+
+/// That a job was cancelled, though none of its tasks was.
+pub(crate) fn cut_short(job: &str) -> Problem {
+    Problem::Interrupted(format!("job {job} was cancelled before all of its inputs had come"))
 }
 
 /// The exit code of `weft map` for a job that has ended.
@@ -122,22 +134,29 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
     if let Some(reason) = &job.refused_more {
         return Err(Problem::Failed(format!("job {}: {reason}", job.job)));
     }
-    if job.cancelled == 0 {
-        return Ok(failed);
+    match (job.cancelled, job.cancelled_by_user) {
+        (0, false) => Ok(failed),
+        // Each task that it has ended, and there were to be more.
+        (0, true) => Err(cut_short(&job.job)),
+        (cancelled, _) => Err(Problem::Interrupted(format!(
+            "job {} was cancelled before {cancelled} of its tasks had ended",
+            job.job
+        ))),
     }
-    let api::Job { job, cancelled, .. } = job;
-    Err(Problem::Interrupted(format!("job {job} was cancelled before {cancelled} of its tasks had ended")))
 }
+
+// The three below change the job by what the user called it, and not by the id that the view has: another node that says it leads
+// a job of that name is then asked itself, and can't have another job changed.
 
 /// Cancels the job. One that has ended is left as it is, without an error.
 pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     let before = mesh.job(&args.job).await?;
     let has_ended = before.state == api::JobState::Ended;
     if !has_ended {
-        mesh.cancel(&before.job).await?;
+        mesh.cancel(&args.job).await?;
     }
     if args.json {
-        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+        return print_json(&mesh.job(&args.job).await?).map(|()| 0);
     }
     let ended = u64::from(before.done) + u64::from(before.failed) + u64::from(before.cancelled);
     if has_ended {
@@ -152,9 +171,9 @@ pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 /// Has the tasks run again that are not done.
 pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     let before = mesh.job(&args.job).await?;
-    mesh.retry(&before.job).await?;
+    mesh.retry(&args.job).await?;
     if args.json {
-        return print_json(&mesh.job(&before.job).await?).map(|()| 0);
+        return print_json(&mesh.job(&args.job).await?).map(|()| 0);
     }
     let again = u64::from(before.failed) + u64::from(before.cancelled);
     let tasks = if again == 1 { String::from("1 task runs") } else { format!("{again} tasks run") };
@@ -170,7 +189,7 @@ pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
         Err(weft_client::Error::Refused { .. }) => return forget_unseen(mesh, args).await,
         Err(error) => return Err(error.into()),
     };
-    mesh.forget(&job.job).await?;
+    mesh.forget(&args.job).await?;
     if args.json {
         return print_json(&job).map(|()| 0);
     }
@@ -192,14 +211,29 @@ async fn forget_unseen(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_job_that_lacks_inputs_is_no_success() {
+    /// A job of two tasks, one of which is done.
+    fn ended() -> api::Job {
         let job = serde_json::json!({
             "job": "a7c372edeab46585", "state": "ended", "detached": true, "cancelled_by_user": false,
             "class": "batch", "module": "", "tasks": 2, "queued": 0, "leased": 0, "done": 1, "failed": 1,
             "cancelled": 0, "retried": 0, "elapsed_ms": 1,
         });
-        let whole: api::Job = serde_json::from_value(job).unwrap();
+        serde_json::from_value(job).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_was_cancelled_is_no_success_though_each_of_its_tasks_is_done() {
+        let half = api::Job { cancelled_by_user: true, failed: 0, done: 2, ..ended() };
+        let problem = exit_code(&half).unwrap_err();
+        assert_eq!(problem.exit_code(true), super::super::EXIT_INTERRUPTED);
+        assert!(problem.to_string().contains("before all of its inputs had come"), "{problem}");
+        let problem = exit_code(&api::Job { cancelled: 1, done: 1, ..half }).unwrap_err();
+        assert!(problem.to_string().contains("before 1 of its tasks"), "{problem}");
+    }
+
+    #[test]
+    fn a_job_that_lacks_inputs_is_no_success() {
+        let whole = ended();
         assert_eq!(exit_code(&whole).unwrap(), 1);
         let reason = String::from("3 tasks were not taken: the disk is full");
         let lacking = api::Job { refused_more: Some(reason), failed: 0, done: 2, ..whole };

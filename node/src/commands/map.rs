@@ -70,7 +70,7 @@ pub(crate) async fn map(data_dir: &Path, args: MapArgs) -> Result<u8, Problem> {
     let interrupt = Interrupt::listen()?;
     let (session, results) = tokio::select! {
         begun = Box::pin(begin(data_dir, &task, inputs, plan, choice, how)) => begun?,
-        () = interrupt.came() => return Err(Problem::Interrupted("interrupted; no job was begun".into())),
+        () = interrupt.came() => return Err(kept::unbegun(is_kept, "no job was begun")),
     };
     Box::pin(session.run(results, &interrupt)).await
 }

@@ -115,6 +115,11 @@ impl OutDir {
         self.earlier != Earlier::Refuse
     }
 
+    /// Whether what was there before goes, also where nothing takes its place.
+    pub(crate) fn replaces_earlier(&self) -> bool {
+        self.earlier == Earlier::Replace
+    }
+
     /// Whether the output would take the place of something that is read, or something that is read would be removed for it.
     pub(crate) fn replaces(&self, name: &Name, sources: &Sources) -> bool {
         let there = |name: &Name| self.about(name).ok().flatten().map(|about| FileId::from(&about));

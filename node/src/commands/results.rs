@@ -8,7 +8,7 @@ use weft_client::{Job, Map, Mesh, Reading, TaskResult, api};
 
 use super::interrupt::Interrupt;
 use super::out::Out;
-use super::outdir::{Earlier, Held, OutDir};
+use super::outdir::{Earlier, Held, OutDir, Unwritten};
 use super::plan::{Label, OutSpec};
 use super::reorder::Reorder;
 use super::sink::{Sink, Told};
@@ -171,16 +171,30 @@ impl Shown {
         let named = label.shown();
         self.left_files += u64::from(self.sink.is_ordered() && result.archive.bytes_len() > 0);
         let counted = self.tally.note(&self.mesh, &result, &named).await;
-        let is_there = match (&self.held, &label.out) {
-            (Some(dir), Some(name)) if result.is_done() => dir.is_done(name).map_err(Problem::Failed)?,
-            (Some(_) | None, _) => false,
-        };
-        let written = if is_there {
-            Ok(())
-        } else {
-            self.sink.give(&self.mesh, Told { result, label, row: None }).await
+        let written = match self.is_written(&result, &label) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.sink.give(&self.mesh, Told { result, label, row: None }).await,
+            Err(unwritten) => Err(unwritten),
         };
         self.tally.given(counted, written, &named)
+    }
+
+    /// Whether an earlier run wrote that output, and this one goes on with it. Where it is to be written, what is there under its
+    /// names goes: that of another run, or the files of an output that was not finished.
+    fn is_written(&self, result: &TaskResult, label: &Label) -> Result<bool, Unwritten> {
+        let (Some(dir), Some(name)) = (&self.held, &label.out) else { return Ok(false) };
+        if result.is_done() {
+            let is_there = dir.is_done(name).map_err(Problem::Failed)?;
+            return if is_there { Ok(true) } else { dir.clear(name).map(|()| false) };
+        }
+        if !dir.replaces_earlier() {
+            return Ok(false);
+        }
+        // It has no output, and none of another run may pass for it. That it failed is told already.
+        match dir.clear(name) {
+            Err(Unwritten::All(problem)) => Err(problem.into()),
+            Ok(()) | Err(Unwritten::This(_)) => Ok(false),
+        }
     }
 
     fn label(&self, number: u32) -> Result<Label, Problem> {

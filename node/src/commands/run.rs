@@ -30,13 +30,15 @@ pub(crate) async fn run(data_dir: &Path, args: RunArgs) -> Result<u8, Problem> {
     // Whatever the interrupt finds under way is dropped, which cancels the task if it has not ended and is not kept.
     let code = tokio::select! {
         code = Box::pin(run_to_its_end(data_dir, args, &mut live, &begun)) => code,
-        () = interrupt.came() => Err(Problem::Interrupted(match begun.get().filter(|_| is_kept) {
+        () = interrupt.came() => Err(match begun.get().filter(|_| is_kept) {
             Some(job) => {
                 let id = render::short(job);
-                format!("interrupted; job {job} goes on: `weft attach {id}` shows its result, `weft cancel {id}` ends it")
+                Problem::Interrupted(format!(
+                    "interrupted; job {job} goes on: `weft attach {id}` shows its result, `weft cancel {id}` ends it"
+                ))
             }
-            None => String::from("interrupted; the task is cancelled"),
-        })),
+            None => kept::unbegun(is_kept, "the task is cancelled"),
+        }),
     };
     if code.is_err() {
         live.stop().await;

@@ -98,7 +98,9 @@ impl Session {
         match ended {
             Some(ended) => {
                 let ended = ended.map_err(|problem| self.with_way_back(problem));
-                self.begun.sink.end(ended).await.and_then(|()| self.end())
+                self.end_output(ended).await?;
+                let is_cut_short = self.is_cut_short(&results).await;
+                self.end(is_cut_short)
             }
             None => self.interrupted(&results).await,
         }
@@ -197,7 +199,17 @@ impl Session {
         }
     }
 
-    fn end(self) -> Result<u8, Problem> {
+    /// Whether the job was cancelled, or given up by its node, before all of its inputs had come. One that was refused ends early,
+    /// too, and its tasks say why.
+    async fn is_cut_short(&self, results: &Map) -> bool {
+        if self.stopped.is_some() || !results.is_cut_short() {
+            return false;
+        }
+        let view = self.begun.mesh.job(&self.begun.job).await;
+        view.map_or(true, |job| job.cancelled_by_user || job.given_up || job.failed == 0)
+    }
+
+    fn end(self, is_cut_short: bool) -> Result<u8, Problem> {
         let Self { begun: Begun { feed, tally, job, .. }, logs, left_files, stopped, .. } = self;
         let (failed, cancelled) = (tally.progress.failed(), tally.progress.cancelled());
         tally.finish();
@@ -213,6 +225,7 @@ impl Session {
             return Err(problem);
         }
         let code = kept::failed_code(failed);
+        let is_partial = cancelled > 0 || is_cut_short;
         match stopped {
             Some(Stopped::GaveUp(most)) => {
                 say(&too_many(most));
@@ -228,13 +241,14 @@ impl Session {
                 Ok(if halt.is_success() { 0 } else { code })
             }
             // The node was first.
-            None if self.stops.max_failures.is_some_and(|most| failed > most) && cancelled > 0 => {
+            None if self.stops.max_failures.is_some_and(|most| failed > most) && is_partial => {
                 self.stops.max_failures.iter().for_each(|most| say(&too_many(*most)));
                 Ok(code)
             }
             None if cancelled > 0 => Err(Problem::Interrupted(format!(
                 "job {job} was cancelled before {cancelled} of its tasks had ended"
             ))),
+            None if is_partial => Err(kept::cut_short(&job)),
             None => Ok(code),
         }
     }
@@ -247,12 +261,17 @@ impl Session {
             drop(tokio::time::timeout(CANCEL_WAIT, results.cancel()).await);
             Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()))
         };
-        let ended = self.begun.sink.end(Err(problem)).await;
-        if self.begun.sink.is_flushed() {
-            self.flush().await?;
-        }
+        let ended = self.end_output(Err(problem)).await;
         self.begun.tally.finish();
-        ended
+        ended.map(|()| 0)
+    }
+
+    /// Ends what was given out, and the joblog with what its reader has of that, however the map ended: an input that is missing
+    /// in the log would run again.
+    async fn end_output(&mut self, ended: Result<(), Problem>) -> Result<(), Problem> {
+        let ended = self.begun.sink.end(ended).await;
+        let logged = if self.begun.sink.is_flushed() { self.flush().await } else { Ok(()) };
+        ended.and(logged)
     }
 
     /// How to get the job back, which goes on.

@@ -14,7 +14,7 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     if args.json {
         return print_json(&why).map(|()| 0);
     }
-    print(&format!("task {} of job {}: {}\n", why.index, why.job, visible(&place(&why.task))))?;
+    print(&headline(&why))?;
     if let Some(left_ms) = why.deadline_left_ms {
         print(&format!("its deadline leaves {}\n", millis(left_ms.into())))?;
     }
@@ -40,6 +40,11 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
         table.row([short(&of.peer), of.name.clone(), response, because, millis(of.ago_ms)]);
     }
     table.print().map(|()| 0)
+}
+
+/// Where the task is. The job's id, too, is another node's word.
+fn headline(why: &api::Why) -> String {
+    format!("task {} of job {}: {}\n", why.index, visible(&why.job), visible(&place(&why.task)))
 }
 
 /// `JOB` or `JOB/INDEX`.
@@ -157,6 +162,15 @@ mod tests {
         assert_eq!(at_work(&leased(Some("running"), "")).unwrap(), "runs on ae44a7b8");
         assert!(place(&leased(None, "bert")).starts_with("held by bert (ae44a7b8), "));
         assert_eq!(at_work(&api::TaskState::Queued { before: 0 }), None);
+    }
+
+    #[test]
+    fn what_another_node_calls_the_job_is_safe_to_show() {
+        let job = String::from("a7\u{1b}[31m");
+        let task = api::TaskState::Ended;
+        let (deadline_missed, notes, responses) = (false, Vec::new(), Vec::new());
+        let why = api::Why { job, index: 3, task, deadline_left_ms: None, deadline_missed, notes, responses };
+        assert!(!headline(&why).contains('\u{1b}'), "{}", headline(&why));
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl NodeHandle {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
         let kept = self.kept.as_ref().filter(|_| summary.custody.is_some());
         let kept = kept.ok_or(NotAdopted::OfThisNode(job))?;
-        if let Some(heir) = self.jobs.labelled(ADOPTED_FROM, &job.to_string()) {
+        if let Some(heir) = self.jobs.labelled(ADOPTED_FROM, &job.to_string(), self.info.peer) {
             return Err(NotAdopted::Before { job, heir });
         }
         let adoption = kept.adoption(job).await?.map_err(|why| NotAdopted::Unfit { job, why })?;

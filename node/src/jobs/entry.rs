@@ -19,8 +19,8 @@ use super::{
 };
 
 const WORD_BITS: u32 = u64::BITS;
-/// Wakers kept; more than can wait at once, which is one a connection of the API.
-const WAKERS_MAX: usize = 1024;
+/// Wakers kept; more than can wait at once, which is one a connection of the API or a request of a member.
+pub(crate) const WAKERS_MAX: usize = 8192;
 
 /// One job.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) counted: Open,
     pub(super) closed: bool,
     pub(super) cancelled_by_user: bool,
+    /// It had all of its inputs then.
+    cancelled_whole: bool,
     pub(super) lost: u32,
     /// More of its tasks failed than it allows.
     pub(super) given_up: bool,
@@ -123,6 +125,7 @@ impl Entry {
             counted: Open::default(),
             closed: false,
             cancelled_by_user: false,
+            cancelled_whole: false,
             lost: 0,
             given_up: false,
             ended_at: None,
@@ -191,7 +194,20 @@ impl Entry {
         Kept { results: 1, bytes }
     }
 
+    /// Notes that its user cancels it: its stream takes no more inputs.
+    pub(super) fn cancel(&mut self) {
+        if !self.is_ended() {
+            self.cancelled_whole = self.closed && !self.cancelled_by_user;
+            self.cancelled_by_user = true;
+        }
+        self.closed = true;
+        self.wake();
+    }
+
     pub(super) fn end(&mut self) {
+        // Its last task ended before the cancellation came: nothing of it was cancelled.
+        let came_late = self.cancelled_whole && self.counts.tasks > 0 && self.counts.cancelled == 0;
+        self.cancelled_by_user &= !came_late;
         self.ended_at = Some(Instant::now());
         self.closed = true;
         self.wake();
@@ -275,7 +291,7 @@ impl Entry {
     /// Has `cx` woken by the next change.
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if self.wakers.len() >= WAKERS_MAX {
-            // Most are of waits that were given up; a task that still waits registers again.
+            // Some are of waits that were given up, since there are more than can wait; a task that still waits registers again.
             self.wake();
         }
         if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {

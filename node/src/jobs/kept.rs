@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
-use weft_core::{JobId, Refusal};
+use weft_core::{JobId, PeerId, Refusal};
 
 use super::entry::Entry;
 use super::{JobTable, Print};
@@ -80,11 +80,14 @@ impl JobTable {
         self.lock().jobs.range(ids).map(|(job, _)| *job).take(most).collect()
     }
 
-    /// A job with this label.
+    /// A job with this label that was submitted on this node. What others call their jobs is theirs to choose.
     #[must_use]
-    pub fn labelled(&self, label: &str, value: &str) -> Option<JobId> {
+    pub fn labelled(&self, label: &str, value: &str, owner: PeerId) -> Option<JobId> {
         let table = self.lock();
-        let has = |entry: &Entry| entry.meta.title.labels.get(label).is_some_and(|found| found == value);
+        let has = |entry: &Entry| {
+            let found = entry.meta.title.labels.get(label);
+            entry.meta.owner == owner && found.is_some_and(|found| found == value)
+        };
         table.jobs.iter().find(|(_, entry)| has(entry)).map(|(job, _)| *job)
     }
 

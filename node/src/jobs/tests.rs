@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
@@ -91,6 +92,25 @@ fn results_are_taken_once_in_order_of_completion() {
 }
 
 #[test]
+fn a_job_is_cancelled_where_it_lacked_inputs_or_tasks_and_not_where_all_had_ended_before() {
+    let whole = table_with(JOB, false, 1);
+    whole.cancel(JOB);
+    assert!(whole.is_cancelled(JOB));
+    whole.record(end(JOB, 0, 0));
+    whole.record(Event::JobEnded { job: JOB });
+    assert!(!whole.is_cancelled(JOB), "its last task ended before the cancellation came");
+    let half = JobTable::new();
+    half.create(JOB, meta(false)).unwrap();
+    half.submitted(JOB, &[Payload::empty()]);
+    half.record(end(JOB, 0, 0));
+    for _ in 0..2 {
+        half.cancel(JOB);
+    }
+    half.record(Event::JobEnded { job: JOB });
+    assert!(half.is_cancelled(JOB), "more inputs were to come");
+}
+
+#[test]
 fn a_refused_job_ends_with_the_reason_in_every_task() {
     let table = table_with(JOB, false, 2);
     let reason = Refusal::ParentUnknown { job: JobId(7) };
@@ -105,6 +125,19 @@ fn a_refused_job_ends_with_the_reason_in_every_task() {
 }
 
 #[test]
+fn a_label_counts_of_this_nodes_own_jobs() {
+    let table = table_with(JOB, true, 1);
+    let (me, other) = (PeerId([1; 32]), PeerId([2; 32]));
+    let labels = BTreeMap::from([(String::from("adopted-from"), String::from("7"))]);
+    let title = Arc::new(Title { name: String::new(), labels });
+    let theirs = JobMeta { owner: other, title, ..table.summary(JOB).unwrap().meta };
+    table.create(JobId(9), theirs.clone()).unwrap();
+    assert_eq!(table.labelled("adopted-from", "7", me), None);
+    table.create(JobId(10), JobMeta { owner: me, ..theirs }).unwrap();
+    assert_eq!(table.labelled("adopted-from", "7", me), Some(JobId(10)));
+}
+
+#[test]
 fn a_task_counts_once_and_only_if_it_is_one() {
     let table = table_with(JOB, false, 1);
     for index in [0, 0, 7] {
@@ -113,6 +146,21 @@ fn a_task_counts_once_and_only_if_it_is_one() {
     table.record(end(JobId(9), 0, 0));
     assert_eq!(indexes(take(&table, ALL).unwrap()), [0]);
     assert_eq!(table.summary(JOB).unwrap().done, 1);
+}
+
+#[test]
+fn as_many_may_wait_for_a_job_as_there_are_connections() {
+    let table = table_with(JOB, true, 1);
+    // As many connections as the API has at most, and requests of members.
+    let waits: Vec<Arc<Woken>> = (0..5248).map(|_| Arc::default()).collect();
+    for wait in &waits {
+        let waker = Waker::from(Arc::clone(wait));
+        assert!(table.poll_told(&Context::from_waker(&waker), JOB, 0).is_pending());
+    }
+    let woken = || waits.iter().filter(|wait| wait.0.load(Ordering::Relaxed) > 0).count();
+    assert_eq!(woken(), 0, "a wait wakes no other one, which would wait again");
+    table.record(end(JOB, 0, 0));
+    assert_eq!(woken(), waits.len());
 }
 
 #[test]

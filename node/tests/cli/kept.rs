@@ -1,6 +1,7 @@
 //! Jobs that go on without their submitter: handed in, waited for, shown again and again, found, forgotten.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -60,6 +61,14 @@ fn a_job_that_is_handed_in_is_shown_as_a_map_again_and_again() {
     run(node.path(), &["results", "friday", "--out", out, "--resume"]).well();
     let read = |name: &str| fs::read_to_string(format!("{out}/{name}")).unwrap();
     assert_eq!((read("7"), read("8")), ("mine".into(), "LINE 8".into()));
+    // A run that was killed between the files of an output and the output itself left those.
+    fs::remove_file(format!("{out}/9")).unwrap();
+    fs::create_dir(format!("{out}/9.out")).unwrap();
+    run(node.path(), &["results", "friday", "--out", out, "--resume"]).well();
+    assert_eq!((read("7"), read("9")), ("mine".into(), "LINE 9".into()));
+    assert!(!fs::exists(format!("{out}/9.out")).unwrap());
+    run(node.path(), &["results", "friday", "--out", out, "--force"]).well();
+    assert_eq!((read("7"), read("9")), ("LINE 7".into(), "LINE 9".into()));
     let names = format!("{out}/{{index}}.txt");
     run(node.path(), &["results", "friday", "--out", &names, "--force"]).well();
     assert_eq!(read("7.txt"), "LINE 7");
@@ -137,6 +146,46 @@ fn a_job_that_has_not_ended_says_what_is_missing_and_goes_on_when_left() {
     assert!(said.code == 130 && said.err.contains("was cancelled"), "{said:?}");
     assert_eq!(run(node.path(), &["results", "later"]).code, 130);
     assert_eq!(listed(&node, &["--state", "cancelled"]), [job.as_str()]);
+}
+
+#[test]
+fn half_a_job_that_is_cancelled_is_no_success_though_each_of_its_tasks_is_done() {
+    let node = RunningNode::start(&["--slots", "1"]);
+    for level in ["memory", "disk"] {
+        let name = format!("half-{level}");
+        let module = module("echo");
+        let args = ["map", &module, "--fn", "upper", "--each-line", "-", "--level", level, "--name", &name];
+        let mut command = weft(node.path(), &args);
+        let mut map =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = map.stdin.take().unwrap();
+        lines.write_all(b"a\nb\n").unwrap();
+        let job = poll(|| {
+            let jobs = run(node.path(), &["jobs", "--name", &name, "--json"]).well().json();
+            let job = jobs.as_array().unwrap().first().filter(|job| job["done"] == 2)?;
+            assert_eq!(job["state"], "open");
+            Some(job["job"].as_str().unwrap().to_owned())
+        });
+        run(node.path(), &["cancel", &job]).well();
+        let said = finish(map);
+        assert!(said.code == 130 && said.err.contains("before all of its inputs had come"), "{said:?}");
+        assert_eq!(said.out, "A\nB\n");
+        drop(lines);
+        let said = run(node.path(), &["wait", &job]);
+        assert!(said.code == 130 && said.err.contains("before all of its inputs had come"), "{said:?}");
+        if level == "disk" {
+            for verb in ["results", "attach"] {
+                let said = run(node.path(), &[verb, &job]);
+                assert!(said.code == 130 && said.out == "A\nB\n", "{said:?}");
+            }
+            // As the node's log has it: what comes after a job that succeeded would run.
+            let after =
+                id(&submit(&node, "echo", &["--fn", "upper", "--level", "memory", "--after", &job], "x")
+                    .well());
+            let said = run(node.path(), &["wait", &after]);
+            assert!(said.code == 1 && said.err.contains("0 done, 1 failed"), "{said:?}");
+        }
+    }
 }
 
 #[test]

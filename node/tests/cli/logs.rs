@@ -1,7 +1,12 @@
 //! What a map remembers and when it ends early: `--joblog`, `--resume`, `--resume-failed`, `--halt`.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+
+use weft_client::api::{ErrorBody, Outcome, Usage};
+use weft_client::frames::{self, NodeFrame, Payload, ResultItem};
 
 use crate::live::RunningNode;
 use crate::{Said, module, poll, run_with, weft};
@@ -32,6 +37,78 @@ fn logged(node: &RunningNode) -> Vec<(String, String, String, String)> {
         (seq.to_owned(), host.to_owned(), exit.to_owned(), command.to_owned())
     };
     lines.map(line).collect()
+}
+
+/// A result of a task that printed its number.
+fn done(index: u32) -> ResultItem {
+    let output = Payload::Inline(index.to_string().into_bytes().into());
+    let (errors, files) = (Payload::default(), Payload::default());
+    ResultItem {
+        number: None,
+        index,
+        outcome: Outcome::Done,
+        output,
+        errors,
+        files,
+        worker: None,
+        attempts: 1,
+        memo: None,
+        usage: Usage::default(),
+        receipt: None,
+        verified: None,
+    }
+}
+
+/// Answers one connection as a node that has each blob, and whose job has these ends.
+fn answer(mut stream: TcpStream, told: &[u8]) {
+    let mut asked = [0; 4096];
+    let count = stream.read(&mut asked).unwrap_or(0);
+    let head = if asked[..count].starts_with(b"POST /v1/jobs ") {
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    } else if asked[..count].starts_with(b"HEAD ") {
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    } else {
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    };
+    drop(stream.write_all(head.as_bytes()));
+    if head.contains("chunked") {
+        drop(
+            stream.write_all(&[format!("{:x}\r\n", told.len()).as_bytes(), told, b"\r\n0\r\n\r\n"].concat()),
+        );
+        // Until the client has read it.
+        while stream.read(&mut asked).is_ok_and(|count| count > 0) {}
+    }
+}
+
+#[test]
+fn what_was_given_out_before_an_error_is_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let endpoint = serde_json::json!({ "address": address, "token": "t", "pid": 1 });
+    fs::write(dir.path().join("api.json"), endpoint.to_string()).unwrap();
+    let error = ErrorBody { error: String::from("the disk is full"), expected: None, help: None };
+    let frames = [
+        NodeFrame::Accepted { job: String::from("a7c372edeab46585") },
+        NodeFrame::Results((0..3).map(done).collect()),
+        NodeFrame::Error(error),
+    ];
+    let mut told = Vec::new();
+    frames.iter().for_each(|frame| frames::encode(frame, &mut told).unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, told) = (stream.unwrap(), told.clone());
+            std::thread::spawn(move || answer(stream, &told));
+        }
+    });
+    let log = dir.path().join("log");
+    let spin = module("spin");
+    let args = ["map", &spin, "--fn", "spin", "--each-line", "-", "--joblog", log.to_str().unwrap()];
+    let said = run_with(weft(dir.path(), &args), b"1\n2\n3\n");
+    assert!(said.code == 125 && said.err.contains("the disk is full"), "{said:?}");
+    assert_eq!(said.out, "0\n1\n2\n");
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(log.lines().count(), 4, "the heading and three results: {log}");
 }
 
 #[test]

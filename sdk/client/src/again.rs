@@ -58,11 +58,20 @@ impl Again {
         }
     }
 
-    /// Results came; `None` if their node does not say where to read on.
-    pub(crate) fn told(mut self) -> Option<Self> {
-        self.reading.from = self.told_upto.take()?;
+    /// That many results came; `None` if their node does not say where to read on. None at all is a sign of life, and says nothing
+    /// about that.
+    pub(crate) fn told(mut self, results: usize) -> Option<Self> {
+        if results > 0 {
+            self.reading.from = self.told_upto.take()?;
+        }
         self.patience.renew();
         Some(self)
+    }
+
+    /// The way to the job is there again; a later break is another one.
+    fn found(&mut self) {
+        self.is_found = true;
+        self.patience.found();
     }
 }
 
@@ -138,9 +147,7 @@ impl Map {
         }
         match found {
             Ok(Found::Answer(Answer { body, connection, .. })) => {
-                if let Some(again) = &mut self.again {
-                    again.is_found = true;
-                }
+                self.again.iter_mut().for_each(Again::found);
                 (self.body, self.connection) = (body, Some(connection));
                 (self.splitter, self.begins) = (Splitter::default(), true);
                 Ok(())
@@ -247,4 +254,77 @@ fn whole(view: &api::Job) -> Result<Found, Error> {
         expected: None,
         help: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::frames::NodeFrame;
+    use crate::map;
+
+    const ALL: Reading = Reading { from: 0, follow: true };
+
+    #[test]
+    fn where_to_read_on_is_known_until_results_come_without_it() {
+        let again = Again::of(ALL).told(0).unwrap();
+        assert_eq!(again.reading, ALL, "a sign of life changes nothing");
+        let again = Again { told_upto: Some(7), ..again }.told(2).unwrap();
+        assert_eq!((again.reading.from, again.told_upto), (7, None));
+        assert!(again.told(1).is_none(), "these might be told again");
+    }
+
+    #[test]
+    fn each_break_has_its_own_patience() {
+        let mut again = Again::of(ALL);
+        let broken = Error::Broken { reason: String::new() };
+        let first = again.patience.after(&broken);
+        again.found();
+        assert!(again.patience.is_fresh(), "the next break is another one");
+        assert!(
+            again.patience.after(&broken) > first,
+            "a node that breaks off each time is asked ever more seldom"
+        );
+    }
+
+    /// A chunk of an answer, with these frames.
+    fn chunk(told: &[NodeFrame]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        told.iter().for_each(|frame| frames::encode(frame, &mut bytes).unwrap());
+        [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat()
+    }
+
+    #[tokio::test]
+    async fn results_go_on_where_the_way_breaks_after_a_quiet_second() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let endpoint = serde_json::json!({ "address": address, "token": "t", "pid": 1 });
+        std::fs::write(dir.path().join("api.json"), endpoint.to_string()).unwrap();
+        let accepted = || NodeFrame::Accepted { job: String::from("a7c372edeab46585") };
+        // What a node sends each second while it has no room for inputs, and then it is gone.
+        let quiet = chunk(&[accepted(), NodeFrame::Results(Vec::new())]);
+        let whole =
+            [chunk(&[accepted(), NodeFrame::Ended(Summary::default())]), b"0\r\n\r\n".to_vec()].concat();
+        let node = async {
+            for answer in [quiet, whole] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _asked = stream.read(&mut [0; 4096]).await.unwrap();
+                let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                stream.write_all(&[&head[..], &answer].concat()).await.unwrap();
+            }
+        };
+        let read = async {
+            let mesh = Mesh::connect_in(dir.path()).await.unwrap();
+            let about = About { what: "job", name: "a7c372edeab46585" };
+            let call = Call::get(results_path("a7c372edeab46585", ALL), about);
+            let mut results = map::follow(&mesh, call, Pump::finished()).await.unwrap().reading(ALL);
+            assert!(results.next().await.is_none(), "the end, and no error");
+            results.has_ended()
+        };
+        assert!(tokio::join!(node, read).1);
+    }
 }

@@ -1,5 +1,5 @@
-//! What can go wrong between a program and its node, by who must act. No error leaves a half-made job behind: a job
-//! whose submission failed is cancelled by the node.
+//! What can go wrong between a program and its node, by who must act. No error leaves a job behind that its program was not told
+//! of: a job that was not accepted is cancelled by the node. One that was goes on where its level keeps it.
 
 use std::io;
 use std::path::PathBuf;

@@ -200,7 +200,7 @@ impl Mesh {
     }
 
     /// Runs the tasks of a job again that did not end as done; results that are there stay. Only jobs of
-    /// [`api::Level::Disk`] have kept their inputs.
+    /// [`api::Level::Disk`] and [`api::Level::Mesh`] have kept their inputs.
     ///
     /// # Errors
     /// As [`Mesh::job`]; [`Error::Refused`] for a job that has not ended, or has nothing to retry.

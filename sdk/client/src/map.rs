@@ -27,8 +27,8 @@ use crate::told::{Printed, Told};
 /// no task of the job was made for it.
 ///
 /// Dropping it before its end closes the connection: an attached job in memory is cancelled then; a detached one, and one
-/// of [`crate::Level::Disk`], goes on with the inputs that it has.
-#[must_use = "dropping the results cancels the job"]
+/// of [`crate::Level::Disk`] or [`crate::Level::Mesh`], goes on with the inputs that it has.
+#[must_use = "dropping the results cancels an attached job in memory"]
 pub struct Map {
     pub(crate) mesh: Mesh,
     pub(crate) job: String,
@@ -79,6 +79,14 @@ impl Map {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// Whether the job ended without inputs that were to come, because it was cancelled or given up before: that it has no
+    /// cancelled task says nothing about those. False before its end.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        let tasks = self.summary.filter(|_| self.has_ended).map(|summary| summary.tasks);
+        tasks.is_some_and(|tasks| self.pump.is_cut_short(tasks))
     }
 
     /// Cancels the job. Results still come: those that were on their way, and one for each cancelled task.
@@ -159,7 +167,7 @@ impl Map {
     fn on_frame(&mut self, frame: Option<Result<NodeFrame, Error>>) -> Result<Option<Told>, Error> {
         match frame {
             Some(Ok(NodeFrame::Results(items))) => {
-                self.again = self.again.take().and_then(Again::told);
+                self.again = self.again.take().and_then(|again| again.told(items.len()));
                 self.pump.came_home(items.len());
                 self.ready = items.into_iter();
             }

@@ -76,7 +76,8 @@ impl Mesh {
     }
 
     /// Runs a task on one input and waits for its end. However the task ends is a result, not an error; see
-    /// [`TaskResult::into_done`]. Dropping the future cancels the task.
+    /// [`TaskResult::into_done`]. Dropping the future cancels the task, unless its job is kept: at [`crate::Level::Disk`] and
+    /// [`crate::Level::Mesh`] it goes on.
     ///
     /// # Errors
     /// When the task could not be handed in, or the node went away meanwhile.
@@ -110,7 +111,7 @@ impl Mesh {
     /// Runs a task once per input. The results come as the tasks end, in no order but that (see
     /// [`TaskResult::index`]). Inputs are taken as the mesh gets through them, and no faster than the results are
     /// taken here; a thousand inputs or a hundred million need the same memory. An input that can't be read has a
-    /// result that says so, and the others go on. Dropping the results cancels what has not ended.
+    /// result that says so, and the others go on. Dropping the results cancels what has not ended, unless the job is kept; see [`Map`].
     ///
     /// # Errors
     /// When the job could not be opened. What goes wrong later comes as an item, the last one.

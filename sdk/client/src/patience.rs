@@ -31,6 +31,11 @@ impl Patience {
         *self = Self::new();
     }
 
+    /// The way is there again, and nothing came by it yet: the pauses go on where they were.
+    pub(crate) fn found(&mut self) {
+        (self.since, self.unknown_since) = (None, None);
+    }
+
     /// How long to wait before the next try after that error; `None` if there is none.
     pub(crate) fn after(&mut self, error: &Error) -> Option<Duration> {
         let now = Instant::now();
@@ -44,6 +49,14 @@ impl Patience {
         let pause = self.pause;
         self.pause = (2 * pause).min(PAUSE_MAX);
         (since.elapsed() + pause < most).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+impl Patience {
+    /// Whether no break lasts.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.since.is_none() && self.unknown_since.is_none()
     }
 }
 

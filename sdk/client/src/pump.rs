@@ -161,6 +161,11 @@ impl Pump {
         self.missing().tasks
     }
 
+    /// Whether a job that ended with that many tasks lacks inputs of these.
+    pub(crate) fn is_cut_short(&self, tasks: u32) -> bool {
+        !self.is_finished() || tasks < self.tasks()
+    }
+
     /// How many tasks of the job were made of the inputs before that one.
     pub(crate) fn tasks_before(&self, input: u32) -> u32 {
         self.missing().tasks_before(input)
@@ -349,6 +354,16 @@ mod tests {
         };
         let seen: Vec<Vec<usize>> = groups.iter().map(|group| group.iter().map(length).collect()).collect();
         assert_eq!(seen, [vec![1, 2], vec![INLINE_BYTES_MAX + 1], vec![INLINE_BYTES_MAX + 2], vec![3]]);
+    }
+
+    #[test]
+    fn a_job_is_cut_short_where_inputs_did_not_go_or_did_not_arrive() {
+        let pump = Pump::default();
+        (0..3).for_each(|_| pump.missing().found());
+        assert!(pump.is_cut_short(3), "more may come");
+        pump.set_finished(true);
+        assert!(pump.is_cut_short(2) && !pump.is_cut_short(3));
+        assert!(!Pump::finished().is_cut_short(7), "it had none to hand in");
     }
 
     #[test]
