@@ -6,7 +6,7 @@ use crate::id::JobId;
 use crate::refusal::Refusal;
 
 /// The newest version of a record that this program reads. The first byte of each record is the one that brought its kind.
-pub const LOG_VERSION: u8 = 3;
+pub const LOG_VERSION: u8 = 4;
 /// The oldest version of a record that this program reads.
 pub const LOG_VERSION_OLDEST: u8 = 2;
 
@@ -83,6 +83,8 @@ pub enum Unsound {
     Misplaced,
     /// A record is one of a job at another level.
     OtherLevel,
+    /// A record does not name two nodes, one with a disk, for a job and its copy.
+    NoPair,
 }
 
 impl fmt::Display for Unsound {
@@ -122,6 +124,9 @@ impl fmt::Display for Unsound {
             Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
             Self::Misplaced => f.write_str("a record has no place in the log of a job that three nodes keep"),
             Self::OtherLevel => f.write_str("a record is one of a job at another level"),
+            Self::NoPair => {
+                f.write_str("a record does not name two nodes that keep the job, the owner with a disk")
+            }
         }
     }
 }
