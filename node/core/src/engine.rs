@@ -179,7 +179,11 @@ impl Engine {
                 owner.on_disk_low(low);
                 self.custody.on_disk_low(low);
             }
-            Input::Restore(job) => owner.on_restore(&mut ctx, members, *job),
+            Input::Restore(job) => {
+                let copied = job.pair().map(|pair| (job.job(), pair));
+                owner.on_restore(&mut ctx, members, *job);
+                copied.into_iter().for_each(|(job, pair)| self.custody.on_restore_copied(job, pair));
+            }
             Input::Remembered(all) => memo::shelf::restore(&mut ctx, all),
             Input::Retained(all) => worker.on_retained(&mut ctx, all),
             Input::RestoreKept { promised, job } => {
@@ -204,6 +208,7 @@ impl Engine {
             Command::Forget(peer) => self.members.forget(peer),
             Command::Retry(job) if keeps(job.job()) => self.retry_kept(&job),
             Command::ForgetJob { job } if keeps(job) => self.wish(job, Wish::Forget),
+            Command::ForgetJob { job } => self.forget_kept(job),
             Command::Submit(_)
             | Command::Extend { .. }
             | Command::Close { .. }
@@ -211,7 +216,6 @@ impl Engine {
             | Command::Drain(_)
             | Command::Stop
             | Command::Retry(_)
-            | Command::ForgetJob { .. }
             | Command::ExtendEnded { .. }
             | Command::GiveBack => {
                 let (mut ctx, owner, worker, members) = self.parts();
@@ -338,10 +342,10 @@ fn on_command(
         Command::Drain(draining) => worker.on_drain(ctx, draining),
         Command::GiveBack => worker.on_give_back(ctx),
         Command::Forget(_) => debug_assert!(false, "the membership handles it"),
+        Command::ForgetJob { .. } => debug_assert!(false, "handled with custody"),
         // Handled before any other input.
         Command::Stop => {}
         Command::Retry(job) => owner.on_retry(ctx, members, *job),
-        Command::ForgetJob { job } => owner.on_forget(ctx, job),
     }
 }
 

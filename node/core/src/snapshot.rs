@@ -1,6 +1,7 @@
 //! A read-only view of an engine, for the API and for tests. Plain data, made on request.
 
 mod counters;
+mod kept;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use crate::message::{Capacity, Class, Progress, Reason};
 pub use crate::reputation::{ReputationView, Trust};
 pub use crate::self_fencing::{Cause, SelfFencingView};
 pub use counters::{Counter, Counters};
+pub use kept::{CopyView, KeptView};
 
 /// The state of an engine at one instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub jobs: Vec<JobView>,
     /// Jobs at level mesh that this node keeps, by their ids, also those that other nodes lead.
     pub kept: Vec<KeptView>,
+    /// Jobs of other nodes at level disk of which this node has copies, by their ids.
+    pub copies: Vec<CopyView>,
     /// Counters since start.
     pub counters: Counters,
 }
@@ -124,25 +128,6 @@ pub struct JobView {
     /// 0 in memory. Of a job at level disk: 1, and one more for each restart of its owner and each time it was tried again. Of
     /// one at level mesh: that in which this node leads it.
     pub epoch: u32,
-}
-
-/// One job at level mesh that this node keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptView {
-    /// Its id.
-    pub job: JobId,
-    /// The nodes that keep it, by their seats: the owner first.
-    pub keepers: Vec<PeerId>,
-    /// The node that leads it, if this one knows it.
-    pub leader: Option<PeerId>,
-    /// The epoch that this node promised last; as its leader, its own.
-    pub epoch: u32,
-    /// Records that a second node has, as far as this one knows.
-    pub committed: u32,
-    /// Records of its log here.
-    pub last: u32,
-    /// Whether this node's disk has a seat; otherwise what it keeps does not count.
-    pub has_seat: bool,
 }
 
 /// How tasks are dispatched. It follows from their service time and the round trip.

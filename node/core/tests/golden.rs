@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use weft_core::custody::{Seat, Trio};
+use weft_core::custody::{Keepers, Pair, Seat, Trio};
 use weft_core::durable::{
     Accepted, Fold, GivenTasks, Kept, LOG_VERSION, LOG_VERSION_OLDEST, LogRecord, NotTaken, ParentEnd, Rest,
     RestTask, TaskRange, Unsound,
@@ -86,7 +86,7 @@ fn accepted() -> Accepted {
         tasks: 3,
         at: Time(1_700_000_000_000_000),
         parents: vec![ParentEnd { parent: JobId(6), succeeded: true }],
-        trio: Some(Trio([1, 2, 3].map(seat))),
+        keepers: Keepers::Trio(Trio([1, 2, 3].map(seat))),
     }
 }
 
@@ -191,6 +191,23 @@ fn recorded_bytes_are_read_as_what_they_were() {
     }
     let job = fold.into_restored().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((job.job(), job.figures().tasks, job.figures().done), (JobId(7), 3, 1));
+}
+
+#[test]
+fn the_first_record_of_a_job_with_a_copy_is_a_kind_of_its_own_and_the_others_are_as_they_were() {
+    let first = |keepers| LogRecord::Accepted(Box::new(Accepted { keepers, ..accepted() }));
+    let pair = Pair { owner: Seat { peer: NODE, disk: 77 }, copy: PeerId([9; 32]) };
+    let copied = first(Keepers::Copied(pair));
+    let mut expected = first(Keepers::Owner).encode();
+    assert_eq!(expected.pop(), Some(0), "as without a trio before");
+    assert_eq!(expected.first(), Some(&2));
+    expected.first_mut().into_iter().for_each(|version| *version = 4);
+    expected.push(2);
+    expected.extend(NODE.0);
+    expected.push(77);
+    expected.extend([9; 32]);
+    assert_eq!(digits(&copied.encode()), digits(&expected));
+    assert_eq!(LogRecord::decode(&expected), Ok(copied));
 }
 
 #[test]

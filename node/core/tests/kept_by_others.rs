@@ -26,7 +26,7 @@ fn submitted(slots: &[u32], tasks: usize) -> (Mesh, [usize; 3]) {
     submit(&mut mesh, 0, tasks, Level::Mesh);
     let log = mesh.disks[0].log(JOB);
     let keepers = match log.first() {
-        Some(LogRecord::Accepted(first)) => first.trio.map(|trio| trio.peers().map(index)),
+        Some(LogRecord::Accepted(first)) => first.keepers.trio().map(|trio| trio.peers().map(index)),
         Some(_) | None => None,
     };
     (mesh, keepers.expect("it is kept by three"))

@@ -26,7 +26,7 @@ fn kept(what: &mut Submission) {
 fn keepers(mesh: &Mesh, node: usize, job: JobId) -> [usize; 3] {
     let log = mesh.disks[node].log(job);
     let Some(LogRecord::Accepted(first)) = log.first() else { panic!("the job is not kept") };
-    first.trio.expect("it is kept by three").0.map(|seat| index(seat.peer))
+    first.keepers.trio().expect("it is kept by three").0.map(|seat| index(seat.peer))
 }
 
 /// What a node's user was told of a job, in a word each.

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use weft_core::custody::Pair;
 use weft_core::durable::LogRecord;
 use weft_core::{Command, Event as Told, Input, JobId};
 
+use crate::copies::pair_in;
 use crate::disk::fold;
 use crate::host::HostId;
 use crate::invariants::Violation;
@@ -58,6 +60,26 @@ impl World {
         self.hosts[id.0].disk.cut(ticket, job, after);
     }
 
+    /// A node writes a record of a job of which it has a copy. False if it has none.
+    pub(crate) fn persist_copy(&mut self, id: HostId, ticket: u64, job: JobId, record: &LogRecord) -> bool {
+        let host = &self.hosts[id.0];
+        let before = host.disk.written(job).0;
+        let pair = pair_in(host, before.iter().map(AsRef::as_ref).chain([record]));
+        let Some(pair) = pair else { return false };
+        let owner = self.peers.get(&pair.owner.peer).map(|owner| &self.hosts[owner.0]);
+        // Another disk of the owner has another log.
+        let owner = owner.filter(|owner| owner.disk.number == pair.owner.disk);
+        self.reference.copies.on_written(owner, (id, job), before.len(), record);
+        self.hosts[id.0].disk.write(ticket, job, record);
+        true
+    }
+
+    /// The nodes of a job of which a node has a copy on its disk.
+    pub(crate) fn copied(&self, id: HostId, job: JobId) -> Option<Pair> {
+        let host = &self.hosts[id.0];
+        pair_in(host, host.disk.records(job).iter().map(AsRef::as_ref))
+    }
+
     fn rows(&self, id: HostId, job: JobId) -> Rows {
         Rows(self.hosts[id.0].disk.written(job).0)
     }
@@ -67,7 +89,8 @@ impl World {
     /// A driver reads a log: what was written until now, or until it gets to it.
     pub(crate) fn read_later(&mut self, id: HostId, read: Read) {
         let (life, after) = (self.hosts[id.0].life, Duration::from_micros(self.chance.between(50, 20_000)));
-        let rows = self.chance.permille(500).then(|| self.rows(id, read.job()));
+        let is_at_mesh = self.reference.mesh.has(read.job());
+        let rows = self.chance.permille(500).then(|| self.rows(id, read.job())).filter(|_| is_at_mesh);
         self.queue.after(after, Event::Read { host: id, life, read, rows });
     }
 
@@ -78,6 +101,12 @@ impl World {
         rows: Option<Rows>,
     ) -> Result<(), Violation> {
         if self.hosts[id.0].life != life {
+            return Ok(());
+        }
+        let disk = &self.hosts[id.0].disk;
+        if !self.reference.mesh.has(read.job()) && disk.is_behind(read.job()) {
+            // A driver reads what is on the disk, once all that was written before is there.
+            self.queue.after(Duration::from_millis(1), Event::Read { host: id, life, read, rows });
             return Ok(());
         }
         let rows = rows.unwrap_or_else(|| self.rows(id, read.job()));
@@ -105,6 +134,18 @@ impl World {
             let promised = disk.promised(job);
             match disk.fold(job) {
                 Ok(job) => self.tell(id, Input::RestoreKept { promised, job })?,
+                Err(why) => return Err(self.violation(LOST, format!("host {}: {job:?}: {why}", id.0))),
+            }
+        }
+        self.restore_copies(id)
+    }
+
+    fn restore_copies(&mut self, id: HostId) -> Result<(), Violation> {
+        let jobs = self.hosts[id.0].disk.jobs();
+        let copied: Vec<JobId> = jobs.filter(|job| self.copied(id, *job).is_some()).collect();
+        for job in copied {
+            match self.hosts[id.0].disk.fold_part(job) {
+                Ok(job) => self.tell(id, Input::RestoreKept { promised: 0, job })?,
                 Err(why) => return Err(self.violation(LOST, format!("host {}: {job:?}: {why}", id.0))),
             }
         }

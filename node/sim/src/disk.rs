@@ -156,6 +156,16 @@ impl Disk {
         fold(self.records(job))
     }
 
+    /// The same of a copy, which may lack inputs.
+    pub(crate) fn fold_part(&self, job: JobId) -> Result<Box<Restored>, Unsound> {
+        read(self.records(job))?.into_part()
+    }
+
+    /// Whether something of a job was written and is not safe yet, and may be once.
+    pub(crate) fn is_behind(&self, job: JobId) -> bool {
+        !self.failed && self.pending.iter().any(|written| written.job == job)
+    }
+
     /// A log that says nothing goes.
     pub(crate) fn forget(&mut self, job: JobId) {
         self.safe.logs.retain(|log| log.job != job);
@@ -227,7 +237,7 @@ impl Safe {
 
 fn is_at_mesh(records: &[Arc<LogRecord>]) -> bool {
     let first = records.first().map(AsRef::as_ref);
-    matches!(first, Some(LogRecord::Accepted(accepted)) if accepted.trio.is_some())
+    matches!(first, Some(LogRecord::Accepted(accepted)) if accepted.keepers.trio().is_some())
 }
 
 /// A record as it comes back from a disk.
@@ -237,9 +247,13 @@ pub(crate) fn stored(record: &LogRecord) -> LogRecord {
 
 /// What these records say together.
 pub(crate) fn fold(records: &[Arc<LogRecord>]) -> Result<Box<Restored>, Unsound> {
+    read(records)?.into_restored()
+}
+
+fn read(records: &[Arc<LogRecord>]) -> Result<Fold, Unsound> {
     let mut fold = Fold::new();
     records.iter().try_for_each(|record| fold.apply(LogRecord::clone(record)))?;
-    fold.into_restored()
+    Ok(fold)
 }
 
 #[cfg(test)]

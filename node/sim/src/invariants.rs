@@ -23,6 +23,7 @@
 //!       an_epoch_has_one_leader, a_promised_epoch_is_kept, a_promise_is_on_the_disk_before_it_is_answered,
 //!       an_acknowledged_record_is_on_the_disk, a_cancel_is_final_over_all_epochs,
 //!       no_lease_of_an_older_epoch_begins; at rest: at_quiescence_no_member_holds_what_was_forgotten
+//!       of copies of jobs at level disk: a_copy_never_leads, a_copy_has_what_its_owner_wrote
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
 //!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
@@ -37,6 +38,7 @@ use std::fmt;
 
 use weft_core::{LeaseId, MeshConfig, Outcome, PeerId, Receipt, Time};
 
+use crate::copies;
 use crate::credit_invariants;
 use crate::drain;
 use crate::gone;
@@ -120,6 +122,8 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_told_outcome_never_changes", mesh::a_told_outcome_never_changes),
     ("no_lease_of_an_older_epoch_begins", mesh::no_lease_of_an_older_epoch_begins),
     ("a_cancel_is_final_over_all_epochs", mesh::a_cancel_is_final_over_all_epochs),
+    ("a_copy_never_leads", copies::a_copy_never_leads),
+    ("a_copy_has_what_its_owner_wrote", copies::a_copy_has_what_its_owner_wrote),
     ("an_accepted_task_is_in_one_state", invariant_an_accepted_task_is_in_one_state),
     ("a_task_ends_once", invariant_a_task_ends_once),
     ("an_end_has_an_attempt", invariant_an_end_has_an_attempt),

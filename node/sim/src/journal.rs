@@ -20,6 +20,9 @@ impl World {
         if self.reference.mesh.has(job) {
             return self.persist_at_mesh(id, ticket, job, record);
         }
+        if self.persist_copy(id, ticket, job, record) {
+            return;
+        }
         self.hosts[id.0].disk.write(ticket, job, record);
         self.reference.kept.on_written(job, record);
         if let LogRecord::Retried { .. } = record {
@@ -48,7 +51,7 @@ impl World {
         if jobs.is_empty() {
             return Ok(());
         }
-        for job in jobs {
+        for job in jobs.into_iter().filter(|job| self.copied(id, *job).is_none()).collect::<Vec<_>>() {
             // A job at a time, so that no record is taken for the last one.
             let log = self.hosts[id.0].disk.log(job);
             self.reference.kept.on_safe(job, &log);
@@ -107,7 +110,8 @@ impl World {
         }
         self.restore_kept(id)?;
         let disk = &self.hosts[id.0].disk;
-        let names: Vec<JobId> = disk.jobs().filter(|job| !disk.is_at_mesh(*job)).collect();
+        let is_own = |job: &JobId| !disk.is_at_mesh(*job) && self.copied(id, *job).is_none();
+        let names: Vec<JobId> = disk.jobs().filter(is_own).collect();
         // As a node does: what brought its inputs ended with the life before, and half a job is no whole one.
         let mut cut_off = Vec::new();
         for job in names {

@@ -23,6 +23,7 @@
 mod breach;
 mod builder;
 mod chance;
+mod copies;
 mod coverage;
 mod credit_invariants;
 mod custody;

@@ -13,6 +13,7 @@ use weft_core::{
 use crate::custody::Read;
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
+use crate::mesh::job_in;
 use crate::queue::{Ending, Event};
 use crate::reference::Fact;
 use crate::world::World;
@@ -77,18 +78,24 @@ impl World {
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));
             }
-            Effect::Notify(event) => {
-                let now = self.hosts[id.0].local(self.now());
-                if let weft_core::Event::Differed { worker, .. } = &event {
-                    self.hosts[id.0].credit_model.on_named(*worker, now);
-                }
-                self.reference.kept.on_event(&event);
-                if self.reference.kept.is_committed(&event) {
-                    self.wish_again(id, &event);
-                } else {
-                    self.tell_user(id, event);
-                }
-            }
+            Effect::Notify(event) => self.notify(id, event),
+        }
+    }
+
+    /// An engine tells its user something.
+    fn notify(&mut self, id: HostId, event: weft_core::Event) {
+        let now = self.hosts[id.0].local(self.now());
+        if let weft_core::Event::Differed { worker, .. } = &event {
+            self.hosts[id.0].credit_model.on_named(*worker, now);
+        }
+        if job_in(&event).is_some_and(|job| self.copied(id, job).is_some()) {
+            return self.reference.copies.on_event(id, &event);
+        }
+        self.reference.kept.on_event(&event);
+        if self.reference.kept.is_committed(&event) {
+            self.wish_again(id, &event);
+        } else {
+            self.tell_user(id, event);
         }
     }
 

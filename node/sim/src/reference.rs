@@ -12,6 +12,7 @@ use weft_core::{
     TaskId, Terms, Time,
 };
 
+use crate::copies::Copies;
 use crate::host::HostId;
 use crate::joins::Joins;
 use crate::kept::Kept;
@@ -104,6 +105,7 @@ pub struct Reference {
     pub(crate) joins: Joins,
     pub(crate) kept: Kept,
     pub(crate) mesh: Mesh,
+    pub(crate) copies: Copies,
     pub(crate) load: Load,
     /// Workers that reported a false result, with the task.
     pub(crate) liars: BTreeSet<(TaskId, PeerId)>,

@@ -57,12 +57,19 @@ pub(super) async fn adopt(
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "adopting the job broke, which is a fault of weft")
     })??;
     let Inheritance { tasks, outcomes, is_half } = adopted;
+    let copy_of = match summary.meta.level {
+        Level::Disk => {
+            Some(Names::of(&api, &api.handle.snapshot().await?).node(summary.owner()).called().to_owned())
+        }
+        Level::Memory | Level::Mesh => None,
+    };
     Ok(json::answer(&wire::Adopted {
         job: to.to_string(),
         from: job.to_string(),
         level: query.level,
         tasks,
         outcomes,
+        copy_of,
         cancelled: is_half,
     }))
 }
@@ -71,7 +78,7 @@ pub(super) async fn adopt(
 fn no_copy(name: &str) -> ApiError {
     ApiError::not_found("job", name)
         .expected("a job of which this node has a copy")
-        .help("this node has no copy of it: adopt it on one of the three nodes that keep it")
+        .help("this node has no copy of it: adopt it on one of the nodes that keep it")
 }
 
 /// Whether no node leads the job any more: only then is there a reason to make another one of it.
@@ -95,8 +102,13 @@ async fn led(api: &Api, summary: &JobSummary, leader: PeerId) -> Result<ApiError
     let names = Names::of(api, &api.handle.snapshot().await?);
     let node = names.node(leader);
     let text = format!("node {} leads job {}, which goes on by itself", node.called(), summary.job);
-    Ok(ApiError::new(StatusCode::CONFLICT, text)
-        .help("a job is adopted where two of the three nodes that keep it are gone for good"))
+    let help = match summary.meta.level {
+        Level::Disk => "a copy of a job is adopted where the node that owns the job is gone for good",
+        Level::Memory | Level::Mesh => {
+            "a job is adopted where two of the three nodes that keep it are gone for good"
+        }
+    };
+    Ok(ApiError::new(StatusCode::CONFLICT, text).help(help))
 }
 
 /// What would happen.
@@ -112,8 +124,12 @@ fn unforced(summary: &JobSummary, inheritance: Inheritance) -> ApiError {
     let text = format!(
         "job {job} would be made anew under another id: {outcomes} of its {tasks} tasks have results in this node's copy, {then}"
     );
+    let gone = match summary.meta.level {
+        Level::Disk => "the node that owns it is",
+        Level::Memory | Level::Mesh => "two of the three nodes that keep it are",
+    };
     ApiError::new(StatusCode::CONFLICT, text)
-        .help(format!("if two of the three nodes that keep it are gone for good: `weft adopt {job} --force`"))
+        .help(format!("if {gone} gone for good: `weft adopt {job} --force`"))
 }
 
 /// What the old job is called, and of which one the new one is made. That label is one more than a user can give: without it the
@@ -135,7 +151,7 @@ impl From<NotAdopted> for ApiError {
             NotAdopted::Before { heir, .. } => Self::new(StatusCode::CONFLICT, text)
                 .help(format!("`weft wait {heir}`; to adopt it again, `weft forget {heir}` first")),
             NotAdopted::Unfit { .. } => Self::new(StatusCode::CONFLICT, text)
-                .help("submit it again, or wait until two of the three nodes that keep it are back"),
+                .help("submit it again, or wait until the nodes that keep it are back"),
             NotAdopted::NoBytes { .. } => Self::new(StatusCode::CONFLICT, text)
                 .help("put them into this node's store (`weft blob put FILE`), and ask again"),
             NotAdopted::Changed(_) => {

@@ -83,6 +83,7 @@ pub(super) async fn pass_on(
     let kept = match find(&api, &name) {
         Ok(summary) => match summary.here() {
             Ok(()) => return next.run(request).await,
+            Err(_) if summary.is_left_copy() && shows_copy(&request) => return next.run(request).await,
             Err(Moved { job, leader }) => Some(Kept { job, leader, keepers: keepers_of(&summary) }),
         },
         Err(error) if error.is_not_found() => None,
@@ -96,6 +97,16 @@ pub(super) async fn pass_on(
             answered.unwrap_or_else(ApiError::into_response)
         }
         (None, _) | (_, None) => next.run(request).await,
+    }
+}
+
+/// Whether a request is answered by what a copy has: what is there of the job, or of its results. One that waits for its end is not.
+fn shows_copy(request: &Request) -> bool {
+    let waits = request.uri().query().is_some_and(|query| query.contains("wait_ms"));
+    match Wanted::of(request.method(), request.uri().path()) {
+        Some(Wanted::View) => !waits,
+        Some(Wanted::Results) => true,
+        Some(Wanted::Why | Wanted::Change(_)) | None => false,
     }
 }
 
@@ -264,10 +275,17 @@ impl Errand {
         };
         let keepers: Vec<String> = keepers.iter().map(named).collect();
         let text = format!("no node leads job {job} now; it is kept by {}", keepers.join(", "));
-        let help = format!(
-            "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s; if two of them are gone \
-             for good, `weft adopt {job}` on the third says what can be done"
-        );
+        let help = if keepers.len() == 2 {
+            format!(
+                "it goes on when the node that owns it is connected again; if that is gone for good, `weft adopt {job}` on the other \
+                 one, which has a copy, says what can be done"
+            )
+        } else {
+            format!(
+                "where two of its three nodes are connected to each other, one leads it within {TAKEOVER_S} s; if two of them are \
+                 gone for good, `weft adopt {job}` on the third says what can be done"
+            )
+        };
         Ok(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).help(help).soon())
     }
 

@@ -35,6 +35,15 @@ pub(super) fn find_here(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     Ok(summary)
 }
 
+/// The same; also one of which this node has a copy, and whose owner is not connected.
+pub(super) fn find_readable(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
+    let summary = find(api, name)?;
+    if !summary.is_left_copy() {
+        summary.here()?;
+    }
+    Ok(summary)
+}
+
 /// Why jobs of this node may not be known, if its journal could not be opened.
 pub(super) fn unread(api: &Api) -> Option<String> {
     let why = api.handle.unopened_journal()?;

@@ -14,7 +14,7 @@ use weft_core::{Command, JobId, PeerId};
 use super::caller::{Caller, Names};
 use super::elsewhere;
 use super::error::{self, ApiError};
-use super::finding::find_here;
+use super::finding::{find_here, find_readable};
 use super::places::take;
 
 use super::{Answered, Api, adopting, auth, blobs, json, listing, metrics, resume, submit, verbs, views};
@@ -88,7 +88,7 @@ struct JobQuery {
 }
 
 async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<JobQuery>) -> Answered {
-    let mut summary = find_here(&api, &name)?;
+    let mut summary = find_readable(&api, &name)?;
     if let Some(ms) = query.wait_ms {
         let _permit = take(&api.lasting.waits).ok_or_else(|| {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients wait for the end of a job")

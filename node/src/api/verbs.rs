@@ -9,7 +9,7 @@ use weft_core::JobId;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::finding::find_here;
+use super::finding::{find_here, find_readable};
 use super::results::{Encoding, Reading, read_results};
 use super::{Answered, Api, json, submit};
 
@@ -27,7 +27,7 @@ pub(super) async fn results(
     Query(query): Query<ResultsQuery>,
     headers: HeaderMap,
 ) -> Answered {
-    let summary = find_here(&api, &name)?;
+    let summary = find_readable(&api, &name)?;
     if !summary.meta.detached {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -42,7 +42,8 @@ pub(super) async fn results(
         encoding,
         from: from.unwrap_or(0),
         limit: limit.unwrap_or(usize::MAX),
-        follow: follow.unwrap_or(true),
+        // Nothing more comes to a copy whose owner is gone.
+        follow: follow.unwrap_or(true) && !summary.is_left_copy(),
     };
     let permit = submit::stream_permit(&api)?;
     let body = read_results(api, summary.job, reading, permit);

@@ -39,6 +39,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         peers,
         jobs,
         kept: _,
+        copies: _,
         counters,
     } = snapshot;
     let NodeInfo {

@@ -31,14 +31,26 @@ pub(crate) async fn adopt(mesh: &Mesh, args: &AdoptArgs) -> Result<u8, Problem> 
 
 /// What may be doubted of an adopted job, in sentences.
 fn doubts(adopted: &api::Adopted) -> Vec<String> {
-    let api::Adopted { job, from, level: _, tasks, outcomes, cancelled } = adopted;
+    let api::Adopted { job, from, level: _, tasks, outcomes, copy_of, cancelled } = adopted;
     let rest = tasks.saturating_sub(*outcomes);
+    let back = match copy_of {
+        Some(owner) => format!("node {owner} comes back"),
+        None => String::from("two of its three nodes come back"),
+    };
     let old = format!(
-        "job {from} is left as it is, and goes on under its own id if two of its three nodes come back: its tasks can run twice"
+        "job {from} is left as it is, and goes on under its own id if {back}: its tasks can run twice"
     );
+    let last = match copy_of {
+        Some(owner) => {
+            format!(
+                "nothing waited for the copy, so what node {owner} told or took after the copy's last record is not in it"
+            )
+        }
+        None => String::from("results that the lost nodes told last may not be among them"),
+    };
     let results = format!(
-        "{outcomes} of {tasks} results are from this node's copy of job {from}; results that the lost nodes told last may not be \
-         among them, and a task that runs again may give another one if its module is not deterministic"
+        "{outcomes} of {tasks} results are from this node's copy of job {from}; {last}, and a task that runs again may give \
+         another one if its module is not deterministic"
     );
     let half = cancelled.then(|| {
         format!(
@@ -61,10 +73,16 @@ mod tests {
             level: Level::Disk,
             tasks: 10,
             outcomes: 4,
+            copy_of: None,
             cancelled: false,
         };
         let said = doubts(&whole);
         assert!(said.len() == 2 && said[0].contains("run twice") && said[1].contains("4 of 10"), "{said:?}");
+        let copied = doubts(&api::Adopted { copy_of: Some(String::from("anna")), ..whole.clone() });
+        assert!(
+            copied[0].contains("if node anna comes back")
+                && copied[1].contains("after the copy's last record")
+        );
         let half = doubts(&api::Adopted { cancelled: true, ..whole });
         assert!(
             half.len() == 3 && half[2].contains("`weft retry b7c372edeab46585` runs the 6 tasks"),

@@ -138,7 +138,9 @@ fn or_dash(text: &str) -> String {
 fn state(job: &api::Job) -> &'static str {
     let (phase, is_open) = (api::Phase::of(job), job.state == api::JobState::Open);
     let is_unfinished = matches!(phase, api::Phase::Waiting | api::Phase::Running);
-    if job.given_up {
+    if is_unfinished && job.is_left_copy() {
+        "owner silent"
+    } else if job.given_up {
         "given up"
     } else if is_unfinished && job.cancelled_by_user {
         "cancelling"

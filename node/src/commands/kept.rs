@@ -39,13 +39,27 @@ pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
     Ok(label.into_iter().fold(task, |task, (name, value)| task.label(name, value)))
 }
 
+/// Says where results are from a copy of a job, and not from the node that owns it.
+pub(crate) fn say_copy(job: &api::Job) {
+    if job.is_left_copy() {
+        let (id, owner) = (&job.job, job.owner.called());
+        say(&format!(
+            "node {owner}, which owns job {id}, is not connected: these results are from another node's copy, and those that {owner} \
+             told last may not be among them; if {owner} is gone for good, `weft adopt {id} --force` makes another job of the copy"
+        ));
+    }
+}
+
 /// Where a job is kept, by the names of its nodes.
 pub(crate) async fn place(mesh: &Mesh, job: &str, level: Level) -> String {
     let Ok(job) = mesh.job(job).await else { return format!("at level {level}") };
     let owner = job.owner.called();
     match level {
         Level::Memory => format!("in the memory of {owner}"),
-        Level::Disk => format!("on the disk of {owner}"),
+        Level::Disk => match job.keepers.as_slice() {
+            [owner, copy] => format!("by {}, a copy at {}", owner.called(), copy.called()),
+            _ => format!("on the disk of {owner}"),
+        },
         Level::Mesh => {
             let keepers: Vec<&str> = job.keepers.iter().map(api::Node::called).collect();
             format!("by {}", keepers.join(", "))
@@ -61,15 +75,16 @@ pub(crate) async fn best_level(mesh: &Mesh) -> Result<(Level, Option<String>), P
     match (keeps, others) {
         (true, 2..) => Ok((Level::Mesh, None)),
         (false, _) => Ok((Level::Disk, None)),
-        (true, 0) => Ok((Level::Disk, Some(short_of("no other")))),
-        (true, _) => Ok((Level::Disk, Some(short_of("only one other")))),
+        (true, 0) => Ok((Level::Disk, Some(format!("and there alone: {}", short_of("no other"))))),
+        (true, _) => {
+            let lack = short_of("only one other");
+            Ok((Level::Disk, Some(format!("of which a person can make another job: {lack}"))))
+        }
     }
 }
 
 fn short_of(others: &str) -> String {
-    format!(
-        "and there alone: with three nodes it would outlive any one of them, and {others} that can keep it is connected"
-    )
+    format!("with three nodes it would outlive any one of them, and {others} that can keep it is connected")
 }
 
 /// Whether an error says that the node, or who leads the job, is away.

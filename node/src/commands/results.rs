@@ -23,6 +23,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub(crate) async fn results(mesh: &Mesh, args: ResultsArgs) -> Result<u8, Problem> {
     let ResultsArgs { show, follow } = args;
     let job = mesh.job(&show.job).await?;
+    kept::say_copy(&job);
     Shown::new(mesh, &job, show, Progress::silent(&job.job))?.run(Way { follow, is_attached: false }).await
 }
 
@@ -239,6 +240,10 @@ impl Shown {
 /// What is not there of a job that has not ended.
 fn missing(job: &api::Job, order: Option<&Reorder>) -> String {
     let ended = job.done + job.failed + job.cancelled;
+    if job.is_left_copy() {
+        let (id, tasks) = (&job.job, job.tasks);
+        return format!("job {id} is not known to have ended: the copy has {ended} of {tasks} results");
+    }
     let place = order.map(|order| format!("; task {} is the first without a result", order.next()));
     format!(
         "job {} has not ended: {ended} of {} tasks have{}; --follow waits for the rest",

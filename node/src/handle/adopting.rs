@@ -44,8 +44,8 @@ pub enum NotAdopted {
     /// Another change of the job is going on, its log can't be read, or the node keeps nothing now.
     #[error(transparent)]
     NotChanged(#[from] NotChanged),
-    /// No other node keeps it.
-    #[error("job {0} is kept on this node alone and needs no other job in its place")]
+    /// No other node leads it, or can come to.
+    #[error("no other node can lead job {0}, so it needs no other job in its place")]
     OfThisNode(JobId),
     /// It was adopted before.
     #[error("job {job} was adopted here before, as job {heir}")]
@@ -143,7 +143,9 @@ impl NodeHandle {
     /// What goes over of a job that this node has a copy of, once that is known to be of use.
     async fn adoption(&self, job: JobId) -> Result<(JobSummary, &Kept, Adoption), NotAdopted> {
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
-        let kept = self.kept.as_ref().filter(|_| summary.custody.is_some());
+        let is_kept_by_others =
+            summary.custody.is_some() && (summary.meta.level == Level::Mesh || summary.here().is_err());
+        let kept = self.kept.as_ref().filter(|_| is_kept_by_others);
         let kept = kept.ok_or(NotAdopted::OfThisNode(job))?;
         if let Some(heir) = self.jobs.labelled(ADOPTED_FROM, &job.to_string(), self.info.peer) {
             return Err(NotAdopted::Before { job, heir });

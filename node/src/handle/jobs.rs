@@ -202,7 +202,9 @@ impl NodeHandle {
             return Ok(results);
         }
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
-        summary.here()?;
+        if !summary.is_left_copy() {
+            summary.here()?;
+        }
         let kept = self.kept.as_ref().filter(|_| summary.journalled);
         let kept = kept.ok_or(NoResults::NotKept(job))?;
         self.note_read(job);

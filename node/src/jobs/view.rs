@@ -153,6 +153,8 @@ pub struct RestoredJob {
 pub struct Shown {
     /// Its tasks.
     pub counts: Counts,
+    /// Ends of tasks in its log.
+    pub told: u64,
     /// Whether all tasks came.
     pub closed: bool,
     /// Whether a user cancelled it.
@@ -302,6 +304,13 @@ impl JobSummary {
             }
             Some(Custody { led: Led::Here, .. }) | None => Ok(()),
         }
+    }
+
+    /// Whether this node has a copy of it whose owner is not connected: it shows what the copy has. A person may make another job
+    /// of it.
+    #[must_use]
+    pub fn is_left_copy(&self) -> bool {
+        self.meta.level == Level::Disk && matches!(self.here(), Err(Moved { leader: None, .. }))
     }
 
     /// The node that it was submitted to, also where another one has its seat by now.

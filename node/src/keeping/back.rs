@@ -62,8 +62,13 @@ pub(super) struct Found {
 
 impl Found {
     /// Whether other nodes keep it, too.
-    pub(super) fn is_mesh(&self) -> bool {
-        self.restored.spec().level == Level::Mesh
+    pub(super) fn is_shared(&self) -> bool {
+        self.restored.trio().is_some() || self.restored.pair().is_some()
+    }
+
+    /// Whether it is another node's to lead, or may be.
+    pub(super) fn is_followed(&self, me: PeerId) -> bool {
+        self.restored.trio().is_some() || self.restored.pair().is_some_and(|pair| pair.is_copied_by(me))
     }
 }
 
@@ -96,6 +101,8 @@ struct Current {
     tally: Tally,
     /// What its first record says; none before that.
     level: Option<Level>,
+    /// It is another node's, of which this one has a copy.
+    is_copy: bool,
     records: u32,
     promised: Option<u32>,
     read_ms: Option<u64>,
@@ -131,7 +138,7 @@ impl Back {
     /// Adds a job. Of one that ended only the figures are of use, unless it is tried again: its log is read again then. So is
     /// that of a job that other nodes keep, too, before this node leads it.
     fn add(&mut self, mut found: Found) {
-        if found.is_mesh() {
+        if found.is_followed(self.me) {
             found.restored.forget_inputs();
             return self.jobs.push(found);
         }
@@ -205,7 +212,7 @@ impl weft_journal::Fold for Back {
             return;
         }
         let taken = LogRecord::decode(bytes).and_then(|record| {
-            current.look_at(&record, line);
+            current.look_at(me, &record, line);
             current.take(me, seq, record)
         });
         current.unsound = taken.err();
@@ -214,15 +221,27 @@ impl weft_journal::Fold for Back {
     fn complete(&mut self, job: JobId, ends: u64) {
         let current = self.current.take().unwrap_or_default();
         let is_mesh = current.is_mesh();
-        let Current { ended, fold, mut tally, level: _, records, promised, read_ms, blobs, latest, unsound } =
-            current;
+        let Current {
+            ended,
+            fold,
+            mut tally,
+            is_copy,
+            records,
+            promised,
+            read_ms,
+            blobs,
+            latest,
+            unsound,
+            ..
+        } = current;
         if let Some(counts) = ended {
             tally.set_ended(counts, ends);
         }
         if records == 0 && unsound.is_none() {
             return self.unusable.push((job, Unusable::NeverAccepted));
         }
-        let restored = unsound.map_or_else(|| fold.into_restored(), Err);
+        let fold = || if is_copy { fold.into_part() } else { fold.into_restored() };
+        let restored = unsound.map_or_else(fold, Err);
         match restored {
             Ok(restored) if restored.job() == job => {
                 self.latest = self.latest.max(latest);
@@ -270,9 +289,10 @@ fn ended(line: &Listing) -> Option<Counts> {
 impl Current {
     /// Looks at the first record, before it is taken: of an ended job less is read. Of one that other nodes keep, too, all is:
     /// they may have led it since it was listed here.
-    fn look_at(&mut self, record: &LogRecord, line: Option<&Listing>) {
+    fn look_at(&mut self, me: PeerId, record: &LogRecord, line: Option<&Listing>) {
         if let LogRecord::Accepted(accepted) = record
             && accepted.spec.level == Level::Disk
+            && !accepted.keepers.is_copied_by(me)
             && let Some(counts) = line.and_then(ended)
         {
             let Counts { tasks, done, failed, skipped: _, cancelled } = counts;
@@ -283,7 +303,7 @@ impl Current {
 
     /// Whether other nodes keep the job, too; also if nothing says that they don't.
     fn is_mesh(&self) -> bool {
-        self.promised.is_some() || self.level.is_none_or(|level| level == Level::Mesh)
+        self.is_copy || self.promised.is_some() || self.level.is_none_or(|level| level == Level::Mesh)
     }
 
     fn take(&mut self, me: PeerId, seq: u32, record: LogRecord) -> Result<(), Unsound> {
@@ -293,12 +313,13 @@ impl Current {
         match &record {
             LogRecord::Accepted(accepted) => {
                 self.level = Some(accepted.spec.level);
+                self.is_copy = accepted.keepers.is_copied_by(me);
                 self.note_time(accepted.at, self.tally.leader(None), me);
             }
             LogRecord::Led { epoch, at } | LogRecord::Retried { epoch, at } => {
                 self.note_time(*at, self.tally.leader(Some(*epoch)), me);
             }
-            LogRecord::Restarted { at, .. } => self.latest = self.latest.max(*at),
+            LogRecord::Restarted { at, .. } => self.note_time(*at, self.tally.leader(None), me),
             LogRecord::Extended { .. }
             | LogRecord::Closed
             | LogRecord::Outcomes(_)

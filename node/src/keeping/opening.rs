@@ -102,7 +102,7 @@ pub(crate) fn open(
         }
     }
     let disk = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
-    let mesh = back.jobs.iter().filter(|found| found.is_mesh());
+    let mesh = back.jobs.iter().filter(|found| found.is_shared());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
     let parts =
         Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), shelf: own, mesh, given_up };
@@ -138,7 +138,9 @@ pub(crate) fn open(
 impl Opened {
     /// Adds a job that can be used.
     fn add(&mut self, store: &Store, lines: &BTreeMap<JobId, Listing>, found: Found, read_ms: Option<u64>) {
-        let is_mesh = found.is_mesh();
+        let is_followed = found.is_followed(self.keeper.me());
+        // Of an own one that is too old to be told of, its copy is to learn when it is forgotten.
+        let is_copied = found.is_shared();
         let Found { restored, is_told, tally, promised, read_ms: _, blobs } = found;
         let job = restored.job();
         blobs.iter().for_each(|blob| store.pin(*blob));
@@ -155,7 +157,7 @@ impl Opened {
             self.unlisted.push(job);
         }
         self.jobs.push((job, shown));
-        if is_mesh {
+        if is_followed || (is_copied && !is_told) {
             self.mesh.push((promised, restored));
         } else if is_told {
             self.restored.push(restored);

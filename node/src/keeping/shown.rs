@@ -10,13 +10,13 @@ use super::tally::Tally;
 use crate::jobs::{self, Counts, Custody, JobMeta, Led, Restarted, RestoredJob, Title, now_ms};
 
 /// A job as its log says that it is, with its line in the list if it has one. One at level `mesh` is shown as one that is led
-/// elsewhere: who leads it is for the engine to find out. The owner of one at level `disk` is this node.
+/// elsewhere: who leads it is for the engine to find out. The owner of one at level `disk` is this node, unless it is a copy.
 pub(super) fn of(me: PeerId, restored: &Restored, tally: &Tally, line: Option<&Listing>) -> RestoredJob {
     let spec = restored.spec();
     let has_ended = restored.has_ended();
     let now = now_ms();
     let restarted = Restarted { at_ms: now, kept: tally.counts.ended(), open: tally.open() };
-    let custody = tally.custody();
+    let custody = tally.custody(me);
     let owner = tally.owner.unwrap_or(me);
     let submitted_ms = line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms);
     RestoredJob {
@@ -41,12 +41,12 @@ pub(super) fn of(me: PeerId, restored: &Restored, tally: &Tally, line: Option<&L
 /// A job that another node leads, as its first record on this node's disk is. What it has of tasks follows.
 pub(crate) fn kept_for_another(accepted: &Accepted) -> Option<RestoredJob> {
     let spec = &accepted.spec;
-    let trio = accepted.trio?;
-    let [owner, ..] = trio.0;
-    let led = Led::Elsewhere { leader: Some(owner.peer) };
-    let custody = Custody { keepers: trio.0.map(|seat| seat.peer).to_vec(), led, shared: spec.about.shared };
+    let keepers = accepted.keepers.peers();
+    let owner = *keepers.first()?;
+    let led = Led::Elsewhere { leader: Some(owner) };
+    let custody = Custody { keepers, led, shared: spec.about.shared };
     Some(RestoredJob {
-        meta: meta(spec, owner.peer, title(spec), spec.about.submitted_ms),
+        meta: meta(spec, owner, title(spec), spec.about.submitted_ms),
         ended_ms: None,
         read_ms: None,
         closed: spec.closed,
@@ -93,7 +93,7 @@ fn title(spec: &Submission) -> Title {
         done: 0,
         failed: 0,
     };
-    if spec.level == Level::Mesh && line.check().is_ok() { title_of(&line) } else { Title::default() }
+    if spec.level >= Level::Disk && line.check().is_ok() { title_of(&line) } else { Title::default() }
 }
 
 fn title_of(line: &Listing) -> Title {

@@ -19,10 +19,12 @@ pub(super) struct Tally {
     done: Bits,
     /// The last record that says that what was not done is tried again.
     pub(super) retried: Option<u32>,
-    /// The node that it was submitted to, if it is a job at level `mesh`: it stays that, whichever node has its seat.
+    /// The node that it was submitted to, if others keep it, too: it stays that, whichever node has its seat.
     pub(super) owner: Option<PeerId>,
-    /// Who keeps it, by seat; and whether all members may change it.
-    keepers: Option<[PeerId; 3]>,
+    /// Who keeps it, by seat, if that is not its owner alone; and whether all members may change it.
+    keepers: Vec<PeerId>,
+    /// It is at level `disk`, and another node has a copy: its owner alone leads it.
+    is_copied: bool,
     is_shared: bool,
     closed: bool,
     cancelled: bool,
@@ -47,8 +49,9 @@ impl Tally {
     fn note(&mut self, seq: u32, record: &LogRecord) {
         match record {
             LogRecord::Accepted(accepted) => {
-                self.keepers = accepted.trio.map(|trio| trio.peers());
-                self.owner = self.keepers.map(|[owner, ..]| owner);
+                self.keepers = accepted.keepers.peers();
+                self.is_copied = accepted.keepers.pair().is_some();
+                self.owner = self.keepers.first().copied();
                 self.is_shared = accepted.spec.about.shared;
                 self.closed = accepted.spec.closed;
             }
@@ -61,8 +64,7 @@ impl Tally {
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Ended => self.has_ended = true,
             LogRecord::Replaced { seat, by } => {
-                let keepers = self.keepers.as_mut();
-                if let Some(keeper) = keepers.and_then(|keepers| keepers.get_mut(usize::from(*seat))) {
+                if let Some(keeper) = self.keepers.get_mut(usize::from(*seat)) {
                     *keeper = by.peer;
                 }
             }
@@ -78,22 +80,24 @@ impl Tally {
         }
     }
 
-    /// Who led a job at level `mesh` in an epoch, or at its beginning.
+    /// Who led a job that others keep, too, in an epoch, or at its beginning.
     pub(super) fn leader(&self, epoch: Option<u32>) -> Option<PeerId> {
         let seat = usize::try_from(epoch.unwrap_or(0) % 3).unwrap_or(0);
-        self.keepers?.get(seat).copied()
+        self.keepers.get(if self.is_copied { 0 } else { seat }).copied()
     }
 
-    /// Who keeps a job at level `mesh`. No node is known to lead it.
-    pub(super) fn custody(&self) -> Option<Custody> {
-        let keepers = self.keepers?.to_vec();
-        Some(Custody { keepers, led: Led::Elsewhere { leader: None }, shared: self.is_shared })
+    /// Who keeps a job that others keep, too. No node is known to lead one at level `mesh`, or one of which this node has a copy.
+    pub(super) fn custody(&self, me: PeerId) -> Option<Custody> {
+        let keepers = self.keepers.clone();
+        let is_own = self.is_copied && self.owner == Some(me);
+        let led = if is_own { Led::Here } else { Led::Elsewhere { leader: None } };
+        (!keepers.is_empty()).then_some(Custody { keepers, led, shared: self.is_shared })
     }
 
     /// What changes of a job, as the table shows it.
     pub(super) fn shown(&self) -> Shown {
-        let Self { counts, closed, cancelled, given_up, has_ended, .. } = *self;
-        Shown { counts, closed, cancelled, given_up, has_ended }
+        let Self { counts, told, closed, cancelled, given_up, has_ended, .. } = *self;
+        Shown { counts, told, closed, cancelled, given_up, has_ended }
     }
 
     /// Tasks that have not ended.

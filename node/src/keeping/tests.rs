@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use weft_blobs::Quota;
+use weft_core::custody::Keepers;
 use weft_core::durable::{Accepted, Kept as KeptEnd, LogRecord, NotTaken};
 use weft_core::input::Submission;
 use weft_core::{
@@ -91,7 +92,7 @@ fn accepted(module: BlobId, tasks: u32) -> LogRecord {
         tasks,
         at: Time(1_000_000),
         parents: Vec::new(),
-        trio: None,
+        keepers: Keepers::Owner,
     }))
 }
 

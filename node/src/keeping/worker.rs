@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) jobs: Arc<JobTable>,
     /// Readers of its own.
     pub(super) shelf: Arc<Shelf>,
-    /// Jobs at level `mesh` in the journal, as their logs are.
+    /// Jobs in the journal that other nodes keep, too, as their logs are.
     pub(super) mesh: BTreeMap<JobId, Tally>,
     /// Jobs in quarantine that give way to what other nodes have of them.
     pub(super) given_up: BTreeSet<JobId>,
@@ -159,7 +159,7 @@ impl Worker {
         if matches!(record, LogRecord::Retried { .. }) {
             self.kept.shelf.note_retried(job, seq);
         }
-        if matches!(record, LogRecord::Accepted(accepted) if accepted.trio.is_some()) {
+        if matches!(record, LogRecord::Accepted(accepted) if !accepted.keepers.peers().is_empty()) {
             self.parts.mesh.entry(job).or_default();
         }
         let Some(tally) = self.parts.mesh.get_mut(&job) else { return };

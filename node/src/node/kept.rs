@@ -218,7 +218,15 @@ impl Node {
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
-        let kept = self.kept.mesh.iter().filter(|(_, job)| !job.has_ended()).count();
+        let unfinished = self.kept.mesh.iter().filter(|(_, job)| !job.has_ended());
+        let (kept, copies): (Vec<_>, Vec<_>) = unfinished.partition(|(_, job)| job.trio().is_some());
+        let (kept, copies) = (kept.len(), copies.len());
+        if copies > 0 {
+            let text =
+                format!("copies of {copies} unfinished jobs are here: the nodes that own the jobs lead them");
+            tracing::info!("{text}");
+            self.notice(Notice::Kept(text));
+        }
         if kept > 0 {
             let text = format!(
                 "{kept} unfinished jobs are kept here and on two other nodes each: one of the three leads each"

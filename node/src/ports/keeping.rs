@@ -100,9 +100,12 @@ impl Ports {
         }
     }
 
-    /// Has the table know who keeps a job at level `mesh`; also if it is another node's.
+    /// Has the table know who keeps a job that is not its owner's alone; also if it is another node's.
     fn enter(&mut self, job: JobId, accepted: &Accepted) {
-        let Some(trio) = accepted.trio else { return };
+        let keepers = accepted.keepers.peers();
+        if keepers.is_empty() {
+            return;
+        }
         if let Some(kept) = keeping::kept_for_another(accepted) {
             self.jobs.keep(job, kept);
         }
@@ -111,7 +114,7 @@ impl Ports {
         {
             self.jobs.follow(job, Some(leader));
         }
-        self.jobs.set_keepers(job, trio.0.map(|seat| seat.peer).to_vec());
+        self.jobs.set_keepers(job, keepers);
         self.jobs.set_shared(job, accepted.spec.about.shared);
     }
 

@@ -236,6 +236,7 @@ fn snapshot() -> Snapshot {
         peers: Vec::new(),
         jobs: Vec::new(),
         kept: Vec::new(),
+        copies: Vec::new(),
         counters: Counters::default(),
     }
 }

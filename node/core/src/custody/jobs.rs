@@ -2,7 +2,9 @@
 //! says what it means for the owner ([`News`]), which the engine tells. Driven by the engine; no rule of custody is decided here.
 
 mod acts;
+mod copied;
 mod driver;
+mod hearing;
 mod seats;
 mod views;
 
@@ -11,11 +13,11 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::blobs::Blobs;
+use super::copies::{Copies, Senders};
 use super::log::MeshLog;
 use super::member::{Member, Moment, Restored, Role};
-use super::message::{CustodyMessage, answer_without_log};
 use super::news::{Led, News};
-use super::post::{Post, RECORDS_MAX};
+use super::post::Post;
 use super::shares::Shares;
 use super::tombstones::Tombstones;
 use super::trio::Seat;
@@ -57,6 +59,10 @@ pub(crate) struct Custody {
     /// The disk has little room: no further job of another node is taken.
     low: bool,
     unwritten: Unwritten,
+    /// Of jobs of other nodes that are at level disk.
+    copies: Copies,
+    /// Own ones of which other nodes have copies.
+    senders: Senders,
     /// Jobs whose logs were to be read as a whole and were not, and when each is asked for again.
     unread: BTreeMap<JobId, Time>,
     /// When the first of them is.
@@ -128,6 +134,8 @@ impl Custody {
             failed: false,
             low: false,
             unwritten: Unwritten::default(),
+            copies: Copies::default(),
+            senders: Senders::default(),
             unread: BTreeMap::new(),
             asks_at: None,
         }
@@ -142,6 +150,9 @@ impl Custody {
 
     pub(crate) fn on_restore(&mut self, ctx: &mut Ctx<'_>, promised: u32, restored: &durable::Restored) {
         let job = restored.job();
+        if let Some(pair) = restored.pair() {
+            return self.restore_copied(ctx, pair, restored);
+        }
         let Some(log) = restored.outline().filter(|_| self.keeps() && !self.jobs.contains_key(&job)) else {
             ctx.counters.dropped += 1;
             return;
@@ -160,82 +171,15 @@ impl Custody {
 
     // ---- the other nodes
 
-    /// Another node says something. `is_owned` knows the jobs of this node's owner: of those that are not here, no other node
-    /// keeps anything, whatever it says.
-    pub(crate) fn on_messages(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        from: PeerId,
-        messages: Vec<CustodyMessage>,
-        is_owned: &dyn Fn(JobId) -> bool,
-    ) {
-        ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
-        ctx.examine(messages.len().min(BATCH_MAX));
-        let mut room = RECORDS_MAX;
-        for mut message in messages.into_iter().take(BATCH_MAX) {
-            let job = message.job();
-            let records = message.leave_records(room);
-            ctx.examine(records);
-            room -= records;
-            if !self.jobs.contains_key(&job) && is_owned(job) {
-                ctx.counters.dropped += 1;
-            } else {
-                self.on_message(ctx, from, message);
-            }
-        }
-    }
-
-    fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: CustodyMessage) {
-        let job = message.job();
-        if !self.blobs.has_room() {
-            // Its sender is heard, and sends them again.
-            message.leave_records(0);
-        }
-        if !self.keeps() {
-            ctx.counters.dropped += 1;
-            return;
-        }
-        let moment = moment(ctx, self.draining);
-        if let Some(answer) = self.forgotten.answer(&message) {
-            self.post.add(from, answer);
-        } else if let Some(kept) = self.jobs.get_mut(&job) {
-            self.unwritten.hear(&message, ctx.now);
-            ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
-            self.count_for(job, from);
-            self.perform(ctx, job);
-        } else if let Some(member) = self.learn(from, &message, &moment) {
-            self.insert(job, member);
-            self.count_for(job, from);
-            self.unwritten.begin(job, ctx.now);
-            self.news.push_back(News::Keeps(job));
-            self.perform(ctx, job);
-        } else if let Some(answer) = answer_without_log(&message, self.me.disk) {
-            self.post.add(from, answer);
-        } else {
-            ctx.counters.dropped += 1;
-        }
-    }
-
-    fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
-        let takes = self.shares.has_room(from, self.jobs.len()) && !self.low;
-        if takes { Member::learn(self.me, from, message, moment) } else { None }
-    }
-
-    /// A job counts for the first node that is heard as its leader, until it is here no more.
-    fn count_for(&mut self, job: JobId, from: PeerId) {
-        let Some(kept) = self.jobs.get_mut(&job) else { return };
-        let is_led = kept.member.role() == Role::Follower { leader: Some(from) };
-        if is_led && kept.told_by.is_none() {
-            kept.told_by = Some(from);
-            self.shares.add(from);
-        }
-    }
-
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, restarted: bool) {
         if restarted {
             self.on_peer_down(ctx, peer);
         }
         self.each(ctx, |member, moment| member.on_connected(peer, moment));
+        self.copied(ctx, |copies, senders, means| {
+            copies.on_peer_up(means, peer);
+            senders.on_peer_up(means, peer);
+        });
         let unfinished = self.led().filter(|(_, member)| !member.has_ended());
         let led: Vec<(JobId, u32)> = unfinished.map(|(job, member)| (job, member.epoch())).collect();
         for part in led.chunks(BATCH_MAX) {
@@ -245,6 +189,10 @@ impl Custody {
 
     pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         self.each(ctx, |member, moment| member.on_disconnected(peer, moment));
+        self.copied(ctx, |copies, senders, means| {
+            copies.on_peer_down(means, peer);
+            senders.on_peer_down(means, peer);
+        });
     }
 
     /// Each member is told something.
@@ -307,8 +255,13 @@ impl Custody {
         self.draining = draining;
         self.blobs.try_again(ctx);
         self.recall_again(ctx.now);
+        self.copied(ctx, |copies, senders, means| {
+            copies.on_time(means);
+            senders.on_time(means);
+        });
         for job in self.unwritten.take_due(ctx.now) {
-            self.remove(job, Gone { job, remembered: false, tell: None });
+            let gone = Gone { job, remembered: false, tell: None };
+            if self.copies.has(job) { self.remove_copy(gone) } else { self.remove(job, gone) }
         }
         let due: Vec<JobId> =
             self.wakes.iter().take_while(|(at, _)| *at <= ctx.now).map(|(_, job)| *job).collect();
@@ -324,6 +277,8 @@ impl Custody {
         next.at(self.looks_at, "nodes that are gone or drain for long are replaced");
         next.at(self.unwritten.next_wakeup(), "jobs whose bytes never came are left");
         next.at(self.asks_at, "a log that was not read is asked for again");
+        next.at(self.copies.next_wakeup(), "owners of jobs that have copies here are asked again");
+        next.at(self.senders.next_wakeup(), "a copy that did not answer is asked again");
         next.get()
     }
 
@@ -342,6 +297,7 @@ impl Custody {
                 member.flush(moment);
             });
         }
+        self.copied(ctx, |_, senders, means| senders.flush(means));
         self.writes.emit(ctx, issue);
         self.blobs.unpin(ctx);
         self.post.send(ctx, members);
@@ -381,6 +337,10 @@ impl MeshLog for Custody {
         self.insert(job, member);
         self.look_later(ctx.now);
         Some(1)
+    }
+
+    fn on_written(&mut self, job: JobId, record: &LogRecord) {
+        self.note_written(job, record);
     }
 }
 

@@ -8,4 +8,7 @@ use crate::id::JobId;
 pub(crate) trait MeshLog {
     /// Adds a record to a job's log. Its number, or nothing if this node does not lead the job any more.
     fn append(&mut self, ctx: &mut Ctx<'_>, job: JobId, record: LogRecord) -> Option<u32>;
+
+    /// A record of a job at level disk is written: it goes to the node that has a copy of the job, if one has.
+    fn on_written(&mut self, job: JobId, record: &LogRecord);
 }

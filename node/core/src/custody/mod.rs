@@ -18,6 +18,7 @@
 mod action;
 mod blobs;
 pub(crate) mod choice;
+mod copies;
 mod jobs;
 pub(crate) mod log;
 mod lookout;
@@ -43,4 +44,4 @@ pub use outline::{Outline, Replacement};
 pub use position::{Position, SPANS_MAX, Span, Spans};
 pub use record::{Mark, Record};
 pub use tombstones::{TOMBSTONES_MAX, Tombstones};
-pub use trio::{Seat, Trio};
+pub use trio::{Keepers, Pair, Seat, Trio};

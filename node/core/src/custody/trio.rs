@@ -1,4 +1,6 @@
-//! The three nodes that keep a job at level `mesh`. Plain data.
+//! The three nodes that keep a job at level `mesh`, and the two of one at level `disk` that has a copy. Plain data.
+
+use alloc::vec::Vec;
 
 use crate::id::PeerId;
 
@@ -70,5 +72,76 @@ impl Trio {
             *place = by;
         }
         self
+    }
+}
+
+/// The two nodes of a job at level `disk` that has a copy. The owner alone leads it; the other one keeps what the owner's log says,
+/// for a person who adopts the job when the owner is gone for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
+pub struct Pair {
+    /// The owner, with the disk on which the job was accepted.
+    pub owner: Seat,
+    /// The node that has the copy.
+    pub copy: PeerId,
+}
+
+impl Pair {
+    /// Whether these are two nodes, the owner with a disk.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.owner.peer != self.copy && self.owner.disk != 0
+    }
+
+    /// Both nodes, the owner first.
+    #[must_use]
+    pub fn peers(&self) -> [PeerId; 2] {
+        [self.owner.peer, self.copy]
+    }
+
+    /// Whether a node has the job as a copy, and not as its owner.
+    #[must_use]
+    pub fn is_copied_by(&self, peer: PeerId) -> bool {
+        self.copy == peer && self.owner.peer != peer
+    }
+}
+
+/// Who keeps a job. Encoded, the first two are as `None` and `Some` of a [`Trio`], which older programs wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
+pub enum Keepers {
+    /// Its owner alone.
+    Owner,
+    /// Three nodes, at level `mesh`.
+    Trio(Trio),
+    /// Its owner at level `disk`, and another node has a copy.
+    Copied(Pair),
+}
+
+impl Keepers {
+    /// The three nodes that keep a job at level `mesh`.
+    #[must_use]
+    pub fn trio(&self) -> Option<Trio> {
+        if let Self::Trio(trio) = self { Some(*trio) } else { None }
+    }
+
+    /// The two nodes of a job that has a copy.
+    #[must_use]
+    pub fn pair(&self) -> Option<Pair> {
+        if let Self::Copied(pair) = self { Some(*pair) } else { None }
+    }
+
+    /// All nodes that keep it, the owner first; none if that is its owner alone.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerId> {
+        match self {
+            Self::Owner => Vec::new(),
+            Self::Trio(trio) => trio.peers().to_vec(),
+            Self::Copied(pair) => pair.peers().to_vec(),
+        }
+    }
+
+    /// Whether a node has the job as a copy.
+    #[must_use]
+    pub fn is_copied_by(&self, peer: PeerId) -> bool {
+        self.pair().is_some_and(|pair| pair.is_copied_by(peer))
     }
 }

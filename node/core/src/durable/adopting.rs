@@ -220,7 +220,7 @@ mod tests {
 
     use super::super::{Accepted, Level, ParentEnd, Rest, RestTask};
     use super::*;
-    use crate::custody::trio::{Seat, Trio};
+    use crate::custody::trio::{Keepers, Seat, Trio};
     use crate::id::PeerId;
     use crate::outcome::{Failure, Outcome};
     use crate::policy::Policy;
@@ -238,8 +238,8 @@ mod tests {
 
     fn accepted(spec: Submission) -> LogRecord {
         let seat = |number: u8| Seat { peer: PeerId([number; 32]), disk: u64::from(number) };
-        let trio = Some(Trio([seat(1), seat(2), seat(3)]));
-        LogRecord::Accepted(Box::new(Accepted { spec, tasks: 2, at: Time(5), parents: Vec::new(), trio }))
+        let keepers = Keepers::Trio(Trio([seat(1), seat(2), seat(3)]));
+        LogRecord::Accepted(Box::new(Accepted { spec, tasks: 2, at: Time(5), parents: Vec::new(), keepers }))
     }
 
     fn more() -> LogRecord {

@@ -10,7 +10,7 @@ use crate::time::Time;
 impl Record for LogRecord {
     fn mark(&self) -> Mark {
         match self {
-            Self::Accepted(accepted) => accepted.trio.map_or(Mark::Foreign, Mark::Accepted),
+            Self::Accepted(accepted) => accepted.keepers.trio().map_or(Mark::Foreign, Mark::Accepted),
             Self::Led { epoch, at: _ } => Mark::Led(*epoch),
             Self::Retried { epoch, at: _ } => Mark::Retried(*epoch),
             Self::Replaced { seat, by } => Mark::Replaced { seat: *seat, by: *by },

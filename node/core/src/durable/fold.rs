@@ -9,7 +9,7 @@ use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::custody::outline::Outline;
-use crate::custody::trio;
+use crate::custody::trio::{self, Keepers};
 use crate::id::PeerId;
 use crate::submission::Level;
 use crate::task::{Payload, Report};
@@ -52,6 +52,7 @@ impl Fold {
             self.job = Some(Box::new(job));
             return Ok(());
         };
+        job.records = job.records.saturating_add(1);
         let is_of_tasks = matches!(
             record,
             LogRecord::Extended { .. }
@@ -112,10 +113,20 @@ impl Fold {
     /// # Errors
     /// When there was no record, or inputs of a job at level disk are missing, or a job that was known to have ended has not.
     pub fn into_restored(self) -> Result<Box<Restored>, Unsound> {
-        let job = self.job.ok_or(Unsound::NotAccepted)?;
-        if job.mesh.is_none() {
+        let is_shared = self.job.as_ref().is_some_and(|job| job.mesh.is_some());
+        let job = self.into_part()?;
+        if !is_shared {
             check_whole(&job)?;
         }
+        Ok(job)
+    }
+
+    /// The same of a copy, to which its owner may not have sent all inputs.
+    ///
+    /// # Errors
+    /// When there was no record, or a job that was known to have ended has not.
+    pub fn into_part(self) -> Result<Box<Restored>, Unsound> {
+        let job = self.job.ok_or(Unsound::NotAccepted)?;
         if self.figures.is_some() && !job.ended {
             return Err(Unsound::NotEnded);
         }
@@ -124,14 +135,16 @@ impl Fold {
 }
 
 fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound> {
-    let Accepted { mut spec, tasks, at, parents, trio } = accepted;
+    let Accepted { mut spec, tasks, at, parents, keepers } = accepted;
     spec.check().map_err(Unsound::Refused)?;
     let epoch = if spec.level == Level::Mesh { trio::FIRST_EPOCH } else { FIRST_EPOCH };
-    match (spec.level, trio) {
-        (Level::Mesh, Some(_)) if mesh.is_some() => {}
+    match (spec.level, keepers) {
+        (Level::Mesh, Keepers::Trio(_)) if mesh.is_some() => {}
         (Level::Mesh, _) => return Err(Unsound::NoTrio),
-        (Level::Memory | Level::Disk, None) => {}
-        (Level::Memory | Level::Disk, Some(_)) => return Err(Unsound::OtherLevel),
+        (Level::Memory | Level::Disk, Keepers::Owner) => {}
+        (Level::Disk, Keepers::Copied(pair)) if pair.is_sound() => {}
+        (Level::Disk, Keepers::Copied(_)) => return Err(Unsound::NoPair),
+        (Level::Memory | Level::Disk, _) => return Err(Unsound::OtherLevel),
     }
     let inputs = core::mem::take(&mut spec.inputs);
     let mut job = Restored {
@@ -150,6 +163,8 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
         not_taken: None,
         figures: None,
         tasks: Vec::new(),
+        records: 1,
+        keepers,
         mesh,
     };
     parents.into_iter().try_for_each(|parent| on_parent_ended(&mut job, parent))?;
@@ -355,7 +370,13 @@ mod tests {
             after: vec![PARENT],
             ..Submission::new(JOB, Arc::new(program), inputs_from(0..inputs))
         };
-        LogRecord::Accepted(Box::new(Accepted { spec, tasks, at: Time(5), parents: Vec::new(), trio: None }))
+        LogRecord::Accepted(Box::new(Accepted {
+            spec,
+            tasks,
+            at: Time(5),
+            parents: Vec::new(),
+            keepers: Keepers::Owner,
+        }))
     }
 
     fn inputs_from(numbers: core::ops::Range<u32>) -> Vec<Payload> {
@@ -567,7 +588,7 @@ mod tests {
     /// The first record of a job at level mesh.
     fn of_mesh(inputs: u32, tasks: u32) -> LogRecord {
         let LogRecord::Accepted(mut first) = accepted(inputs, tasks) else { unreachable!() };
-        (first.spec.level, first.trio) = (Level::Mesh, Some(Trio([seat(1), seat(2), seat(3)])));
+        (first.spec.level, first.keepers) = (Level::Mesh, Keepers::Trio(Trio([seat(1), seat(2), seat(3)])));
         LogRecord::Accepted(first)
     }
 
@@ -633,8 +654,11 @@ mod tests {
         let twice = Trio([seat(1), seat(2), Seat { disk: 9, ..seat(1) }]);
         let by = |seat: u8, by| LogRecord::Replaced { seat, by };
         let table = [
-            (vec![without(|first| first.trio = None)], Unsound::NoTrio),
-            (vec![without(|first| first.trio = Some(Trio([seat(1), seat(0), seat(3)])))], Unsound::NoTrio),
+            (vec![without(|first| first.keepers = Keepers::Owner)], Unsound::NoTrio),
+            (
+                vec![without(|first| first.keepers = Keepers::Trio(Trio([seat(1), seat(0), seat(3)])))],
+                Unsound::NoTrio,
+            ),
             (vec![without(|first| first.spec.level = Level::Disk)], Unsound::OtherLevel),
             (vec![of_mesh(1, 1), LogRecord::Restarted { epoch: 4, at: Time(9) }], Unsound::OtherLevel),
             (vec![accepted(1, 1), led(4)], Unsound::OtherLevel),

@@ -9,7 +9,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
 use super::given::GivenTasks;
 use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
-use crate::custody::trio::{Seat, Trio};
+use crate::custody::trio::{Keepers, Seat};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::outcome::Verified;
 use crate::receipt::Proof;
@@ -115,8 +115,8 @@ pub struct Accepted {
     pub at: Time,
     /// Those of the jobs that it comes after which had ended by then.
     pub parents: Vec<ParentEnd>,
-    /// The nodes that keep it, if it is a job at level `mesh`.
-    pub trio: Option<Trio>,
+    /// The nodes that keep it.
+    pub keepers: Keepers,
 }
 
 /// How a job ended that another comes after.
@@ -176,10 +176,11 @@ pub struct RestTask {
 
 impl LogRecord {
     /// The version that brought this kind, with which its bytes begin: a program that is older says that the record is newer, and
-    /// reads all others.
+    /// reads all others. That of a job with a copy is a kind of its own.
     fn since(&self) -> u8 {
         match self {
             Self::Leased { .. } => 4,
+            Self::Accepted(accepted) if accepted.keepers.pair().is_some() => 4,
             Self::Given { .. } => 3,
             Self::Accepted(_)
             | Self::Extended { .. }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::given::Given;
 use super::record::{Kept, NotTaken, ParentEnd, Rest};
 use crate::custody::outline::Outline;
-use crate::custody::trio::Trio;
+use crate::custody::trio::{Keepers, Pair, Trio};
 use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload, Report};
@@ -40,6 +40,10 @@ pub struct Restored {
     /// How its tasks ended, where they are not known one by one: of a job that has ended.
     pub(crate) figures: Option<Figures>,
     pub(crate) tasks: Vec<KeptTask>,
+    /// Records of its log, as far as they were read.
+    pub(crate) records: u32,
+    /// Who was to keep it when it was accepted.
+    pub(crate) keepers: Keepers,
     /// The log of a job at level mesh, in outline.
     pub(crate) mesh: Option<Outline>,
 }
@@ -192,6 +196,12 @@ impl Restored {
     #[must_use]
     pub fn trio(&self) -> Option<Trio> {
         self.mesh.as_ref().map(Outline::trio)
+    }
+
+    /// The two nodes of a job at level disk that has a copy.
+    #[must_use]
+    pub fn pair(&self) -> Option<Pair> {
+        self.keepers.pair()
     }
 
     /// The epochs and the length of the log of a job at level mesh.

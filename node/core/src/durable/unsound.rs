@@ -83,6 +83,8 @@ pub enum Unsound {
     Misplaced,
     /// A record is one of a job at another level.
     OtherLevel,
+    /// A record does not name two nodes, one with a disk, for a job and its copy.
+    NoPair,
 }
 
 impl fmt::Display for Unsound {
@@ -122,6 +124,9 @@ impl fmt::Display for Unsound {
             Self::NoTrio => f.write_str("a record does not name three nodes with disks that keep the job"),
             Self::Misplaced => f.write_str("a record has no place in the log of a job that three nodes keep"),
             Self::OtherLevel => f.write_str("a record is one of a job at another level"),
+            Self::NoPair => {
+                f.write_str("a record does not name two nodes that keep the job, the owner with a disk")
+            }
         }
     }
 }

@@ -102,6 +102,16 @@ impl Engine {
         self.wish(name, Wish::Retry);
     }
 
+    /// An ended job that no other node keeps is to be forgotten; its copy elsewhere, if it has one, with it.
+    pub(super) fn forget_kept(&mut self, job: JobId) {
+        self.with_keepers(|owner, custody, ctx, _| {
+            let is_copied = custody.is_copied(job);
+            if owner.on_forget(ctx, job, is_copied) && is_copied {
+                custody.forget_copied(ctx, job);
+            }
+        });
+    }
+
     /// An ended job at level mesh is to be forgotten everywhere, or tried again.
     pub(super) fn wish(&mut self, job: JobId, wish: Wish) {
         let is_retry = matches!(wish, Wish::Retry);

@@ -45,6 +45,7 @@ impl Engine {
             peers: peers.collect(),
             jobs: self.owner.job_views(),
             kept: self.custody.views(),
+            copies: self.custody.copies(),
             counters: self.counters,
         }
     }

@@ -1,5 +1,5 @@
 //! Who keeps a new job at level mesh: this node and two others, chosen among those that can; the same three as the job that it
-//! comes after. The choice itself is [`choice::choose`]'s.
+//! comes after. The choice itself is [`choice::choose`]'s. And which node has a copy of a job at level disk.
 
 use alloc::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::record::Records;
 use crate::ctx::Ctx;
 use crate::custody::choice::{self, Eligible};
-use crate::custody::trio::{Seat, Trio};
+use crate::custody::trio::{Keepers, Pair, Seat, Trio};
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
@@ -37,6 +37,17 @@ impl Owner {
         let me = Eligible { seat, host: members.host(ctx.me) };
         let others = self.eligible_nodes(ctx, members).collect();
         choice::choose(spec.job, me, others).map_err(|found| Refusal::TooFewKeepers { found })
+    }
+
+    /// Who keeps a job at level disk: this node, and if exactly one other node can keep jobs, so that no three can, that one has a
+    /// copy.
+    pub(super) fn choose_copy(&self, ctx: &Ctx<'_>, members: &Membership) -> Keepers {
+        let mut others = self.eligible_nodes(ctx, members);
+        let owner = Seat { peer: ctx.me, disk: self.disk };
+        match (others.next(), others.next()) {
+            (Some(only), None) if self.disk != 0 => Keepers::Copied(Pair { owner, copy: only.seat.peer }),
+            _ => Keepers::Owner,
+        }
     }
 
     /// The jobs that get further tasks.

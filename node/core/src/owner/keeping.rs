@@ -308,6 +308,7 @@ impl Keeping {
         let Place { job, is_of_mesh } = at;
         if !is_of_mesh {
             let ticket = self.issue();
+            log.on_written(job, &record);
             ctx.emit(Effect::Persist { ticket, job, record });
             return true;
         }
@@ -319,14 +320,14 @@ impl Keeping {
         seq.is_some()
     }
 
-    /// A job's log is to go.
-    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
+    /// A job's log is to go. Later lives are to know if it is `remembered`.
+    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId, remembered: bool) {
         if self.forgotten.len() >= FORGOTTEN_MAX {
             self.forgotten.pop_front();
         }
         self.forgotten.push_back(job);
         let ticket = self.issue();
-        ctx.emit(Effect::Forget { ticket, job, remembered: false });
+        ctx.emit(Effect::Forget { ticket, job, remembered });
         self.wait(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
     }
 

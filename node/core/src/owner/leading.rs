@@ -114,7 +114,7 @@ impl Owner {
 }
 
 /// Who keeps a job, as its user is told.
-pub(super) fn keepers(job: JobId, trio: Trio) -> Event {
+fn keepers(job: JobId, trio: Trio) -> Event {
     Event::Keepers { job, keepers: trio.peers().to_vec() }
 }
 

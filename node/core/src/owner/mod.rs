@@ -58,7 +58,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
-use crate::custody::trio::Trio;
+use crate::custody::trio::Keepers;
 use crate::durable::{Accepted, Level, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
@@ -115,8 +115,8 @@ impl Owner {
             ctx.counters.dropped += 1;
             return;
         }
-        let trio = match self.admit(ctx, members, &spec) {
-            Ok(trio) => trio,
+        let keepers = match self.admit(ctx, members, &spec) {
+            Ok(keepers) => keepers,
             Err(reason) => {
                 ctx.counters.dropped += 1;
                 return ctx.notify(Event::Refused { job: name, reason });
@@ -124,16 +124,16 @@ impl Owner {
         };
         let inputs = core::mem::take(&mut spec.inputs);
         let mut job = self.new_job(ctx, spec, ctx.now);
-        job.trio = trio;
+        job.trio = keepers.trio();
         job.pin_program(ctx);
         self.set_alarms(ctx.now, &job);
         let ended = dependencies::enter(&mut self.records, &self.history, &self.books.keeping.lines, &job);
-        if let Some(trio) = trio {
+        if let Some(trio) = keepers.trio() {
             self.books.keeping.lines.open(name, trio, 0);
         }
         if job.is_kept() {
             let accepted =
-                Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone(), trio };
+                Accepted { spec: job.spec.clone(), tasks: 0, at: ctx.now, parents: ended.clone(), keepers };
             self.books.keeping.accept(accepted, &inputs);
         }
         self.records.insert(name, Box::new(Record::new(job, ctx.now)));
@@ -157,17 +157,17 @@ impl Owner {
         self.has(name) || self.books.followed.contains(&name)
     }
 
-    /// Whether a new job is taken, and who keeps it if it is one at level mesh.
-    fn admit(&self, ctx: &Ctx<'_>, members: &Membership, spec: &Submission) -> Result<Option<Trio>, Refusal> {
+    /// Whether a new job is taken, and who keeps it.
+    fn admit(&self, ctx: &Ctx<'_>, members: &Membership, spec: &Submission) -> Result<Keepers, Refusal> {
         let Self { records, history, books, .. } = self;
         spec.check()?;
         let refused = dependencies::unknown_parent(records, history, spec);
         let refused = refused.or_else(|| dependencies::unkept_parent(records, spec));
         refused.map_or(Ok(()), Err)?;
         match spec.level {
-            Level::Memory => Ok(None),
-            Level::Disk => books.keeping.refusal().map_or(Ok(None), Err),
-            Level::Mesh => self.choose_keepers(ctx, members, spec).map(Some),
+            Level::Memory => Ok(Keepers::Owner),
+            Level::Disk => books.keeping.refusal().map_or_else(|| Ok(self.choose_copy(ctx, members)), Err),
+            Level::Mesh => self.choose_keepers(ctx, members, spec).map(Keepers::Trio),
         }
     }
 

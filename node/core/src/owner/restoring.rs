@@ -131,13 +131,15 @@ impl Owner {
         }
     }
 
-    pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
+    /// An ended job is to be forgotten; later lives are to know if it is `remembered`. False if it goes on, or nothing is kept.
+    pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId, remembered: bool) -> bool {
         if self.records.contains_key(&name) || self.books.keeping.has_failed() {
             ctx.counters.dropped += 1;
-            return;
+            return false;
         }
         self.history.forget(name);
-        self.books.keeping.forget(ctx, name);
+        self.books.keeping.forget(ctx, name, remembered);
+        true
     }
 
     /// A job goes on as its log says. No attempt is issued before the disk knows its new epoch: the life after this one

@@ -167,6 +167,13 @@ impl Disk {
         self.read(job).into_restored().ok()
     }
 
+    /// The same, for that node: a copy of another one's job may lack inputs.
+    fn try_fold_of(&self, me: PeerId, job: JobId) -> Option<Box<Restored>> {
+        let part = self.read(job).into_part().ok()?;
+        let is_copy = part.pair().is_some_and(|pair| pair.is_copied_by(me));
+        if is_copy { Some(part) } else { self.try_fold(job) }
+    }
+
     fn read(&self, job: JobId) -> Fold {
         let (_, log) = self.logs.iter().find(|(name, _)| *name == job).expect("the job has a log");
         fold(log.iter().map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")).collect())
@@ -435,11 +442,13 @@ impl Mesh {
         self.input(node, Input::RestoreForgotten(gone));
         for job in self.disks[node].logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
             // What was never told to be accepted is of no use.
-            let restored = self.disks[node].try_fold(job);
+            let restored = self.disks[node].try_fold_of(me, job);
             let promised = self.disks[node].promises.get(&job).copied().unwrap_or(0);
-            let input = restored.map(|job| match job.trio() {
-                Some(_) => Input::RestoreKept { promised, job },
-                None => Input::Restore(job),
+            let is_shared =
+                |job: &Restored| job.trio().is_some() || job.pair().is_some_and(|pair| pair.is_copied_by(me));
+            let input = restored.map(|job| match is_shared(&job) {
+                true => Input::RestoreKept { promised, job },
+                false => Input::Restore(job),
             });
             input.into_iter().for_each(|input| self.input(node, input));
         }

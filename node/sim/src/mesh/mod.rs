@@ -25,7 +25,7 @@ use crate::invariants::Scene;
 use crate::kept::Said;
 pub(crate) use fence::{Fence, no_lease_of_an_older_epoch_begins};
 pub(crate) use rows::Rows;
-pub(crate) use told::Told as ToldMesh;
+pub(crate) use told::{Told as ToldMesh, job_in};
 
 /// Also of jobs at level `disk`.
 pub(crate) const LOST: &str = "an_accepted_job_is_never_lost";

@@ -54,7 +54,7 @@ impl Rows {
         let mut seats = Vec::new();
         for record in &self.0 {
             if let LogRecord::Accepted(accepted) = record.as_ref() {
-                seats = accepted.trio.as_ref().map_or(Vec::new(), |trio| trio.0.to_vec());
+                seats = accepted.keepers.trio().map_or(Vec::new(), |trio| trio.0.to_vec());
             }
             if let LogRecord::Replaced { seat, by } = record.as_ref() {
                 seats.get_mut(usize::from(*seat)).into_iter().for_each(|seat| *seat = *by);

@@ -208,7 +208,7 @@ impl Mesh {
     }
 }
 
-fn job_in(event: &Event) -> Option<JobId> {
+pub(crate) fn job_in(event: &Event) -> Option<JobId> {
     match event {
         Event::TaskEnded { job, .. }
         | Event::Printed { job, .. }

@@ -52,8 +52,9 @@ impl Entry {
 
     /// As its log is now.
     pub(in crate::jobs) fn show(&mut self, shown: Shown) {
-        let Shown { counts, closed, cancelled, given_up, has_ended } = shown;
+        let Shown { counts, told, closed, cancelled, given_up, has_ended } = shown;
         (self.counts, self.closed) = (counts, closed);
+        self.journal.iter_mut().for_each(|journal| journal.told = told);
         (self.cancelled_by_user, self.given_up) = (cancelled, given_up);
         match (has_ended, self.ended_at) {
             (true, None) => self.ended_at = Some(Instant::now()),

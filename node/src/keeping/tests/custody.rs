@@ -1,6 +1,6 @@
 //! Jobs that other nodes keep, too: their logs follow the node that leads, and are read for others.
 
-use weft_core::custody::{Seat, Trio};
+use weft_core::custody::{Keepers, Pair, Seat, Trio};
 
 use super::*;
 use crate::jobs::{Led, Moved};
@@ -18,7 +18,7 @@ fn theirs(module: BlobId, tasks: u32) -> LogRecord {
     first.spec.level = Level::Mesh;
     first.spec.about.name = String::from("friday");
     first.spec.about.labels = vec![(String::from("team"), String::from("fonts"))];
-    first.trio = Some(trio());
+    first.keepers = Keepers::Trio(trio());
     LogRecord::Accepted(first)
 }
 
@@ -444,7 +444,8 @@ fn a_time_that_another_node_wrote_as_this_nodes_own_does_not_set_its_clock() {
     let module = place.store.put(b"module").unwrap();
     let LogRecord::Accepted(mut first) = theirs(module, 1) else { panic!("it is made above") };
     // As if this node had submitted it, at the end of all time.
-    first.trio = Some(Trio([(ME, 12), (OWNER, 11), (WITNESS, 13)].map(|(peer, disk)| Seat { peer, disk })));
+    first.keepers =
+        Keepers::Trio(Trio([(ME, 12), (OWNER, 11), (WITNESS, 13)].map(|(peer, disk)| Seat { peer, disk })));
     first.at = Time(u64::MAX);
     let Opened { keeper, .. } = place.open();
     keep(&place, &keeper, vec![LogRecord::Accepted(first), LogRecord::Led { epoch: 6, at: Time(u64::MAX) }]);
@@ -466,4 +467,49 @@ fn clients_that_read_results_do_not_hold_up_what_the_engine_reads() {
     keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: true });
     place.wait_for(&keeper, 4);
     drop(busy);
+}
+
+/// The first record of a job at level disk of which the other node has a copy, with one input.
+fn copied(module: BlobId, tasks: u32, owner: PeerId, copy: PeerId) -> LogRecord {
+    let LogRecord::Accepted(mut first) = accepted(module, 1) else { panic!("it is made above") };
+    first.tasks = tasks;
+    first.keepers = Keepers::Copied(Pair { owner: Seat { peer: owner, disk: 11 }, copy });
+    LogRecord::Accepted(first)
+}
+
+#[test]
+fn a_copy_comes_back_as_one_and_an_own_job_that_has_one_as_own() {
+    for (owner, copy) in [(ME, OWNER), (OWNER, ME)] {
+        let place = Disk::new();
+        let module = place.store.put(b"module").unwrap();
+        let Opened { keeper, .. } = place.open();
+        let log = vec![copied(module, 1, owner, copy), LogRecord::Outcomes(vec![done(0)])];
+        keep(&place, &keeper, log.clone());
+        keeper.kept().note_read(JOB, 5);
+        assert_eq!(records(&place, &keeper, 1, u32::MAX), log, "that it was read takes no number");
+        keeper.close().unwrap();
+        let opened = place.open();
+        let is_own = owner == ME;
+        assert_eq!((opened.restored.len(), opened.mesh.len()), if is_own { (1, 0) } else { (0, 1) });
+        let (_, shown) = &opened.jobs[0];
+        let custody = shown.custody.as_ref().unwrap();
+        assert_eq!(
+            (custody.keepers.as_slice(), custody.led == Led::Here),
+            ([owner, copy].as_slice(), is_own)
+        );
+        assert_eq!((shown.meta.owner, shown.told, shown.counts.done), (owner, 1, 1));
+    }
+}
+
+#[test]
+fn a_copy_may_lack_inputs_which_an_own_job_may_not() {
+    for (owner, copy, found) in [(ME, OWNER, 0), (OWNER, ME, 1)] {
+        let place = Disk::new();
+        let module = place.store.put(b"module").unwrap();
+        let Opened { keeper, .. } = place.open();
+        keep(&place, &keeper, vec![copied(module, 3, owner, copy)]);
+        keeper.close().unwrap();
+        let opened = place.open();
+        assert_eq!((opened.restored.len(), opened.mesh.len()), (0, found));
+    }
 }

@@ -1,6 +1,6 @@
 //! A new job in place of one that other nodes kept, too, and that no node leads: from a log on this node's disk.
 
-use weft_core::custody::{Seat, Trio};
+use weft_core::custody::{Keepers, Seat, Trio};
 use weft_core::durable::{Accepted, Kept, LogRecord, NotAdoptable};
 use weft_core::input::Submission;
 use weft_core::{BlobId, JobId, Level, Outcome, Payload, PeerId, Program, Report, Time};
@@ -63,8 +63,8 @@ async fn life_with(settings: &Settings, copy: Copy) -> Life {
     let inputs = vec![Payload::inline(b"0"), Payload::inline(b"1")];
     let program = Arc::new(Program::command(module, 9));
     let spec = Submission { level: Level::Mesh, closed: false, ..Submission::new(JOB, program, inputs) };
-    let trio = Some(Trio(seats.map(|(peer, disk)| Seat { peer, disk })));
-    let accepted = Accepted { spec, tasks: 2, at: Time(1), parents: Vec::new(), trio };
+    let keepers = Keepers::Trio(Trio(seats.map(|(peer, disk)| Seat { peer, disk })));
+    let accepted = Accepted { spec, tasks: 2, at: Time(1), parents: Vec::new(), keepers };
     let log = std::iter::once(LogRecord::Accepted(Box::new(accepted))).chain(copy.log);
     let mut last = 0;
     for (ticket, record) in (1..).zip(log) {

@@ -17,6 +17,9 @@ pub struct Adopted {
     pub tasks: u32,
     /// Those that have their results from the other one; the rest runs.
     pub outcomes: u32,
+    /// The name of the node that owns the other one, if it is at level `disk` and the node that adopted it had a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
     /// Whether the other one had not got all of its inputs: then this one is cancelled, with the results that there are.
     pub cancelled: bool,
 }

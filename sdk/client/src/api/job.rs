@@ -40,7 +40,8 @@ pub struct Job {
     /// The node that leads it now: places its tasks, has its results and can change it.
     #[serde(default)]
     pub leader: Node,
-    /// The nodes that keep it, at level `mesh`: owner, custodian and witness.
+    /// The nodes that keep it, at level `mesh`: owner, custodian and witness. At level `disk`, where another node has a copy: its
+    /// owner and that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keepers: Vec<Node>,
     /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
@@ -103,6 +104,15 @@ pub struct Node {
     pub peer: String,
     /// Its name; empty if it is not known.
     pub name: String,
+}
+
+impl Job {
+    /// Whether this is what a copy has of it, whose owner the node that answered is not connected to. Results that the owner told
+    /// last may not be among it.
+    #[must_use]
+    pub fn is_left_copy(&self) -> bool {
+        self.level == Level::Disk && self.keepers.len() == 2 && self.leader.peer.is_empty()
+    }
 }
 
 impl Node {

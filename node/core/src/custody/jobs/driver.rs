@@ -34,6 +34,9 @@ impl Custody {
                 Done::Writes { of, count } => {
                     if self.jobs.get(&of.job).is_some_and(|kept| kept.serial == of.serial) {
                         self.with(ctx, of.job, |member, moment| member.on_durable(count, moment));
+                    } else if self.copies.is(of) {
+                        self.unwritten.end(of.job);
+                        self.copied(ctx, |copies, _, means| copies.on_durable(means, of.job, count));
                     }
                 }
                 Done::Gone(Gone { job, remembered: _, tell }) => {
@@ -56,6 +59,8 @@ impl Custody {
         self.shares = Shares::default();
         self.wakes.clear();
         self.unread.clear();
+        self.copies.clear();
+        self.senders.clear();
         self.unwritten = Unwritten::default();
         self.writes.on_failed();
     }
@@ -67,7 +72,9 @@ impl Custody {
 
     pub(crate) fn on_fetched(&mut self, ctx: &mut Ctx<'_>, blob: BlobId, fetched: Fetched) {
         for (job, at) in self.blobs.on_fetched(ctx.now, blob, fetched) {
-            if at == Position::NONE {
+            if self.copies.has(job) {
+                self.copied(ctx, |copies, _, means| copies.on_blobs(means, job, at));
+            } else if at == Position::NONE {
                 self.on_found_again(ctx, job);
             } else {
                 self.with(ctx, job, |member, moment| member.on_blobs(at, moment));
@@ -108,6 +115,9 @@ impl Custody {
     pub(crate) fn on_log_read(&mut self, ctx: &mut Ctx<'_>, job: JobId, from: u32, records: Vec<LogRecord>) {
         if self.is_orphan(job, |answers| &mut answers.reads) {
             return;
+        }
+        if self.senders.has(job) {
+            return self.copied(ctx, |_, senders, means| senders.on_read(means, job, from, &records));
         }
         if let Some(kept) = self.jobs.get_mut(&job) {
             kept.awaits.reads = kept.awaits.reads.saturating_sub(1);

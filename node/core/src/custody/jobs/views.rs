@@ -6,12 +6,17 @@ use super::{Custody, acts};
 use crate::custody::member::{Member, Role};
 use crate::durable::LogRecord;
 use crate::id::{JobId, PeerId};
-use crate::snapshot::KeptView;
+use crate::snapshot::{CopyView, KeptView};
 
 impl Custody {
     /// Whether this node leads a job that it keeps.
     pub(crate) fn leads(&self, job: JobId) -> bool {
         self.jobs.get(&job).is_some_and(|kept| kept.member.role() == Role::Leader)
+    }
+
+    /// The copies of others' jobs here.
+    pub(crate) fn copies(&self) -> Vec<CopyView> {
+        self.copies.views()
     }
 
     pub(crate) fn views(&self) -> Vec<KeptView> {

@@ -13,7 +13,6 @@ use crate::durable::{
 use crate::effect::Event;
 use crate::id::{JobId, PeerId};
 use crate::owner::job::Job;
-use crate::owner::leading::keepers;
 use crate::task::{Outcome, Payload};
 
 impl Keeping {
@@ -46,11 +45,13 @@ impl Keeping {
     pub(in crate::owner) fn accept(&mut self, mut accepted: Accepted, inputs: &[Payload]) {
         let (first, rest) = inputs.split_at_checked(count_fitting(inputs)).unwrap_or((inputs, &[]));
         let (job, tasks) = (accepted.spec.job, count(inputs));
-        let keepers = accepted.trio.map(|trio| keepers(job, trio));
+        let keepers = accepted.keepers.peers();
         (accepted.spec.inputs, accepted.tasks) = (first.to_vec(), tasks);
         self.record(job, LogRecord::Accepted(Box::new(accepted)));
         self.add_inputs(job, rest);
-        keepers.into_iter().for_each(|keepers| self.event(job, keepers));
+        if !keepers.is_empty() {
+            self.event(job, Event::Keepers { job, keepers });
+        }
         self.event(job, Event::Accepted { job, tasks });
     }
 

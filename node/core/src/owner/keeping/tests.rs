@@ -25,6 +25,8 @@ impl MeshLog for Short {
         self.0 = self.0.checked_sub(1)?;
         Some(1)
     }
+
+    fn on_written(&mut self, _: JobId, _: &LogRecord) {}
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! What other nodes say of jobs that this node keeps, or is to keep, or has copies of. The rest of `custody/jobs.rs`, in a file of
+//! its own for its length.
+
+use alloc::vec::Vec;
+
+use super::{Custody, News, moment};
+use crate::ctx::Ctx;
+use crate::custody::member::{Member, Moment, Role};
+use crate::custody::message::{CustodyMessage, answer_without_log};
+use crate::custody::post::RECORDS_MAX;
+use crate::durable::LogRecord;
+use crate::id::{JobId, PeerId};
+use crate::message::BATCH_MAX;
+
+impl Custody {
+    /// Another node says something. `is_owned` knows the jobs of this node's owner: of those that are not here, no other node
+    /// keeps anything, whatever it says.
+    pub(crate) fn on_messages(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        messages: Vec<CustodyMessage>,
+        is_owned: &dyn Fn(JobId) -> bool,
+    ) {
+        ctx.counters.dropped += messages.len().saturating_sub(BATCH_MAX) as u64;
+        ctx.examine(messages.len().min(BATCH_MAX));
+        let mut room = RECORDS_MAX;
+        for mut message in messages.into_iter().take(BATCH_MAX) {
+            let job = message.job();
+            let records = message.leave_records(room);
+            ctx.examine(records);
+            room -= records;
+            let is_here = self.jobs.contains_key(&job) || self.senders.has(job);
+            if !is_here && is_owned(job) {
+                ctx.counters.dropped += 1;
+            } else {
+                self.on_message(ctx, from, message);
+            }
+        }
+    }
+
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: CustodyMessage) {
+        let job = message.job();
+        if !self.blobs.has_room() {
+            // Its sender is heard, and sends them again.
+            message.leave_records(0);
+        }
+        if !self.keeps() {
+            ctx.counters.dropped += 1;
+            return;
+        }
+        let moment = moment(ctx, self.draining);
+        if let Some(answer) = self.forgotten.answer(&message) {
+            self.post.add(from, answer);
+        } else if let Some(kept) = self.jobs.get_mut(&job) {
+            self.unwritten.hear(&message, ctx.now);
+            ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
+            self.count_for(job, from);
+            self.perform(ctx, job);
+        } else if self.hear_of_copy(ctx, from, &message) {
+            self.unwritten.hear(&message, ctx.now);
+        } else if let Some(member) = self.learn(from, &message, &moment) {
+            self.insert(job, member);
+            self.count_for(job, from);
+            self.unwritten.begin(job, ctx.now);
+            self.news.push_back(News::Keeps(job));
+            self.perform(ctx, job);
+        } else if let Some(answer) = answer_without_log(&message, self.me.disk) {
+            self.post.add(from, answer);
+        } else {
+            ctx.counters.dropped += 1;
+        }
+    }
+
+    /// Whether one more job of a node is kept, or copied.
+    pub(super) fn has_room(&self, from: PeerId) -> bool {
+        !self.low && self.shares.has_room(from, self.jobs.len().saturating_add(self.copies.len()))
+    }
+
+    fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
+        let takes = self.has_room(from);
+        if takes { Member::learn(self.me, from, message, moment) } else { None }
+    }
+
+    /// A job counts for the first node that is heard as its leader, until it is here no more.
+    fn count_for(&mut self, job: JobId, from: PeerId) {
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let is_led = kept.member.role() == Role::Follower { leader: Some(from) };
+        if is_led && kept.told_by.is_none() {
+            kept.told_by = Some(from);
+            self.shares.add(from);
+        }
+    }
+}
