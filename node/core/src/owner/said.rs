@@ -13,6 +13,7 @@ use super::lease_upkeep::{self, Renewal};
 use super::record::known;
 use super::retry::{self, Cause, Return};
 use crate::ctx::Ctx;
+use crate::custody::trio::FIRST_EPOCH;
 use crate::id::{BlobId, CallId, LeaseId, PeerId};
 use crate::input::Fetched;
 use crate::membership::Membership;
@@ -100,9 +101,9 @@ impl Owner {
             }
             cx.ctx.counters.late += 1;
             let is_over = history.tasks_of(lease.job).is_some() || cx.books.keeping.has_forgotten(lease.job);
-            // One of a kept job that is not known here may be of use to another node, or to this one once it has read its log: its
-            // worker is to keep it for as long as it does.
-            if lease.epoch == 0 || is_over && !cx.books.followed.contains(&lease.job) {
+            // One of a job that other nodes keep may be of use to them: its worker is to have it for as long as it does. No such job
+            // has an epoch below its first.
+            if lease.epoch < FIRST_EPOCH || is_over && !cx.books.followed.contains(&lease.job) {
                 cx.ack(from, lease);
             }
         }
