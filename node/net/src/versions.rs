@@ -4,9 +4,9 @@
 use std::fmt;
 
 /// The newest version of the protocol that this node speaks.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 /// The oldest one that it also speaks: [`VERSION`] or the one before it, so that a mesh can be upgraded node by node.
-const OLDEST: u8 = 8;
+const OLDEST: u8 = 9;
 
 /// The versions that a node speaks: all from the oldest to the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

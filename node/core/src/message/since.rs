@@ -3,7 +3,7 @@
 use super::Message;
 
 /// The version that has all kinds that were there when two versions first could meet in one mesh.
-const FIRST: u8 = 8;
+const FIRST: u8 = 9;
 
 impl Message {
     /// The version that brought this kind. A new kind gets the version that it comes with.
