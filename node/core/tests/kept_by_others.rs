@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use weft_core::custody::{CustodyMessage, Position};
 use weft_core::durable::LogRecord;
-use weft_core::message::{BATCH_MAX, Delivery, Message};
+use weft_core::message::{BATCH_MAX, Message};
 use weft_core::*;
 use wire::{JOB, Mesh, index};
 
@@ -263,20 +263,4 @@ fn a_job_whose_other_keepers_are_gone_holds_up_no_other() {
         mesh.advance_ms(500);
     }
     assert_eq!(ends(&mesh, 0, JOB), 3000, "it goes on when one is back");
-}
-
-#[test]
-fn a_worker_keeps_what_it_has_of_a_kept_job_that_is_not_known_here() {
-    let mut mesh = Mesh::keeping(&[0, 0, 0]);
-    let report = mesh.report();
-    let mut acknowledged = |epoch| {
-        let lease = LeaseId { job: JobId(0xbad), epoch, index: 0, attempt: 1 };
-        let delivery = Delivery { lease, report: report.clone(), memo: None, proof: None };
-        mesh.say(1, 0, Message::Outcome(vec![delivery]));
-        mesh.advance_ms(1000);
-        let of_it = |message: &Message| matches!(message, Message::Ack(leases) if leases.contains(&lease));
-        mesh.log.iter().any(|(from, to, message)| (*from, *to) == (0, 1) && of_it(message))
-    };
-    assert!(!acknowledged(3), "another node may lead it");
-    assert!(acknowledged(1) && acknowledged(0), "no other node keeps it");
 }

@@ -13,7 +13,6 @@ use super::lease_upkeep::{self, Renewal};
 use super::record::known;
 use super::retry::{self, Cause, Return};
 use crate::ctx::Ctx;
-use crate::custody::trio::FIRST_EPOCH;
 use crate::id::{BlobId, CallId, LeaseId, PeerId};
 use crate::input::Fetched;
 use crate::membership::Membership;
@@ -91,20 +90,17 @@ impl Owner {
     ) {
         ctx.counters.dropped += all.len().saturating_sub(BATCH_MAX) as u64;
         ctx.examine(all.len().min(BATCH_MAX));
-        let Self { records, books, history, .. } = self;
+        let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         for delivery in all.into_iter().take(BATCH_MAX) {
-            let lease = delivery.lease;
-            if let Some(record) = records.get_mut(&lease.job) {
-                completion::on_outcome(&mut cx, record, from, delivery);
-                continue;
-            }
-            cx.ctx.counters.late += 1;
-            let is_over = history.tasks_of(lease.job).is_some() || cx.books.keeping.has_forgotten(lease.job);
-            // One of a job that other nodes keep may be of use to them: its worker is to have it for as long as it does. No such job
-            // has an epoch below its first.
-            if lease.epoch < FIRST_EPOCH || is_over && !cx.books.followed.contains(&lease.job) {
-                cx.ack(from, lease);
+            match records.get_mut(&delivery.lease.job) {
+                Some(record) => completion::on_outcome(&mut cx, record, from, delivery),
+                // Its worker is to keep it for the node that leads the job.
+                None if cx.books.followed.contains(&delivery.lease.job) => cx.ctx.counters.late += 1,
+                None => {
+                    cx.ctx.counters.late += 1;
+                    cx.ack(from, delivery.lease);
+                }
             }
         }
     }
