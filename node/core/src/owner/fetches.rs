@@ -59,6 +59,17 @@ impl Fetches {
         self.unpins.extend(self.pinned.remove(&lease).unwrap_or_default());
     }
 
+    /// What of an attempt's outcome is here is pinned no more. Whether there is any.
+    pub(super) fn let_go_of_arrived(&mut self, lease: LeaseId) -> bool {
+        let Self { by, pinned, unpins, .. } = self;
+        let before = unpins.len();
+        let waits = |blob: &BlobId| by.get(blob).is_some_and(|waiting| waiting.contains(&lease));
+        if let Some(blobs) = pinned.get_mut(&lease) {
+            unpins.extend(blobs.extract_if(.., |blob| !waits(blob)));
+        }
+        unpins.len() > before
+    }
+
     /// The pins that end with this input.
     pub(super) fn take_unpins(&mut self) -> Vec<BlobId> {
         core::mem::take(&mut self.unpins)

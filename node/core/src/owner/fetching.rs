@@ -37,7 +37,7 @@ pub(super) fn fetch_blobs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease:
     let worker = attempt.worker();
     let (blobs, carried) = (brought.report.blobs_with_lengths(), brought.report.carried_len());
     let missing = u8::try_from(blobs.len()).expect("a report names three blobs at most");
-    attempt.fetching = Some(Box::new(Fetching { missing, brought }));
+    attempt.fetching = Some(Box::new(Fetching { missing, is_doubtful: false, brought }));
     let pinned: Vec<BlobId> = blobs.keys().copied().collect();
     pinned.iter().for_each(|blob| ctx.emit(Effect::Pin(*blob)));
     books.fetches.hold(lease, pinned);
@@ -73,17 +73,16 @@ pub(super) fn on_fetched(
         attempt.fetching = Some(fetching);
         return Settled::NotYet;
     }
-    let Fetching { missing, brought } = *fetching;
+    let Fetching { missing, is_doubtful, brought } = *fetching;
     let (from, starved) = (attempt.worker(), core::mem::replace(&mut attempt.starved, false));
     let wrong = end.fetched == Fetched::Wrong && end.one_worker;
-    if end.fetched == Fetched::Here && starved {
-        // What of it was here may have made room for others meanwhile.
-        fetch_blobs(cx, record, lease, brought);
-        return Settled::NotYet;
-    }
     if end.fetched == Fetched::Here {
         if missing > 1 {
-            attempt.fetching = Some(Box::new(Fetching { missing: missing - 1, brought }));
+            attempt.fetching = Some(Box::new(Fetching { missing: missing - 1, is_doubtful, brought }));
+            return Settled::NotYet;
+        }
+        if is_doubtful {
+            fetch_blobs(cx, record, lease, brought);
             return Settled::NotYet;
         }
         return if lease.attempt == RECALLED {
@@ -162,11 +161,14 @@ pub(super) fn on_no_room(ctx: &Ctx<'_>, books: &mut Books, records: &mut Records
     let mut wanted = false;
     let leases: Vec<LeaseId> = books.fetches.of(blob).collect();
     for lease in leases {
-        books.fetches.let_go(lease);
+        let has_let_go = books.fetches.let_go_of_arrived(lease);
         wanted = true;
         let task = records.get_mut(&lease.job).and_then(|record| record.job.task_mut(lease.index));
         if let Some(attempt) = task.and_then(|task| task.attempt_mut(lease)) {
             attempt.starved = true;
+            if let Some(fetching) = attempt.fetching.as_deref_mut() {
+                fetching.is_doubtful |= has_let_go;
+            }
         }
     }
     if wanted {
