@@ -59,6 +59,8 @@ pub(crate) struct Custody {
     /// The disk has little room: no further job of another node is taken.
     low: bool,
     unwritten: Unwritten,
+    /// What the records of these jobs that are not to be written yet take in memory.
+    waiting_bytes: usize,
     /// Of jobs of other nodes that are at level disk.
     copies: Copies,
     /// Own ones of which other nodes have copies.
@@ -77,6 +79,8 @@ pub(super) struct Kept {
     /// The node for which it counts: the first that was heard as its leader in this life.
     told_by: Option<PeerId>,
     wakes_at: Option<Time>,
+    /// What its records that are not to be written yet take in memory.
+    waits_bytes: usize,
     /// The engine does not know yet which of the others are connected.
     is_new: bool,
     /// What the driver was asked.
@@ -134,6 +138,7 @@ impl Custody {
             failed: false,
             low: false,
             unwritten: Unwritten::default(),
+            waiting_bytes: 0,
             copies: Copies::default(),
             senders: Senders::default(),
             unread: BTreeMap::new(),

@@ -22,6 +22,11 @@ pub trait Record: Sized {
     /// Another member sits on a seat from here on.
     fn replaced(seat: u8, by: Seat) -> Self;
 
+    /// What it takes in memory, about, where it is this many bytes long.
+    fn memory(&self, len: usize) -> usize {
+        len
+    }
+
     /// Its bytes.
     fn encode(&self) -> Vec<u8>;
 

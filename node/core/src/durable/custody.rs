@@ -45,6 +45,10 @@ impl Record for LogRecord {
         Self::Replaced { seat, by }
     }
 
+    fn memory(&self, len: usize) -> usize {
+        len.saturating_add(self.parts_bytes())
+    }
+
     fn encode(&self) -> Vec<u8> {
         Self::encode(self)
     }

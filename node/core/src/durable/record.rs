@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 
-use super::given::GivenTasks;
+use super::given::{GivenTasks, TaskRange};
 use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 use crate::custody::trio::{Keepers, Seat};
 use crate::id::{BlobId, JobId, PeerId};
@@ -196,6 +196,34 @@ impl LogRecord {
             | Self::Led { .. }
             | Self::Replaced { .. }
             | Self::NotTaken(_) => 2,
+        }
+    }
+
+    /// What its parts take in memory beyond their own bytes, about: many short ones take much more than they are long.
+    pub(crate) fn parts_bytes(&self) -> usize {
+        let inputs = |all: &[Payload]| all.len().saturating_mul(INPUT_BYTES);
+        match self {
+            Self::Accepted(accepted) => inputs(&accepted.spec.inputs),
+            Self::Extended { inputs: all } => inputs(all),
+            Self::Outcomes(all) => all.len().saturating_mul(KEPT_BYTES),
+            Self::Rest(rest) => rest.tasks.len().saturating_mul(size_of::<RestTask>()),
+            Self::Leased { all } => {
+                let ranges: usize = all.iter().map(|of| of.ranges.len()).sum();
+                all.len()
+                    .saturating_mul(INPUT_BYTES)
+                    .saturating_add(ranges.saturating_mul(size_of::<TaskRange>()))
+            }
+            Self::Given { workers } => workers.len().saturating_mul(size_of::<PeerId>()),
+            Self::Closed
+            | Self::ParentEnded(_)
+            | Self::Cancelled
+            | Self::GivenUp { .. }
+            | Self::Restarted { .. }
+            | Self::Ended
+            | Self::Retried { .. }
+            | Self::Led { .. }
+            | Self::Replaced { .. }
+            | Self::NotTaken(_) => 0,
         }
     }
 

@@ -276,6 +276,22 @@ fn the_worst_message_of_each_kind_about_a_job_costs_little_at_a_node_that_keeps_
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What follows a record whose bytes are nowhere waits with it, and short inputs take much more than they are long.
+#[test]
+fn records_behind_one_that_waits_are_bounded_over_all_jobs() {
+    const JOBS: u64 = 40;
+    let mut keeper = Keeper::new(Role::Follows);
+    let (before, known) = (LIVE.get(), Facts { epoch: 3, ..keeper.known });
+    let short = LogRecord::Extended { inputs: vec![Payload::empty(); 200_000] }.encode();
+    for number in 0..JOBS {
+        let records = vec![keeper.first.clone(), short.clone()];
+        keeper.hear(vec![keep_of(JobId(1000 + number), known, Position::NONE, records)]);
+    }
+    let kept = LIVE.get().saturating_sub(before);
+    println!("{} KiB kept", kept / KIB);
+    assert!(kept <= 128 * MIB, "{} MiB kept", kept / MIB);
+}
+
 /// Each blob that a record names is pinned and fetched: its owner's tasks may have as many inputs.
 #[test]
 fn records_that_wait_for_their_blobs_are_bounded_over_all_jobs() {

@@ -33,6 +33,8 @@ pub(in crate::custody) struct Copies {
     /// Those whose owners are connected and have not said anything of them since.
     asking: BTreeSet<JobId>,
     asks_at: Option<Time>,
+    /// What all records that wait take in memory.
+    waiting_bytes: usize,
 }
 
 /// One of them.
@@ -81,6 +83,17 @@ impl Copies {
         self.of.len()
     }
 
+    /// What the records that wait take in memory.
+    pub(in crate::custody) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Those of one copy have changed.
+    fn recount(&mut self, before: usize, job: JobId) {
+        let now = self.of.get(&job).map_or(0, |copy| copy.waiting_bytes);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(before).saturating_add(now);
+    }
+
     /// Whether a record was written for this copy, and not for one that was here before it.
     pub(in crate::custody) fn is(&self, of: Of) -> bool {
         self.of.get(&of.job).is_some_and(|copy| copy.of == of)
@@ -105,7 +118,9 @@ impl Copies {
     /// A copy is here no more; its owner, if it was here.
     pub(in crate::custody) fn remove(&mut self, job: JobId) -> Option<(Of, PeerId)> {
         self.asking.remove(&job);
-        self.of.remove(&job).map(|copy| (copy.of, copy.pair.owner.peer))
+        let copy = self.of.remove(&job)?;
+        self.recount(copy.waiting_bytes, job);
+        Some((copy.of, copy.pair.owner.peer))
     }
 
     pub(in crate::custody) fn clear(&mut self) {
@@ -133,6 +148,7 @@ impl Copies {
         records: &[Arc<[u8]>],
     ) {
         let Some(copy) = self.of.get_mut(&job) else { return };
+        let before = copy.waiting_bytes;
         if let Some(known) = copy.taken.checked_sub(after.seq) {
             let known = usize::try_from(known).unwrap_or(usize::MAX);
             let _taken = records.iter().skip(known).take_while(|bytes| copy.take(means, bytes)).count();
@@ -144,6 +160,7 @@ impl Copies {
             copy.owes_kept = true;
             copy.settle(means);
         }
+        self.recount(before, job);
     }
 
     // ---- what the driver says
@@ -151,12 +168,14 @@ impl Copies {
     /// The bytes of a record are here.
     pub(in crate::custody) fn on_blobs(&mut self, means: &mut Means<'_, '_>, job: JobId, at: Position) {
         let Some(copy) = self.of.get_mut(&job) else { return };
+        let before = copy.waiting_bytes;
         let place = at.seq.checked_sub(copy.written.saturating_add(1));
         let place = place.and_then(|place| usize::try_from(place).ok());
         if let Some(waiting) = place.and_then(|place| copy.waiting.get_mut(place)) {
             waiting.is_here = true;
         }
         copy.write_waiting(means);
+        self.recount(before, job);
     }
 
     /// That many more records are on the disk.
@@ -229,8 +248,9 @@ impl Copy {
             let from = alloc::vec![self.pair.owner.peer];
             means.blobs.want(means.ctx, Wanted { bytes: bytes.len(), job, at: at(seq), blobs, from });
         }
-        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.len());
-        self.waiting.push_back(Waiting { record, bytes: bytes.len(), is_here });
+        let memory = record.memory(bytes.len());
+        self.waiting_bytes = self.waiting_bytes.saturating_add(memory);
+        self.waiting.push_back(Waiting { record, bytes: memory, is_here });
         true
     }
 

@@ -41,6 +41,9 @@ impl Custody {
             }
         }
         let Some(kept) = self.jobs.get_mut(&job) else { return };
+        let waits = kept.member.waiting_bytes();
+        let before = core::mem::replace(&mut kept.waits_bytes, waits);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(before).saturating_add(waits);
         let next = kept.member.next_wakeup();
         if let Some(before) = core::mem::replace(&mut kept.wakes_at, next) {
             self.wakes.remove(&(before, job));
@@ -114,6 +117,7 @@ impl Custody {
             serial: self.serial,
             told_by: None,
             wakes_at: None,
+            waits_bytes: 0,
             is_new: true,
             awaits: Answers::default(),
             unread: 0,
@@ -140,6 +144,7 @@ impl Custody {
     /// A member has done its work.
     pub(super) fn remove(&mut self, job: JobId, gone: Gone) {
         let Some(kept) = self.jobs.remove(&job) else { return };
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(kept.waits_bytes);
         if let Some(at) = kept.wakes_at {
             self.wakes.remove(&(at, job));
         }

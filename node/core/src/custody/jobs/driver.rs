@@ -56,6 +56,7 @@ impl Custody {
         }
         self.jobs.keys().for_each(|job| self.blobs.drop_from(*job, 0));
         self.jobs.clear();
+        self.waiting_bytes = 0;
         self.shares = Shares::default();
         self.wakes.clear();
         self.unread.clear();

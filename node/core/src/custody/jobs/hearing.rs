@@ -12,6 +12,9 @@ use crate::durable::LogRecord;
 use crate::id::{JobId, PeerId};
 use crate::message::BATCH_MAX;
 
+/// What records that wait for bytes, or behind such a record, take in memory, those of all jobs; beyond it none is taken.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
 impl Custody {
     /// Another node says something. `is_owned` knows the jobs of this node's owner: of those that are not here, no other node
     /// keeps anything, whatever it says.
@@ -41,7 +44,8 @@ impl Custody {
 
     fn on_message(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: CustodyMessage) {
         let job = message.job();
-        if !self.blobs.has_room() {
+        let waiting = self.waiting_bytes.saturating_add(self.copies.waiting_bytes());
+        if !self.blobs.has_room() || waiting >= WAITING_BYTES_MAX {
             // Its sender is heard, and sends them again.
             message.leave_records(0);
         }

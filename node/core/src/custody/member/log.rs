@@ -8,7 +8,8 @@ use crate::custody::record::{Mark, Record};
 use crate::custody::trio::FIRST_EPOCH;
 use alloc::sync::Arc;
 
-/// Most records that wait for their blobs, and their bytes; a member takes no further one until some are written.
+/// Most records that wait for their blobs, or behind one that does, and what they take in memory; a member takes no further one
+/// until some are written.
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
@@ -49,6 +50,7 @@ impl<R: Record + Clone> Member<R> {
             let at = self.log.last();
             self.emit(Action::Fetch { at, record: record.clone() });
         }
+        let bytes = record.memory(bytes);
         self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
         self.waiting.push_back(Waiting { record, bytes, here });
         self.write_waiting();
@@ -73,6 +75,11 @@ impl<R: Record + Clone> Member<R> {
             waiting.here = true;
         }
         self.write_waiting();
+    }
+
+    /// What the records take in memory that are not to be written yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     fn write_waiting(&mut self) {
