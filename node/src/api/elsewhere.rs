@@ -100,12 +100,13 @@ pub(super) async fn pass_on(
     }
 }
 
-/// Whether a request is answered by what a copy has: what is there of the job, or of its results. One that waits for its end is not.
+/// Whether a request is answered by what a copy has: what is there of the job, or of its results. One that waits for what comes is
+/// not, for the owner may be back soon.
 fn shows_copy(request: &Request) -> bool {
-    let waits = request.uri().query().is_some_and(|query| query.contains("wait_ms"));
+    let asks = |what: &str| request.uri().query().is_some_and(|query| query.contains(what));
     match Wanted::of(request.method(), request.uri().path()) {
-        Some(Wanted::View) => !waits,
-        Some(Wanted::Results) => true,
+        Some(Wanted::View) => !asks("wait_ms"),
+        Some(Wanted::Results) => asks("follow=false"),
         Some(Wanted::Why | Wanted::Change(_)) | None => false,
     }
 }
@@ -317,6 +318,21 @@ async fn known(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<Vec<
 mod tests {
     use super::super::testing::meta;
     use super::*;
+
+    #[test]
+    fn a_copy_answers_what_asks_for_what_is_there_and_for_nothing_that_waits() {
+        let asked = |uri: &str| Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+        for (uri, shows) in [
+            ("/v1/jobs/a1", true),
+            ("/v1/jobs/a1?wait_ms=1000", false),
+            ("/v1/jobs/a1/results?from=0&follow=false", true),
+            ("/v1/jobs/a1/results?from=7&follow=true", false),
+            ("/v1/jobs/a1/results", false),
+            ("/v1/jobs/a1/why", false),
+        ] {
+            assert_eq!(shows_copy(&asked(uri)), shows, "{uri}");
+        }
+    }
 
     fn peer(seed: u8) -> PeerId {
         PeerId([seed; 32])
