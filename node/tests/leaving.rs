@@ -1,9 +1,18 @@
 //! Nodes that are told to end while they work for others, as real processes: what runs is finished or given back, no owner
 //! loses a task, and who insists is obeyed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic"
+)]
+
+mod support;
 
 use std::time::Duration;
 
-use crate::support::{Host, Node, Proc, all_meet, assert_each_once, eventually, mesh_key, module, turn};
+use support::{Host, Node, Proc, all_meet, assert_each_once, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this; a node that need not wait for anything has ended.
 const SOON: Duration = Duration::from_secs(20);

@@ -2,15 +2,24 @@
 //! the end every accepted job has ended, and each result was delivered once and is the right one (lost = 0, told twice = 0, told
 //! differently = 0). Results are read all the time, too, and what was told once must be told again.
 //!
-//! A minute of it is part of the tests. The long one is for a run by hand: `cargo test -p weft-node --test survive -- --ignored
-//! --nocapture endure`. `WEFT_ENDURE_SEED` is the number that decides what is killed and when; each run says its own.
+//! A minute of it is part of the tests. The long one is for a run by hand: `cargo test -p weft-node --test endure -- --ignored
+//! --nocapture`. `WEFT_ENDURE_SEED` is the number that decides what is killed and when; each run says its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it saw"
+)]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 use serde_json::Value;
+use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 const NODES: usize = 5;
 const SUBMITTERS: usize = 3;

@@ -1,13 +1,22 @@
 //! Jobs at level `mesh` outlive any one node: three real processes, of which the one that the job was submitted to is killed in
 //! the middle of it. The job ends at another node, every result is there once and is the right one, and the node leads the job
 //! again when it comes back.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it saw"
+)]
+
+mod support;
 
 use std::fs;
 use std::time::Duration;
 
-use crate::support::work::{Work, assert_results};
-use crate::support::{Host, Node, all_meet, eventually, mesh_key, module, turn};
 use serde_json::Value;
+use support::work::{Work, assert_results};
+use support::{Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this.
 const MEET: Duration = Duration::from_secs(20);

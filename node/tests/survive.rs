@@ -2,6 +2,15 @@
 //! accepted job ends, each of its results is there once, and it is the right one.
 //!
 //! `WEFT_SURVIVE_KILLS` is the number of kills of the long test, for a run by hand; 10 if it is not set.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it saw"
+)]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +19,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::work::{Work, assert_results, spin};
-use crate::support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
+use support::work::{Work, assert_results, spin};
+use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 /// Nodes that were told of each other have met after this.
 const MEET: Duration = Duration::from_secs(20);
