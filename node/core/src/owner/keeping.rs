@@ -14,12 +14,13 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use self::gathering::Granted;
 use super::job::Job;
 use super::lines::Lines;
 use super::words::Word;
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
-use crate::durable::{GivenTasks, LogRecord, ParentEnd};
+use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
@@ -93,16 +94,6 @@ struct Gathered {
     is_of_mesh: bool,
     /// What its parts count, in bytes.
     cost: usize,
-}
-
-/// What workers were given of a job: one record.
-#[derive(Debug)]
-struct Granted {
-    job: JobId,
-    is_of_mesh: bool,
-    /// Ranges of tasks in it.
-    ranges: usize,
-    all: Vec<GivenTasks>,
 }
 
 /// Where a record or a word belongs.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
-use super::{GATHERED_MAX, Gathered, Granted, Keeping, WORD_BYTES, What};
+use super::{GATHERED_MAX, Gathered, Keeping, WORD_BYTES, What};
 use crate::durable::{
     Accepted, GIVEN_RANGES_MAX, GivenTasks, Kept, LogRecord, NotTaken, ParentEnd, RECORD_BYTES_SOFT,
     RECORD_TASKS_MAX, Rest, RestTask, TaskRange, input_cost,
@@ -14,6 +14,16 @@ use crate::effect::Event;
 use crate::id::{JobId, PeerId};
 use crate::owner::job::Job;
 use crate::task::{Outcome, Payload};
+
+/// What workers were given of a job: one record.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) job: JobId,
+    pub(super) is_of_mesh: bool,
+    /// Ranges of tasks in it.
+    pub(super) ranges: usize,
+    pub(super) all: Vec<GivenTasks>,
+}
 
 impl Keeping {
     pub(in crate::owner) fn record(&mut self, job: JobId, record: LogRecord) {
