@@ -33,8 +33,6 @@ pub(crate) struct Ctx<'a> {
 pub(crate) struct Outlet {
     rng: ChaCha8Rng,
     effects: Vec<Effect>,
-    /// Pins that end with this input, behind all else: what it has written, and what it holds from here on, has its own by then.
-    unpins: Vec<BlobId>,
     /// Messages between this node's owner and worker; handled before the input ends.
     loopback: VecDeque<Message>,
     /// Entries examined one by one because of peers' messages, since the node's start.
@@ -43,25 +41,20 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     pub(crate) fn new(rng: ChaCha8Rng) -> Self {
-        Self { rng, effects: Vec::new(), unpins: Vec::new(), loopback: VecDeque::new(), examined: 0 }
+        Self { rng, effects: Vec::new(), loopback: VecDeque::new(), examined: 0 }
     }
 
     pub(crate) fn drain(&mut self) -> Drain<'_, Effect> {
-        self.effects.extend(self.unpins.drain(..).map(Effect::Unpin));
         self.effects.drain(..)
     }
 
     /// Adds an effect of the engine itself.
     pub(crate) fn emit(&mut self, effect: Effect) {
-        if let Effect::Unpin(blob) = effect {
-            self.unpins.push(blob);
-        } else {
-            self.effects.push(effect);
-        }
+        self.effects.push(effect);
     }
 
     pub(crate) fn has_effects(&self) -> bool {
-        !self.effects.is_empty() || !self.unpins.is_empty()
+        !self.effects.is_empty()
     }
 
     pub(crate) fn has_loopback(&self) -> bool {
@@ -92,7 +85,7 @@ impl<'a> Ctx<'a> {
     }
 
     pub(crate) fn emit(&mut self, effect: Effect) {
-        self.out.emit(effect);
+        self.out.effects.push(effect);
     }
 
     pub(crate) fn notify(&mut self, event: Event) {
@@ -114,7 +107,7 @@ impl<'a> Ctx<'a> {
     }
 
     pub(crate) fn unpin(&mut self, payload: &Payload) {
-        self.out.unpins.extend(payload.blob());
+        self.out.effects.extend(payload.blob().map(Effect::Unpin));
     }
 
     /// Replaces inline bytes that are too long by their id, and puts them into the blob store, where others can fetch

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weft_core::message::{Delivery, Message};
 use weft_core::*;
-use wire::{JOB, Mesh, id};
+use wire::{Mesh, id};
 
 fn blob(name: &[u8], bytes: u64) -> Payload {
     Payload::Blob { id: BlobId::of(name), bytes }
@@ -116,55 +116,6 @@ fn one_blob_that_is_output_and_files_at_once_is_fetched_once() {
     assert_eq!(mesh.held_fetches.as_ref().unwrap().len(), 1);
     mesh.input(0, Input::Fetched { blob: BlobId::of(b"same"), fetched: Fetched::Here });
     assert_eq!(mesh.ended(0), 1);
-}
-
-/// An outcome that names two blobs, neither of which is here yet.
-fn of_two_blobs(mesh: &mut Mesh) -> [BlobId; 2] {
-    mesh.submit(0, 1);
-    mesh.held_fetches = Some(Vec::new());
-    let report = Report { output: blob(b"a", 70_000), errors: blob(b"b", 70_000), ..mesh.report() };
-    let run = mesh.slots.get(1).and_then(|runs| runs.first()).copied().expect("the worker runs it");
-    mesh.end(1, run, report);
-    let blobs = [BlobId::of(b"a"), BlobId::of(b"b")];
-    assert!(blobs.iter().all(|blob| mesh.pinned(0).contains(blob)), "nothing takes their place meanwhile");
-    blobs
-}
-
-#[test]
-fn what_came_of_an_outcome_makes_room_for_nothing_until_the_rest_is_here() {
-    let mut mesh = Mesh::of(&[0, 1]);
-    let [first, last] = of_two_blobs(&mut mesh);
-    mesh.input(0, Input::Fetched { blob: first, fetched: Fetched::Here });
-    assert!(mesh.pinned(0).contains(&first));
-    mesh.input(0, Input::Fetched { blob: last, fetched: Fetched::Here });
-    assert_eq!((mesh.ended(0), mesh.pinned(0)), (1, vec![]));
-}
-
-#[test]
-fn an_outcome_whose_job_is_cancelled_while_it_comes_is_pinned_no_more() {
-    let mut mesh = Mesh::of(&[0, 1]);
-    let [first, _] = of_two_blobs(&mut mesh);
-    mesh.input(0, Input::Fetched { blob: first, fetched: Fetched::Here });
-    mesh.input(0, Input::Command(Command::Cancel { job: JOB }));
-    assert_eq!((mesh.ended(0), mesh.pinned(0)), (1, vec![]));
-}
-
-#[test]
-fn half_an_outcome_makes_room_where_there_is_none_and_is_fetched_again() {
-    let mut mesh = Mesh::of(&[0, 1]);
-    let [first, last] = of_two_blobs(&mut mesh);
-    mesh.input(0, Input::Fetched { blob: first, fetched: Fetched::Here });
-    mesh.input(0, Input::Fetched { blob: last, fetched: Fetched::NoRoom });
-    assert!(!mesh.pinned(0).contains(&first), "others may need its room to be whole");
-    mesh.held_fetches = Some(Vec::new());
-    mesh.input(0, Input::Fetched { blob: last, fetched: Fetched::Here });
-    let asked: Vec<BlobId> =
-        mesh.held_fetches.replace(Vec::new()).unwrap().into_iter().map(|it| it.1).collect();
-    assert_eq!((mesh.ended(0), asked.len()), (0, 2), "the first may be gone: {asked:?}");
-    for blob in asked {
-        mesh.input(0, Input::Fetched { blob, fetched: Fetched::Here });
-    }
-    assert_eq!((mesh.ended(0), mesh.pinned(0)), (1, vec![]));
 }
 
 fn arrives(found: bool) -> Fetched {

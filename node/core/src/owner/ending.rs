@@ -104,11 +104,7 @@ fn end(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, ending: Endin
     let task = job.live_task_mut(index);
     ctx.unpin(&core::mem::take(&mut task.input));
     let (attempts, live) = (task.attempts, core::mem::take(&mut task.live));
-    for Attempt { lease, .. } in live {
-        if lease.id().attempt == RECALLED {
-            books.fetches.let_go(lease.id());
-            continue;
-        }
+    for Attempt { lease, .. } in live.into_iter().filter(|attempt| attempt.number() != RECALLED) {
         match &mut cause {
             Cause::Outcome => cancel_at(ctx, lease.worker(), &[lease.id()]),
             Cause::JobOver(stopped) => stopped.add(lease.worker(), lease.id()),

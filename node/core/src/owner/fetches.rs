@@ -1,8 +1,7 @@
-//! Which attempts wait for which blob, which blobs are pinned for them, and what the outcomes that wait carry themselves. Plain
-//! bookkeeping. An outcome for which there is no room is not taken: its worker keeps it, and sends it again.
+//! Which attempts wait for which blob, and what the outcomes that wait carry themselves. Plain bookkeeping. An outcome for
+//! which there is no room is not taken: its worker keeps it, and sends it again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 use core::ops::Bound;
 
 use crate::id::{BlobId, LeaseId};
@@ -21,10 +20,6 @@ pub(super) struct Fetches {
     /// For how many blobs an attempt waits, and what its outcome carries.
     carried: BTreeMap<LeaseId, (u32, u64)>,
     bytes: u64,
-    /// The blobs that are pinned for an outcome that waits: what came first must not make room for what comes last.
-    pinned: BTreeMap<LeaseId, Vec<BlobId>>,
-    /// Pins of outcomes that wait no more.
-    unpins: Vec<BlobId>,
     /// Those of the blobs that this node has no room for.
     pub(super) shortage: Shortage,
 }
@@ -46,33 +41,6 @@ impl Fetches {
         *carried += more;
         self.bytes = self.bytes.saturating_add(more);
         first
-    }
-
-    /// These blobs are pinned for an attempt's outcome.
-    pub(super) fn hold(&mut self, lease: LeaseId, blobs: Vec<BlobId>) {
-        self.let_go(lease);
-        self.pinned.insert(lease, blobs);
-    }
-
-    /// An attempt's outcome waits no more, or not as it did.
-    pub(super) fn let_go(&mut self, lease: LeaseId) {
-        self.unpins.extend(self.pinned.remove(&lease).unwrap_or_default());
-    }
-
-    /// What of an attempt's outcome is here is pinned no more. Whether there is any.
-    pub(super) fn let_go_of_arrived(&mut self, lease: LeaseId) -> bool {
-        let Self { by, pinned, unpins, .. } = self;
-        let before = unpins.len();
-        let waits = |blob: &BlobId| by.get(blob).is_some_and(|waiting| waiting.contains(&lease));
-        if let Some(blobs) = pinned.get_mut(&lease) {
-            unpins.extend(blobs.extract_if(.., |blob| !waits(blob)));
-        }
-        unpins.len() > before
-    }
-
-    /// The pins that end with this input.
-    pub(super) fn take_unpins(&mut self) -> Vec<BlobId> {
-        core::mem::take(&mut self.unpins)
     }
 
     /// The attempts that wait for a blob, in the order of their names.
@@ -134,7 +102,7 @@ mod tests {
         assert!(fetches.insert(blob, lease(1), WAITING_BYTES_MAX));
         assert!(!fetches.insert(blob, lease(1), WAITING_BYTES_MAX), "it is told once");
         assert!(!fetches.has_room(SMALL_BYTES + 1) && fetches.has_room(SMALL_BYTES));
-        assert_eq!(fetches.take(blob).collect::<Vec<_>>(), [lease(1)]);
+        assert_eq!(fetches.take(blob).collect::<alloc::vec::Vec<_>>(), [lease(1)]);
         assert!(fetches.has_room(WAITING_BYTES_MAX));
         assert_eq!(fetches.take(blob).count(), 0);
     }

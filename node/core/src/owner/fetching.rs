@@ -37,10 +37,7 @@ pub(super) fn fetch_blobs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease:
     let worker = attempt.worker();
     let (blobs, carried) = (brought.report.blobs_with_lengths(), brought.report.carried_len());
     let missing = u8::try_from(blobs.len()).expect("a report names three blobs at most");
-    attempt.fetching = Some(Box::new(Fetching { missing, is_doubtful: false, brought }));
-    let pinned: Vec<BlobId> = blobs.keys().copied().collect();
-    pinned.iter().for_each(|blob| ctx.emit(Effect::Pin(*blob)));
-    books.fetches.hold(lease, pinned);
+    attempt.fetching = Some(Box::new(Fetching { missing, brought }));
     for (blob, bytes) in blobs {
         if books.fetches.insert(blob, lease, carried) {
             ctx.emit(Effect::Fetch { blob, from: alloc::vec![worker], bytes: Some(bytes) });
@@ -73,16 +70,12 @@ pub(super) fn on_fetched(
         attempt.fetching = Some(fetching);
         return Settled::NotYet;
     }
-    let Fetching { missing, is_doubtful, brought } = *fetching;
+    let Fetching { missing, brought } = *fetching;
     let (from, starved) = (attempt.worker(), core::mem::replace(&mut attempt.starved, false));
     let wrong = end.fetched == Fetched::Wrong && end.one_worker;
     if end.fetched == Fetched::Here {
         if missing > 1 {
-            attempt.fetching = Some(Box::new(Fetching { missing: missing - 1, is_doubtful, brought }));
-            return Settled::NotYet;
-        }
-        if is_doubtful {
-            fetch_blobs(cx, record, lease, brought);
+            attempt.fetching = Some(Box::new(Fetching { missing: missing - 1, brought }));
             return Settled::NotYet;
         }
         return if lease.attempt == RECALLED {
@@ -143,7 +136,6 @@ pub(super) fn hold_max_us(job: &Job) -> u64 {
 pub(super) fn run_on(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: LeaseId, ms: u64) {
     let now = cx.ctx.now;
     let hold_max_us = hold_max_us(&record.job);
-    cx.books.fetches.let_go(lease);
     let task = record.job.live_task_mut(lease.index);
     let attempt = task.attempt_mut(lease).expect("the caller found the attempt");
     if !attempt.overdue {
@@ -155,20 +147,14 @@ pub(super) fn run_on(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, lease: Leas
 
 // ---- no room
 
-/// A blob found no room here: the leases that want it wait, and what of theirs is here may make room for others, so that
-/// outcomes that are half here don't keep each other out.
+/// A blob found no room here: the leases that want it wait.
 pub(super) fn on_no_room(ctx: &Ctx<'_>, books: &mut Books, records: &mut Records, blob: BlobId) {
     let mut wanted = false;
-    let leases: Vec<LeaseId> = books.fetches.of(blob).collect();
-    for lease in leases {
-        let has_let_go = books.fetches.let_go_of_arrived(lease);
+    for lease in books.fetches.of(blob) {
         wanted = true;
         let task = records.get_mut(&lease.job).and_then(|record| record.job.task_mut(lease.index));
         if let Some(attempt) = task.and_then(|task| task.attempt_mut(lease)) {
             attempt.starved = true;
-            if let Some(fetching) = attempt.fetching.as_deref_mut() {
-                fetching.is_doubtful |= has_let_go;
-            }
         }
     }
     if wanted {

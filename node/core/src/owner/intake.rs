@@ -144,7 +144,7 @@ fn recall(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, brought: B
 
 /// A known result is whole.
 pub(super) fn commit_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, brought: Brought) {
-    let task = take_recalled(cx, record, index);
+    let task = take_recalled(record, index);
     if brought.memo.is_none_or(|(computer, _)| !cx.ctx.memo.is_word_of(task, computer)) {
         // The node that said it was caught lying while its bytes came, or the result is another's word by now, which stays.
         again(cx, record, index);
@@ -156,17 +156,15 @@ pub(super) fn commit_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, in
 
 /// What the known result names can't be fetched: it is forgotten, and the task waits like any other.
 pub(super) fn on_not_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) {
-    let task = take_recalled(cx, record, index);
+    let task = take_recalled(record, index);
     cx.ctx.memo.drop_known(task);
     again(cx, record, index);
 }
 
 /// Takes away the attempt that stood for a known result; the task's name.
-fn take_recalled(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) -> crate::id::TaskId {
+fn take_recalled(record: &mut Record, index: u32) -> crate::id::TaskId {
     let task = record.job.live_task_mut(index);
-    for recalled in task.live.extract_if(.., |attempt| attempt.number() == RECALLED) {
-        cx.books.fetches.let_go(recalled.lease.id());
-    }
+    task.live.retain(|attempt| attempt.number() != RECALLED);
     let input = &record.job.live_task(index).input;
     record.job.key.task_id(input)
 }

@@ -135,9 +135,7 @@ fn leave(ctx: &mut Ctx<'_>, books: &mut Books, credit: &mut CreditBook, mut reco
         let task = record.job.live_task_mut(index);
         ctx.unpin(&task.input);
         for attempt in core::mem::take(&mut task.live) {
-            if attempt.number() == RECALLED {
-                books.fetches.let_go(attempt.lease.id());
-            } else {
+            if attempt.number() != RECALLED {
                 books.leases.end(attempt.lease);
             }
         }

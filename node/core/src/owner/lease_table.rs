@@ -3,7 +3,6 @@
 //! time is over and its outcome would still count.
 
 use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
 
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::time::Time;
@@ -41,8 +40,6 @@ impl Lease {
 pub(super) struct LeaseTable {
     by_worker: BTreeSet<(PeerId, LeaseId)>,
     ends: BTreeSet<(Time, LeaseId)>,
-    /// Those that had no end, and are over since the input began.
-    over: Vec<LeaseId>,
 }
 
 impl LeaseTable {
@@ -71,17 +68,9 @@ impl LeaseTable {
 
     /// It is over: the worker holds nothing by it any more.
     pub(super) fn end(&mut self, mut lease: Lease) {
-        if lease.ends_at.is_none() {
-            self.over.push(lease.id);
-        }
         self.suspend(&mut lease);
         let known = self.by_worker.remove(&(lease.worker, lease.id));
         debug_assert!(known, "a lease ends once");
-    }
-
-    /// Leases without an end that are over since this was asked last: their outcomes wait no more.
-    pub(super) fn take_over(&mut self) -> Vec<LeaseId> {
-        core::mem::take(&mut self.over)
     }
 
     /// The lease whose time has been over for longest; the caller extends or suspends it.

@@ -319,9 +319,6 @@ impl Owner {
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
     pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
         self.books.keeping.seal(ctx, log);
-        let Books { leases, fetches, .. } = &mut self.books;
-        leases.take_over().into_iter().for_each(|lease| fetches.let_go(lease));
-        fetches.take_unpins().into_iter().for_each(|blob| ctx.emit(Effect::Unpin(blob)));
     }
 
     /// The next ticket of the journal, for what is emitted behind this owner's records.

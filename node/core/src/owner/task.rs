@@ -250,8 +250,6 @@ pub(super) struct Attempt {
 pub(super) struct Fetching {
     /// Blobs that are not here yet.
     pub(super) missing: u8,
-    /// Others were here, and may have made room since.
-    pub(super) is_doubtful: bool,
     pub(super) brought: Brought,
 }
 
