@@ -201,30 +201,15 @@ impl LogRecord {
 
     /// What its parts take in memory beyond their own bytes, about: many short ones take much more than they are long.
     pub(crate) fn parts_bytes(&self) -> usize {
-        let inputs = |all: &[Payload]| all.len().saturating_mul(INPUT_BYTES);
-        match self {
-            Self::Accepted(accepted) => inputs(&accepted.spec.inputs),
-            Self::Extended { inputs: all } => inputs(all),
-            Self::Outcomes(all) => all.len().saturating_mul(KEPT_BYTES),
-            Self::Rest(rest) => rest.tasks.len().saturating_mul(size_of::<RestTask>()),
-            Self::Leased { all } => {
-                let ranges: usize = all.iter().map(|of| of.ranges.len()).sum();
-                all.len()
-                    .saturating_mul(INPUT_BYTES)
-                    .saturating_add(ranges.saturating_mul(size_of::<TaskRange>()))
-            }
-            Self::Given { workers } => workers.len().saturating_mul(size_of::<PeerId>()),
-            Self::Closed
-            | Self::ParentEnded(_)
-            | Self::Cancelled
-            | Self::GivenUp { .. }
-            | Self::Restarted { .. }
-            | Self::Ended
-            | Self::Retried { .. }
-            | Self::Led { .. }
-            | Self::Replaced { .. }
-            | Self::NotTaken(_) => 0,
-        }
+        let ends = match self.ends() {
+            Ends::Outcomes(all) => all.len().saturating_mul(KEPT_BYTES),
+            Ends::Rest(rest) => rest.tasks.len().saturating_mul(size_of::<RestTask>()),
+            Ends::None => 0,
+        };
+        let given = if let Self::Leased { all } = self { all.as_slice() } else { &[] };
+        let ranges: usize = given.iter().map(|of| of.ranges.len()).sum();
+        let inputs = self.inputs().len().saturating_add(given.len()).saturating_mul(INPUT_BYTES);
+        inputs.saturating_add(ends).saturating_add(ranges.saturating_mul(size_of::<TaskRange>()))
     }
 
     /// The record as bytes.
