@@ -4,11 +4,14 @@
 
 #[path = "level_mesh/leads.rs"]
 mod leads;
+#[path = "level_mesh/left.rs"]
+mod left;
 #[path = "level_mesh/unwritten.rs"]
 mod unwritten;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weft_core::durable::LogRecord;
 use weft_core::message::Message;

@@ -44,6 +44,12 @@ impl World {
             }
             Input::Heard { origin, gossip: Gossip::Outcome { delivery, .. } } => {
                 host.owed.on_outcome(*origin, delivery.lease);
+                let now = host.local(now);
+                self.reference.mesh.on_named(host, now, std::iter::once(delivery.lease));
+            }
+            Input::Heard { gossip: Gossip::Renew { leases, .. }, .. } => {
+                let now = host.local(now);
+                self.reference.mesh.on_named(host, now, leases.iter().map(|range| range.first));
             }
             Input::DiskLow(low) => host.disk_low = *low,
             Input::JournalFailed => host.journal_failed = true,
@@ -83,6 +89,7 @@ impl World {
             host.last_credit = self.peers.get(&from).map(|worker| (*worker, *credit));
         }
         self.note_led(id, message);
+        let now = self.hosts[id.0].local(self.now());
         let host = &mut self.hosts[id.0];
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
             self.facts.push(Fact::Excused { owner: from, leases: leases.clone() });
@@ -92,6 +99,11 @@ impl World {
         }
         if let Message::Outcome(all) | Message::Ended { all, .. } = message {
             all.iter().for_each(|delivery| host.owed.on_outcome(from, delivery.lease));
+            let leases = all.iter().map(|delivery| delivery.lease);
+            self.reference.mesh.on_named(host, now, leases);
+        }
+        if let Message::Renew(ranges) = message {
+            self.reference.mesh.on_named(host, now, ranges.iter().map(|range| range.first));
         }
         if let Message::Refuse { leases } | Message::Stopped { leases } | Message::GivenBack { leases } =
             message

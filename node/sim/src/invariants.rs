@@ -22,6 +22,7 @@
 //!       a_returning_owner_commits_nothing_of_its_old_epoch, a_member_never_cuts_what_is_committed,
 //!       an_epoch_has_one_leader, a_promised_epoch_is_kept, a_promise_is_on_the_disk_before_it_is_answered,
 //!       an_acknowledged_record_is_on_the_disk, a_cancel_is_final_over_all_epochs,
+//!       what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader,
 //!       no_lease_of_an_older_epoch_begins; at rest: at_quiescence_no_member_holds_what_was_forgotten
 //!       of copies of jobs at level disk: a_copy_never_leads, a_copy_has_what_its_owner_wrote
 //!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
@@ -122,6 +123,10 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ("a_told_outcome_never_changes", mesh::a_told_outcome_never_changes),
     ("no_lease_of_an_older_epoch_begins", mesh::no_lease_of_an_older_epoch_begins),
     ("a_cancel_is_final_over_all_epochs", mesh::a_cancel_is_final_over_all_epochs),
+    (
+        "what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader",
+        mesh::what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader,
+    ),
     ("a_copy_never_leads", copies::a_copy_never_leads),
     ("a_copy_has_what_its_owner_wrote", copies::a_copy_has_what_its_owner_wrote),
     ("an_accepted_task_is_in_one_state", invariant_an_accepted_task_is_in_one_state),

@@ -145,6 +145,8 @@ impl World {
             self.note_acknowledged(id, to, leases);
         }
         if let Message::Ack(leases) | Message::Cancel(leases) = message {
+            let host = &self.hosts[id.0];
+            self.reference.mesh.on_let_go(host, host.local(self.now()), leases);
             self.facts.push(Fact::Parted { worker: to, leases: leases.clone() });
         }
         if let Message::Assign(place) = message {

@@ -214,10 +214,13 @@ impl Custody {
         self.jobs.contains_key(&job)
     }
 
-    /// Whether a job that another node leads has ended, and its end is committed.
+    /// Whether a job that another node leads has ended, and its end is committed, or a job was forgotten.
     pub(crate) fn is_over_elsewhere(&self, job: JobId) -> bool {
         let kept = self.jobs.get(&job).map(|kept| &kept.member);
-        kept.is_some_and(|member| member.has_ended() && member.role() != Role::Leader)
+        kept.map_or_else(
+            || self.forgotten.has(job),
+            |member| member.has_ended() && member.role() != Role::Leader,
+        )
     }
 
     /// Its user wants something of an ended job. A follower leads it first, if the node that led it is gone. False if another

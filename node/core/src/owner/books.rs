@@ -13,6 +13,7 @@ use super::gate::Children;
 use super::job::Job;
 use super::keeping::Keeping;
 use super::lease_table::LeaseTable;
+use super::unknown::Unknown;
 use crate::ctx::Ctx;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
@@ -46,6 +47,8 @@ pub(super) struct Books {
     pub(super) followed: BTreeSet<JobId>,
     /// Those of them that others here come after, and whose ends are to be asked for.
     pub(super) watched: Vec<JobId>,
+    /// Jobs that workers name and that are not known here.
+    pub(super) unknown: Unknown,
 }
 
 /// What those that wait for a job have not been told yet: that it has ended, and how.

@@ -24,6 +24,7 @@ impl Owner {
     /// Another node answers for a job: outcomes of its tasks are not this owner's to take or to acknowledge.
     pub(crate) fn on_keeps(&mut self, job: JobId) {
         self.books.followed.insert(job);
+        self.books.unknown.on_known(job);
     }
 
     /// A job is led here from now on. What its log says is told once all of it is committed.
@@ -33,6 +34,7 @@ impl Owner {
         let (last, trio) = (log.last().seq, log.trio());
         self.history.forget(name);
         self.books.followed.remove(&name);
+        self.books.unknown.on_known(name);
         let keeping = &mut self.books.keeping;
         keeping.lines.open(name, trio, last);
         keeping.on_committed(ctx, name, committed);
@@ -83,7 +85,8 @@ impl Owner {
         }
     }
 
-    /// A job is kept here no more.
+    /// A job is kept here no more. Where it is not over, another node leads it, or will: what workers have of it is that one's
+    /// (`unknown.rs`).
     pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
         self.on_step_down(ctx, name);
         self.books.followed.remove(&name);

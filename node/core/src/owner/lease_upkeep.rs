@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use super::books::{Books, OwnerCtx, cancel_at};
+use super::books::{Books, OwnerCtx};
 use super::fetching::hold_max_us;
 use super::lease_table::LeaseTable;
 use super::record::{Records, known, leased};
@@ -14,10 +14,16 @@ use crate::message::{BATCH_MAX, LeaseRange};
 use crate::self_fencing::SelfFencing;
 use crate::time::Time;
 
-/// A worker says which leases it still has. What it really has bounds the work, never what it says.
-pub(super) fn on_renew(ctx: &mut Ctx<'_>, books: &mut Books, records: &mut Records, renewal: Renewal<'_>) {
+/// A worker says which leases it still has. What it really has bounds the work, never what it says. The leases that it names and
+/// that are not in force.
+pub(super) fn on_renew(
+    ctx: &mut Ctx<'_>,
+    books: &mut Books,
+    records: &mut Records,
+    renewal: Renewal<'_>,
+) -> Vec<LeaseId> {
     let Renewal { from, ranges } = renewal;
-    let Books { leases, followed, .. } = books;
+    let leases = &mut books.leases;
     let mut stale: Vec<LeaseId> = Vec::new();
     let mut reached = None;
     for range in ctx.within_frame(ranges) {
@@ -40,11 +46,10 @@ pub(super) fn on_renew(ctx: &mut Ctx<'_>, books: &mut Books, records: &mut Recor
             renew(ctx, leases, records, Renewed { lease, range });
         }
     }
-    // What another node leads is its leader's; and what a worker is asked about it is told once it has answered.
+    // What a worker is asked about it is told once it has answered.
     let is_asked = |job| records.get(&job).is_some_and(|record| record.holders.awaits(from));
-    stale.retain(|lease| !followed.contains(&lease.job) && !is_asked(lease.job));
-    // Committed, cancelled or forgotten meanwhile; the message that said so was lost.
-    cancel_at(ctx, from, &stale);
+    stale.retain(|lease| !is_asked(lease.job));
+    stale
 }
 
 /// What a worker says about its leases.

@@ -49,6 +49,7 @@ mod said;
 mod speculation;
 mod task;
 mod tasks;
+mod unknown;
 mod verification;
 mod views;
 mod words;

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::Owner;
-use super::books::OwnerCtx;
+use super::books::{Books, OwnerCtx, cancel_at};
 use super::completion::{self, Printed};
 use super::dispatch::{bidding, credit, matchmaking};
 use super::fetching::{self, FetchEnd, Settled};
@@ -18,13 +18,17 @@ use crate::input::Fetched;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Bid, Credit, Decline, Delivery, LeaseRange, Message};
 use crate::referral::Match;
+use crate::time::Time;
 
 impl Owner {
     // ---- what workers say of leases
 
     pub(crate) fn on_renew(&mut self, ctx: &mut Ctx<'_>, from: PeerId, ranges: &[LeaseRange]) {
         let Self { records, books, .. } = self;
-        lease_upkeep::on_renew(ctx, books, records, Renewal { from, ranges });
+        let mut stale = lease_upkeep::on_renew(ctx, books, records, Renewal { from, ranges });
+        stale.retain(|lease| !self.may_be_led_elsewhere(ctx.now, *lease));
+        // Committed, cancelled or forgotten meanwhile; the message that said so was lost.
+        cancel_at(ctx, from, &stale);
     }
 
     /// Awards that a worker did not accept: their tasks wait again.
@@ -92,17 +96,28 @@ impl Owner {
         ctx.examine(all.len().min(BATCH_MAX));
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
+        let mut others = Vec::new();
         for delivery in all.into_iter().take(BATCH_MAX) {
             match records.get_mut(&delivery.lease.job) {
                 Some(record) => completion::on_outcome(&mut cx, record, from, delivery),
-                // Its worker is to keep it for the node that leads the job.
-                None if cx.books.followed.contains(&delivery.lease.job) => cx.ctx.counters.late += 1,
-                None => {
-                    cx.ctx.counters.late += 1;
-                    cx.ack(from, delivery.lease);
-                }
+                None => others.push(delivery.lease),
             }
         }
+        ctx.counters.late += others.len() as u64;
+        // Its worker is to keep it for the node that leads the job.
+        others.retain(|lease| !self.may_be_led_elsewhere(ctx.now, *lease));
+        let mut cx = OwnerCtx { ctx, members, books: &mut self.books };
+        others.into_iter().for_each(|lease| cx.ack(from, lease));
+    }
+
+    /// Whether what a worker has of an attempt may be of use to another node that leads its job.
+    fn may_be_led_elsewhere(&mut self, now: Time, lease: LeaseId) -> bool {
+        let Self { records, books: Books { keeping, followed, unknown, .. }, history, .. } = self;
+        let job = lease.job;
+        let is_led = || records.contains_key(&job) || keeping.lines.contains(job);
+        let is_over = || history.tasks_of(job).is_some() || keeping.has_forgotten(job);
+        let is_known = || is_led() || is_over();
+        followed.contains(&job) || (!is_known() && unknown.may_be_led_elsewhere(now, lease))
     }
 
     pub(crate) fn on_printed(&mut self, ctx: &mut Ctx<'_>, from: PeerId, printed: Printed) {

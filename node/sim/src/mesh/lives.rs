@@ -10,6 +10,7 @@ use crate::host::{HostId, SimHost};
 impl Mesh {
     /// A process dies: it leads nothing any more. Its jobs that were not accepted, of which nothing was promised.
     pub(crate) fn on_killed(&mut self, host: &SimHost) -> Vec<JobId> {
+        self.named.on_killed(host.id);
         let mut doubtful = Vec::new();
         for (name, job) in &mut self.jobs {
             job.leader = job.leader.filter(|leader| *leader != host.id);

@@ -6,6 +6,7 @@
 //! member may remove it.
 
 mod fence;
+mod left;
 mod lives;
 mod rows;
 mod told;
@@ -24,6 +25,7 @@ use crate::host::{HostId, SimHost};
 use crate::invariants::Scene;
 use crate::kept::Said;
 pub(crate) use fence::{Fence, no_lease_of_an_older_epoch_begins};
+use left::Named;
 pub(crate) use rows::Rows;
 pub(crate) use told::{Told as ToldMesh, job_in};
 
@@ -39,6 +41,7 @@ const PROMISE: &str = "a_promised_epoch_is_kept";
 const SEALED_EARLY: &str = "a_promise_is_on_the_disk_before_it_is_answered";
 const ACKED_EARLY: &str = "an_acknowledged_record_is_on_the_disk";
 const CANCELLED: &str = "a_cancel_is_final_over_all_epochs";
+const LEFT: &str = "what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader";
 
 /// One job.
 #[derive(Debug, Default)]
@@ -79,6 +82,7 @@ pub(crate) struct MeshJob {
 #[derive(Debug, Default)]
 pub(crate) struct Mesh {
     jobs: BTreeMap<JobId, MeshJob>,
+    named: Named,
     pub(crate) breach: Breach,
 }
 
@@ -204,6 +208,12 @@ impl MeshJob {
         self.gone || self.unwanted
     }
 
+    /// Whether a task may end still, as far as any user was told.
+    fn goes_on(&self, index: u32) -> bool {
+        let is_open = self.accepted.is_some() && !self.told_end && !self.said.cancelled;
+        is_open && !self.is_over() && !self.said.ends.contains_key(&index)
+    }
+
     /// How many of its seats have these records and their blobs, or had them before their disk was lost.
     fn copies(&self, hosts: &[SimHost], name: JobId, rows: &Rows) -> usize {
         let has = |seat: &Seat| {
@@ -238,6 +248,7 @@ invariants! {
     a_promise_is_on_the_disk_before_it_is_answered = SEALED_EARLY;
     an_acknowledged_record_is_on_the_disk = ACKED_EARLY;
     a_cancel_is_final_over_all_epochs = CANCELLED;
+    what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader = LEFT;
 }
 
 fn unbroken(scene: &Scene<'_>, name: &str) -> Result<(), String> {
