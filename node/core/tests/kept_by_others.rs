@@ -226,6 +226,81 @@ fn a_job_begins_whose_parent_ended_while_another_node_led_it() {
     }
 }
 
+/// A job of two tasks that have ended elsewhere, so or so, and a child of it at node 0, which is about to read how. Its log there
+/// is read when the test says so.
+fn parent_that_is_read(outcome: Outcome, change: impl FnOnce(&mut Submission)) -> (Mesh, usize) {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0, 1, 1], 2);
+    mesh.submit_with(0, 1, |what| {
+        (what.job, what.after) = (CHILD, vec![JOB]);
+        change(what);
+    });
+    mesh.cut(0, custodian, false);
+    mesh.cut(0, witness, false);
+    mesh.outcome = outcome;
+    run(&mut mesh, 40_000);
+    mesh.outcome = Outcome::Done;
+    mesh.held_recalls = Some(Vec::new());
+    mesh.join_again(0, custodian);
+    mesh.join_again(0, witness);
+    run(&mut mesh, 10_000);
+    assert_eq!(mesh.held_recalls, Some(vec![(0, JOB)]), "how it ended is being read");
+    (mesh, custodian)
+}
+
+/// How tasks of a job ended, as a node's user was told.
+fn outcomes(mesh: &Mesh, node: usize, of: JobId) -> Vec<Outcome> {
+    let outcome = |event: &Event| {
+        let Event::TaskEnded { job, report, .. } = event else { return None };
+        (*job == of).then(|| report.outcome.clone())
+    };
+    mesh.events[node].iter().filter_map(outcome).collect()
+}
+
+#[test]
+fn the_end_of_a_parent_is_told_though_it_is_forgotten_while_that_is_read() {
+    let failed = Outcome::Failed(Failure::Exit(1));
+    let skipped = Outcome::ParentFailed { job: JOB };
+    for (level, end, told) in [
+        (Level::Memory, Outcome::Done, Outcome::Done),
+        (Level::Disk, Outcome::Done, Outcome::Done),
+        (Level::Disk, failed, skipped),
+    ] {
+        let (mut mesh, custodian) = parent_that_is_read(end, |what| what.level = level);
+        mesh.input(custodian, Input::Command(Command::ForgetJob { job: JOB }));
+        run(&mut mesh, 3_000);
+        assert!(mesh.disks[custodian].logs.is_empty(), "it is forgotten");
+        assert_eq!(outcomes(&mesh, 0, CHILD), Vec::new(), "that says nothing about its end");
+        mesh.read_logs();
+        run(&mut mesh, 20_000);
+        assert_eq!(outcomes(&mesh, 0, CHILD), [told], "{level:?}");
+        let of_it = |(job, _): &(JobId, Vec<Vec<u8>>)| *job == JOB;
+        assert!(!mesh.disks[0].logs.iter().any(of_it), "then its log goes");
+    }
+}
+
+#[test]
+fn a_parent_whose_end_can_t_be_read_any_more_is_told_as_lost() {
+    for (join, told) in
+        [(Join::AllSucceeded, Outcome::ParentFailed { job: JOB }), (Join::AllEnded, Outcome::Done)]
+    {
+        let (mut mesh, custodian) = parent_that_is_read(Outcome::Done, |what| what.join = join);
+        mesh.input(custodian, Input::Command(Command::ForgetJob { job: JOB }));
+        mesh.unreadable = Some(0);
+        mesh.read_logs();
+        run(&mut mesh, 60_000);
+        assert_eq!(outcomes(&mesh, 0, CHILD), [told]);
+        assert!(mesh.disks[0].logs.is_empty());
+    }
+}
+
+#[test]
+fn a_child_in_memory_does_not_wait_for_a_parent_of_another_node_once_its_own_disk_failed() {
+    let (mut mesh, _) = parent_that_is_read(Outcome::Done, |_| ());
+    mesh.input(0, Input::JournalFailed);
+    run(&mut mesh, 3_000);
+    assert_eq!(outcomes(&mesh, 0, CHILD), [Outcome::ParentFailed { job: JOB }]);
+}
+
 // ---- what waits for a second node
 
 /// Ends what runs on a node, each task with as much as travels inside a message.

@@ -93,6 +93,8 @@ pub(super) struct Kept {
     retried: bool,
     /// The owner wants to know how it ends, though another node leads it.
     is_parent: bool,
+    /// Its member has done its work, and its log goes once it was read: the owner is to be told how the job ended.
+    leaves: Option<Gone>,
     /// What is to be done with it once this node leads it and its end is committed.
     wish: Option<Wish>,
     /// This node drains, and another was asked to lead it.

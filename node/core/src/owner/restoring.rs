@@ -65,7 +65,8 @@ impl Owner {
     fn end_what_waits_for_kept(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         let Self { records, books, .. } = self;
         let stands = |parent: &&JobId| {
-            records.get(parent).is_some_and(|parent| parent.job.is_kept() && !parent.job.ended)
+            let is_kept = |parent: &Record| parent.job.is_kept() && !parent.job.ended;
+            books.followed.contains(parent) || records.get(parent).is_some_and(|parent| is_kept(parent))
         };
         let in_memory = records.values().filter(|record| !record.job.is_kept());
         let waiting = in_memory.filter_map(|record| {

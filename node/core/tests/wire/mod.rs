@@ -53,6 +53,8 @@ pub(crate) struct Mesh {
     pub(crate) disk_numbers: Vec<u64>,
     /// Nodes that join from now on keep jobs of others.
     pub(crate) keep: bool,
+    /// Logs that are read as a whole when the test says so; `None` reads each at once.
+    pub(crate) held_recalls: Option<Vec<(usize, JobId)>>,
     /// A node that can't read its logs as a whole.
     pub(crate) unreadable: Option<usize>,
     /// Nodes that are switched off.
@@ -229,6 +231,7 @@ impl Mesh {
             lazy: false,
             disk_numbers: Vec::new(),
             keep: false,
+            held_recalls: None,
             unreadable: None,
             off: BTreeSet::new(),
             inputs: 0,
@@ -364,15 +367,28 @@ impl Mesh {
                         self.disks[node].log(job).into_iter().skip(from as usize - 1).take(2).collect();
                     answers.push(Input::LogRead { job, from, records });
                 }
-                Effect::Recall { job } => {
-                    let restored = fold(self.disks[node].log(job)).into_restored().ok();
-                    let restored = restored.filter(|_| self.unreadable != Some(node));
-                    answers.push(Input::Recalled { job, restored });
-                }
+                Effect::Recall { job } => match &mut self.held_recalls {
+                    Some(all) => all.push((node, job)),
+                    None => answers.push(self.recalled(node, job)),
+                },
             }
         }
         let synced = self.sync_at_once(node);
         synced.into_iter().chain(answers).for_each(|answer| self.feed(node, answer));
+    }
+
+    /// What a node's log says now.
+    fn recalled(&self, node: usize, job: JobId) -> Input {
+        let restored = fold(self.disks[node].log(job)).into_restored().ok();
+        Input::Recalled { job, restored: restored.filter(|_| self.unreadable != Some(node)) }
+    }
+
+    /// Reads the logs that were to be read, as they are now, and all further ones at once.
+    pub(crate) fn read_logs(&mut self) {
+        for (node, job) in self.held_recalls.take().unwrap_or_default() {
+            let recalled = self.recalled(node, job);
+            self.input(node, recalled);
+        }
     }
 
     /// Unless the test says when, what was written is on the disk at once.

@@ -89,9 +89,9 @@ impl Custody {
             Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
             Action::Forget { tell } => {
                 self.forgotten.add(job);
-                self.remove(job, Gone { job, remembered: true, tell });
+                self.leave(Gone { job, remembered: true, tell });
             }
-            Action::Leave => self.remove(job, Gone { job, remembered: false, tell: None }),
+            Action::Leave => self.leave(Gone { job, remembered: false, tell: None }),
         }
     }
 
@@ -124,6 +124,7 @@ impl Custody {
             begins: None,
             retried: false,
             is_parent: false,
+            leaves: None,
             wish: None,
             handed_over: false,
             lost: BTreeSet::new(),
@@ -141,7 +142,26 @@ impl Custody {
         }
     }
 
-    /// A member has done its work.
+    /// A member has done its work. Its log stays until the owner has been told what it wants to know of it.
+    fn leave(&mut self, gone: Gone) {
+        let job = gone.job;
+        let Some(kept) = self.jobs.get_mut(&job) else { return };
+        if !kept.owes_its_end() {
+            return self.remove(job, gone);
+        }
+        kept.leaves = Some(gone);
+        if kept.awaits.recalls == 0 {
+            self.recall(job);
+        }
+    }
+
+    /// A log that only the owner wanted to know was read, or can't be.
+    pub(super) fn leave_at_last(&mut self, job: JobId) {
+        let gone = self.jobs.get_mut(&job).and_then(|kept| kept.leaves.take());
+        gone.into_iter().for_each(|gone| self.remove(job, gone));
+    }
+
+    /// Nothing of a job is kept any more.
     pub(super) fn remove(&mut self, job: JobId, gone: Gone) {
         let Some(kept) = self.jobs.remove(&job) else { return };
         self.waiting_bytes = self.waiting_bytes.saturating_sub(kept.waits_bytes);
@@ -163,6 +183,11 @@ impl Custody {
 }
 
 impl Kept {
+    /// Whether the owner wants to know how the job ended, and that is for its log to say. A leader knows without.
+    fn owes_its_end(&self) -> bool {
+        self.is_parent && self.member.has_ended() && self.member.role() != Role::Leader
+    }
+
     /// Does what the user wants of an ended job that is led here. False if its end is not committed.
     pub(super) fn grant(&mut self, wish: Wish, moment: &Moment) -> bool {
         match wish {

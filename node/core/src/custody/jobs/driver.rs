@@ -165,24 +165,28 @@ impl Custody {
         } else if kept.is_parent && restored.has_ended() {
             kept.is_parent = false;
             self.news.push_back(News::Ended(restored));
+            self.leave_at_last(job);
         } else if kept.is_parent && kept.member.has_ended() {
             // It was read before the end was written.
             self.ask_again(ctx.now, job);
         }
     }
 
-    /// A log was not read. Nothing goes on with the job before it was; one that can't be read is another node's to lead.
+    /// A log was not read. Nothing goes on with the job before it was; one that can't be read is another node's to lead, and one
+    /// that is to go then goes as it is.
     fn on_unread(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId) {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         kept.unread = kept.unread.saturating_add(1);
         if kept.unread >= UNREAD_MAX {
+            self.leave_at_last(job);
             self.with(ctx, job, |member, moment| lookout::misread(member, members, moment));
         }
         self.ask_again(ctx.now, job);
     }
 
     fn ask_again(&mut self, now: Time, job: JobId) {
-        let is_damaged = self.jobs.get(&job).is_some_and(|kept| kept.unread >= UNREAD_MAX);
+        let Some(kept) = self.jobs.get(&job) else { return };
+        let is_damaged = kept.unread >= UNREAD_MAX;
         let at = now.plus_ms(if is_damaged { RECALL_DAMAGED_MS } else { RECALL_AGAIN_MS });
         self.unread.insert(job, at);
         self.asks_at = Some(self.asks_at.map_or(at, |first| first.min(at)));
