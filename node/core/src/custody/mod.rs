@@ -33,6 +33,7 @@ mod shares;
 mod tombstones;
 pub(crate) mod trio;
 mod unwritten;
+mod waiting;
 mod writes;
 
 pub use action::Action;

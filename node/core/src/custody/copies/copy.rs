@@ -3,7 +3,7 @@
 //! in such a log, or is beyond a bound, is not taken, and the owner sends it again.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,6 +13,7 @@ use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record as _};
 use crate::custody::trio::Pair;
+use crate::custody::waiting::Waiting;
 use crate::custody::writes::{Of, Order};
 use crate::durable::LogRecord;
 use crate::effect::Event;
@@ -20,9 +21,6 @@ use crate::id::{JobId, PeerId};
 use crate::snapshot::CopyView;
 use crate::time::Time;
 
-/// Most records of one copy that wait for bytes, and their own bytes; no further one is taken until some are written.
-const WAITING_MAX: usize = 1024;
-const WAITING_BYTES_MAX: usize = 4 << 20;
 /// An owner that is connected and has not answered is asked again for its job after this time, in milliseconds.
 const ASK_MS: u64 = 60_000;
 
@@ -47,20 +45,11 @@ struct Copy {
     written: u32,
     durable: u32,
     /// What was taken and is not to be written yet.
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    waiting: Waiting<LogRecord>,
     /// The owner is to be told once all that was taken is on the disk.
     owes_kept: bool,
     /// Its owner is connected.
     is_up: bool,
-}
-
-/// A record that waits for its bytes, or for a record before it that does.
-#[derive(Debug)]
-struct Waiting {
-    record: LogRecord,
-    bytes: usize,
-    is_here: bool,
 }
 
 /// The nodes of a job of which a node is to have a copy, by its owner's first record of it.
@@ -90,7 +79,7 @@ impl Copies {
 
     /// Those of one copy have changed.
     fn recount(&mut self, before: usize, job: JobId) {
-        let now = self.of.get(&job).map_or(0, |copy| copy.waiting_bytes);
+        let now = self.of.get(&job).map_or(0, |copy| copy.waiting.bytes());
         self.waiting_bytes = self.waiting_bytes.saturating_sub(before).saturating_add(now);
     }
 
@@ -107,8 +96,7 @@ impl Copies {
             taken: records,
             written: records,
             durable: records,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Waiting::default(),
             owes_kept: false,
             is_up,
         };
@@ -119,7 +107,7 @@ impl Copies {
     pub(in crate::custody) fn remove(&mut self, job: JobId) -> Option<(Of, PeerId)> {
         self.asking.remove(&job);
         let copy = self.of.remove(&job)?;
-        self.recount(copy.waiting_bytes, job);
+        self.recount(copy.waiting.bytes(), job);
         Some((copy.of, copy.pair.owner.peer))
     }
 
@@ -148,7 +136,7 @@ impl Copies {
         records: &[Arc<[u8]>],
     ) {
         let Some(copy) = self.of.get_mut(&job) else { return };
-        let before = copy.waiting_bytes;
+        let before = copy.waiting.bytes();
         if let Some(known) = copy.taken.checked_sub(after.seq) {
             let known = usize::try_from(known).unwrap_or(usize::MAX);
             let _taken = records.iter().skip(known).take_while(|bytes| copy.take(means, bytes)).count();
@@ -168,12 +156,8 @@ impl Copies {
     /// The bytes of a record are here.
     pub(in crate::custody) fn on_blobs(&mut self, means: &mut Means<'_, '_>, job: JobId, at: Position) {
         let Some(copy) = self.of.get_mut(&job) else { return };
-        let before = copy.waiting_bytes;
-        let place = at.seq.checked_sub(copy.written.saturating_add(1));
-        let place = place.and_then(|place| usize::try_from(place).ok());
-        if let Some(waiting) = place.and_then(|place| copy.waiting.get_mut(place)) {
-            waiting.is_here = true;
-        }
+        let before = copy.waiting.bytes();
+        copy.waiting.note_here(at.seq, copy.written);
         copy.write_waiting(means);
         self.recount(before, job);
     }
@@ -238,7 +222,7 @@ impl Copies {
 impl Copy {
     /// Takes the next record. False if it can't be taken.
     fn take(&mut self, means: &mut Means<'_, '_>, bytes: &[u8]) -> bool {
-        let has_room = self.waiting.len() < WAITING_MAX && self.waiting_bytes < WAITING_BYTES_MAX;
+        let has_room = self.waiting.has_room();
         let record = LogRecord::decode(bytes).ok().filter(|record| has_room && self.has_place(record));
         let (Some(record), Some(seq)) = (record, self.taken.checked_add(1)) else { return false };
         self.taken = seq;
@@ -249,8 +233,7 @@ impl Copy {
             means.blobs.want(means.ctx, Wanted { bytes: bytes.len(), job, at: at(seq), blobs, from });
         }
         let memory = record.memory(bytes.len());
-        self.waiting_bytes = self.waiting_bytes.saturating_add(memory);
-        self.waiting.push_back(Waiting { record, bytes: memory, is_here });
+        self.waiting.push(record, memory, is_here);
         true
     }
 
@@ -263,8 +246,7 @@ impl Copy {
     }
 
     fn write_waiting(&mut self, means: &mut Means<'_, '_>) {
-        while let Some(Waiting { record, bytes, .. }) = self.waiting.pop_front_if(|front| front.is_here) {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        while let Some(record) = self.waiting.pop_here() {
             self.written = self.written.saturating_add(1);
             means.writes.add(self.of, Order::Persist(Box::new(record)));
         }

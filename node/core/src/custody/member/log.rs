@@ -1,17 +1,12 @@
 //! A member's log: what is taken into it, what is cut from it, and what of it is on the disk.
 
 use super::Member;
-use super::state::{Waiting, Write};
+use super::state::Write;
 use crate::custody::action::Action;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record};
 use crate::custody::trio::FIRST_EPOCH;
 use alloc::sync::Arc;
-
-/// Most records that wait for their blobs, or behind one that does, and what they take in memory; a member takes no further one
-/// until some are written.
-const WAITING_MAX: usize = 1024;
-const WAITING_BYTES_MAX: usize = 4 << 20;
 
 impl<R: Record + Clone> Member<R> {
     /// Takes records of another member's log, which has `after` before them and none of an epoch above `epoch`. How far the
@@ -36,13 +31,7 @@ impl<R: Record + Clone> Member<R> {
 
     /// Takes the record behind `after`, in place of what is there. False if it can't be taken.
     fn take(&mut self, after: Position, record: R, bytes: usize) -> bool {
-        if self.waiting.len() >= WAITING_MAX
-            || self.waiting_bytes >= WAITING_BYTES_MAX
-            || !self.cut(after.seq)
-        {
-            return false;
-        }
-        if !self.log.push(&record) {
+        if !self.waiting.has_room() || !self.cut(after.seq) || !self.log.push(&record) {
             return false;
         }
         let here = !record.names_blobs();
@@ -51,8 +40,7 @@ impl<R: Record + Clone> Member<R> {
             self.emit(Action::Fetch { at, record: record.clone() });
         }
         let bytes = record.memory(bytes);
-        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
-        self.waiting.push_back(Waiting { record, bytes, here });
+        self.waiting.push(record, bytes, here);
         self.write_waiting();
         true
     }
@@ -67,24 +55,19 @@ impl<R: Record + Clone> Member<R> {
 
     /// The blobs of a record are here.
     pub(super) fn note_blobs(&mut self, at: Position) {
-        let place =
-            at.seq.checked_sub(self.written.saturating_add(1)).and_then(|place| usize::try_from(place).ok());
-        if self.log.spans().has(at)
-            && let Some(waiting) = place.and_then(|place| self.waiting.get_mut(place))
-        {
-            waiting.here = true;
+        if self.log.spans().has(at) {
+            self.waiting.note_here(at.seq, self.written);
         }
         self.write_waiting();
     }
 
     /// What the records take in memory that are not to be written yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+        self.waiting.bytes()
     }
 
     fn write_waiting(&mut self) {
-        while let Some(Waiting { record, bytes, here: _ }) = self.waiting.pop_front_if(|front| front.here) {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        while let Some(record) = self.waiting.pop_here() {
             self.persist(record);
         }
     }
@@ -124,13 +107,9 @@ impl<R: Record + Clone> Member<R> {
 
     /// Records behind this one that were not written go.
     pub(super) fn drop_waiting(&mut self, after: u32) {
-        let stay = usize::try_from(after.saturating_sub(self.written)).unwrap_or(usize::MAX);
-        if stay >= self.waiting.len() {
+        if !self.waiting.cut(after.saturating_sub(self.written)) {
             return;
         }
-        let gone = self.waiting.drain(stay..);
-        let bytes: usize = gone.map(|waiting| waiting.bytes).sum();
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         let after = after.max(self.written);
         self.log.cut(after);
         self.emit(Action::Drop { from: after.saturating_add(1) });

@@ -19,7 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::{self, Vec};
 
 use reach::Reach;
-use state::{Following, Link, Reading, State, Waiting, Write};
+use state::{Following, Link, Reading, State, Write};
 
 use super::action::Action;
 use super::message::CustodyMessage;
@@ -28,6 +28,7 @@ use super::position::Position;
 use super::record::Record;
 use super::trio::Seat;
 use super::trio::{FIRST_EPOCH, SEATS};
+use super::waiting::Waiting;
 use crate::id::{JobId, PeerId};
 use crate::time::Time;
 
@@ -88,8 +89,7 @@ pub struct Member<R> {
     /// The last one of the log that is on the disk.
     durable: u32,
     /// What follows `written`.
-    waiting: VecDeque<Waiting<R>>,
-    waiting_bytes: usize,
+    waiting: Waiting<R>,
     /// What is not durable yet, in order.
     writes: VecDeque<Write>,
     promised: u32,
@@ -170,8 +170,7 @@ impl<R: Record + Clone> Member<R> {
             log,
             written: last.seq,
             durable: last.seq,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Waiting::default(),
             writes: VecDeque::new(),
             promised,
             promise_durable: promised,

@@ -167,14 +167,6 @@ impl Follower {
     }
 }
 
-/// A record that waits for its blobs, or for a record before it that does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Waiting<R> {
-    pub(super) record: R,
-    pub(super) bytes: usize,
-    pub(super) here: bool,
-}
-
 /// Something that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Write {
