@@ -243,6 +243,7 @@ impl Engine {
                 let leases = all.iter().take(BATCH_MAX).map(|delivery| delivery.lease);
                 let kept: Vec<LeaseId> = leases.filter(|lease| lease.epoch > 0).collect();
                 owner.on_outcomes(ctx, members, from, all);
+                worker.keep_untaken(ctx, owner.take_untaken());
                 self.leave_what_is_over(from, kept.into_iter());
             }
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),

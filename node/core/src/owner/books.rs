@@ -18,7 +18,7 @@ use crate::ctx::Ctx;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, Message};
+use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::reputation::Reputations;
 
 /// Tables that span jobs.
@@ -47,6 +47,8 @@ pub(super) struct Books {
     pub(super) followed: BTreeSet<JobId>,
     /// Those of them that others here come after, and whose ends are to be asked for.
     pub(super) watched: Vec<JobId>,
+    /// What this node's own worker brought of jobs that another node leads, or will.
+    pub(super) untaken: Vec<Delivery>,
     /// Jobs that workers name and that are not known here.
     pub(super) unknown: Unknown,
 }

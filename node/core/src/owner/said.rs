@@ -100,14 +100,24 @@ impl Owner {
         for delivery in all.into_iter().take(BATCH_MAX) {
             match records.get_mut(&delivery.lease.job) {
                 Some(record) => completion::on_outcome(&mut cx, record, from, delivery),
-                None => others.push(delivery.lease),
+                None => others.push(delivery),
             }
         }
         ctx.counters.late += others.len() as u64;
-        // Its worker is to keep it for the node that leads the job.
-        others.retain(|lease| !self.may_be_led_elsewhere(ctx.now, *lease));
-        let mut cx = OwnerCtx { ctx, members, books: &mut self.books };
-        others.into_iter().for_each(|lease| cx.ack(from, lease));
+        for delivery in others {
+            let lease = delivery.lease;
+            if !self.may_be_led_elsewhere(ctx.now, lease) {
+                OwnerCtx { ctx, members, books: &mut self.books }.ack(from, lease);
+            } else if from == ctx.me {
+                self.books.untaken.push(delivery);
+            }
+            // Any other worker keeps it for the node that leads the job.
+        }
+    }
+
+    /// Outcomes of this node's own worker that are another node's to take: unlike others it may not keep them otherwise.
+    pub(crate) fn take_untaken(&mut self) -> Vec<Delivery> {
+        core::mem::take(&mut self.books.untaken)
     }
 
     /// Whether what a worker has of an attempt may be of use to another node that leads its job.

@@ -4,9 +4,10 @@
 use alloc::vec::Vec;
 
 use super::Worker;
+use super::outbox::Sealed;
 use crate::ctx::Ctx;
 use crate::id::{JobId, LeaseId, PeerId};
-use crate::message::{BATCH_MAX, HeldLease, HeldState, Holding, Message};
+use crate::message::{BATCH_MAX, Delivery, HeldLease, HeldState, Holding, Message};
 use crate::retained::{Retained, RetainedKey};
 
 impl Worker {
@@ -86,6 +87,15 @@ impl Worker {
             self.runs.forget_credit(owner, lease);
         }
         self.outbox.forget_unkept(ctx, owner);
+    }
+
+    /// Outcomes for this node's own owner, which leads their jobs no more: they are kept for the node that does.
+    pub(crate) fn keep_untaken(&mut self, ctx: &mut Ctx<'_>, all: Vec<Delivery>) {
+        for Delivery { lease, report, memo, .. } in all {
+            if !self.outbox.contains(ctx.me, lease) {
+                self.outbox.put(ctx, ctx.me, lease, Sealed { report, memo, leaf: None });
+            }
+        }
     }
 
     // ---- a later life

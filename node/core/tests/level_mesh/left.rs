@@ -111,3 +111,26 @@ fn what_a_worker_has_of_a_forgotten_job_is_for_no_other_leader() {
     let leaves = |message: &Message| matches!(message, Message::Cancel(leases) if leases.contains(&lease));
     assert!(mesh.log.iter().any(|(from, to, message)| (*from, *to) == (0, worker) && leaves(message)));
 }
+
+#[test]
+fn what_the_own_slots_of_a_leader_ended_once_it_leads_no_more_is_the_next_leaders() {
+    let mut mesh = Mesh::keeping(&[2, 0, 0]);
+    mesh.submit_with(0, 2, |what| {
+        kept(what);
+        Arc::make_mut(&mut what.program).profile = Profile::Impure;
+    });
+    let [_, custodian, _] = keepers(&mesh, 0, JOB);
+    mesh.advance_ms(1_000);
+    mesh.lazy = true;
+    mesh.input(0, Input::Command(Command::Drain(true)));
+    mesh.advance_ms(100);
+    // The custodian wants to lead, and cannot before this node's promise is on its disk.
+    mesh.sync(custodian);
+    assert_ne!(leader(&mesh, 0), Some(0));
+    mesh.run_some(0);
+    mesh.lazy = false;
+    (0..3).for_each(|node| mesh.sync(node));
+    run(&mut mesh, 10_000);
+    assert_eq!(leader(&mesh, 0), Some(custodian));
+    assert_ran_once(&mesh, 0);
+}
