@@ -67,7 +67,7 @@ impl Engine {
             News::Committed { job, upto } => owner.on_committed(ctx, job, upto),
             News::StepDown(job) => owner.on_step_down(ctx, job),
             News::Leads(led) => owner.on_led(ctx, members, *led),
-            News::Keepers { job, trio } => owner.on_keepers(ctx, job, trio),
+            News::Keepers { job, trio } => owner.on_keepers(ctx, members, job, trio),
             News::Ended(job) => owner.on_ended_elsewhere(ctx, *job),
             News::Gone(job) => owner.on_gone(ctx, job),
         }

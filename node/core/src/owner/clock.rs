@@ -34,6 +34,11 @@ impl Owner {
         holding::ask(ctx, &self.records, peer);
     }
 
+    /// The same peer is told who may lead jobs of which it may hold something, behind the word that they are led here.
+    pub(crate) fn name_keepers(&self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        holding::name_all_keepers(ctx, &self.records, peer);
+    }
+
     /// A worker says what it holds of a job.
     pub(crate) fn on_holding(
         &mut self,

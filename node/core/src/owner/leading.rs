@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use super::Owner;
 use super::agenda::Alarm;
-use super::books::Books;
+use super::books::{Books, OwnerCtx};
 use super::dependencies;
 use super::dispatch::calling;
 use super::dispatch::credit_book::CreditBook;
 use super::ending::clear_alarms;
+use super::holding;
 use super::record::Record;
 use super::task::RECALLED;
 use crate::ctx::Ctx;
@@ -92,12 +93,15 @@ impl Owner {
     }
 
     /// Who keeps a job has changed.
-    pub(crate) fn on_keepers(&mut self, ctx: &mut Ctx<'_>, job: JobId, trio: Trio) {
-        if let Some(record) = self.records.get_mut(&job) {
-            record.job.trio = Some(trio);
-        }
-        self.books.keeping.lines.set_trio(job, trio);
+    pub(crate) fn on_keepers(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: JobId, trio: Trio) {
+        let Self { records, books, .. } = self;
+        books.keeping.lines.set_trio(job, trio);
         ctx.notify(keepers(job, trio));
+        if let Some(record) = records.get_mut(&job) {
+            let before = record.job.trio.replace(trio);
+            record.holders.keepers_changed |= before.map(|trio| trio.peers()) != Some(trio.peers());
+            holding::name_keepers(&mut OwnerCtx { ctx, members, books }, record);
+        }
     }
 
     /// A job that another node leads has ended for good: what comes after it is told.
