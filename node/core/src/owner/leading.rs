@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use super::Owner;
+use super::absent;
 use super::agenda::Alarm;
 use super::books::{Books, OwnerCtx};
 use super::dependencies;
@@ -14,7 +15,7 @@ use super::holding;
 use super::record::Record;
 use super::task::RECALLED;
 use crate::ctx::Ctx;
-use crate::custody::news::Led;
+use crate::custody::news::{Departed, Led};
 use crate::custody::trio::Trio;
 use crate::durable::{ParentEnd, Restored};
 use crate::effect::{Effect, Event};
@@ -25,11 +26,14 @@ impl Owner {
     /// Another node answers for a job: outcomes of its tasks are not this owner's to take or to acknowledge.
     pub(crate) fn on_keeps(&mut self, job: JobId) {
         self.books.followed.insert(job);
+        if absent::end(&mut self.books, job) {
+            self.books.watched.push(job);
+        }
     }
 
     /// A job is led here from now on. What its log says is told once all of it is committed.
     pub(crate) fn on_led(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, led: Led) {
-        let Led { job, retried, committed } = led;
+        let Led { job, retried, committed, forgotten } = led;
         let (name, Some(log)) = (job.job(), job.outline()) else { return };
         let (last, trio) = (log.last().seq, log.trio());
         self.history.forget(name);
@@ -52,7 +56,7 @@ impl Owner {
                 self.books.keeping.done.push_back(end);
             }
         } else {
-            self.resume(ctx, members, job);
+            self.resume(ctx, members, job, &forgotten);
         }
     }
 
@@ -84,12 +88,16 @@ impl Owner {
         }
     }
 
-    /// A job is kept here no more.
-    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
-        self.on_step_down(ctx, name);
-        self.books.followed.remove(&name);
-        // For what comes after it, it is lost.
-        self.books.keeping.done.push_back(ParentEnd { parent: name, succeeded: false });
+    /// A job is kept here no more. For what comes after it, it is lost if it was forgotten; else it goes on elsewhere.
+    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, gone: &Departed) {
+        let Departed { job, forgotten, keepers } = gone;
+        self.on_step_down(ctx, *job);
+        self.books.followed.remove(job);
+        if *forgotten {
+            self.books.keeping.done.push_back(ParentEnd { parent: *job, succeeded: false });
+        } else if absent::waiting(&self.records, *job).next().is_some() {
+            absent::begin(&mut self.books, ctx.now, *job, keepers);
+        }
     }
 
     /// Who keeps a job has changed.
@@ -104,11 +112,12 @@ impl Owner {
         }
     }
 
-    /// A job that another node leads has ended for good: what comes after it is told.
-    pub(crate) fn on_ended_elsewhere(&mut self, ctx: &mut Ctx<'_>, job: Restored) {
+    /// A job that another node leads has ended for good: what comes after it is told. Whether it succeeded.
+    pub(crate) fn on_ended_elsewhere(&mut self, ctx: &mut Ctx<'_>, job: Restored) -> bool {
         let parent = job.job();
         let succeeded = self.remake(ctx, job).has_succeeded();
         self.books.keeping.done.push_back(ParentEnd { parent, succeeded });
+        succeeded
     }
 
     /// Jobs that jobs here come after and that another node leads, as far as it was not asked yet.

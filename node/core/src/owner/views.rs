@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::dispatch::trust::may_give;
-use super::{Owner, explain, fetching};
+use super::{Owner, absent, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::snapshot::{JobView, Note, ReputationView, SelfFencingView, TaskView, Why};
@@ -26,6 +26,9 @@ impl Owner {
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
                     why.notes.extend(keeping.note(record.name(), record.job.begins_with));
                     why.notes.extend(record.holders.waits().then_some(Note::AskingHolders));
+                }
+                if matches!(why.state, TaskView::After { .. }) {
+                    why.notes.extend(absent::notes(&self.books, record));
                 }
                 why
             }
