@@ -100,6 +100,11 @@ impl Owner {
         self.books.keeping.held()
     }
 
+    /// Words about one job at level mesh that wait for a second disk.
+    pub(crate) fn held_words_about(&self, job: JobId) -> usize {
+        self.books.keeping.lines.count(job)
+    }
+
     pub(crate) fn lease_ends(&self) -> Option<(Time, Time)> {
         Some((self.books.leases.first_end()?, self.books.leases.last_end()?))
     }
