@@ -265,6 +265,8 @@ impl Engine {
             Message::Lead(led) => worker.on_lead(ctx, members, from, &led),
             Message::AskHolding(asked) => worker.on_ask_holding(ctx, from, &asked),
             Message::Holding(holding) => owner.on_holding(ctx, members, from, holding),
+            Message::AskEnds(jobs) => self.say_ends(from, &jobs),
+            Message::JobEnds(ends) => owner.on_ends(ctx, from, &ends),
             Message::Stopped { leases } => owner.on_stopped(ctx, members, from, &leases),
             Message::GivenBack { leases } => owner.on_given_back(ctx, members, from, &leases),
         }

@@ -125,4 +125,8 @@ pub enum Message {
     AskHolding(Vec<(JobId, u32)>),
     /// Worker to owner: the answer for one job.
     Holding(Holding),
+    /// To nodes that keep these jobs, or may: the sender leads jobs that come after them. How did they end?
+    AskEnds(Vec<JobId>),
+    /// The answer for those that have ended for good: whether each succeeded. One that was forgotten did not.
+    JobEnds(Vec<(JobId, bool)>),
 }

@@ -211,6 +211,11 @@ pub enum Note {
         /// For how long, in milliseconds.
         waited_ms: u64,
     },
+    /// Its job waits for the end of one that other nodes keep, and this one does not.
+    ParentElsewhere {
+        /// The other job.
+        job: JobId,
+    },
 }
 
 impl fmt::Display for Note {
@@ -255,6 +260,11 @@ impl fmt::Display for Note {
                 f,
                 "what there is to tell of the job waits for a second node to keep it, for {} s now",
                 waited_ms / 1000
+            ),
+            Self::ParentElsewhere { job } => write!(
+                f,
+                "job {job} is kept by other nodes: those of them that keep this job, too, are asked how it ends; where none \
+                 answers, it waits until it is cancelled"
             ),
             Self::JournalFailed => f.write_str(
                 "this node can't write its jobs down any more, and `weft status` says why; the job goes on when the node is \

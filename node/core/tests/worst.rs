@@ -329,6 +329,12 @@ const WORDS: &[Row] = &[
         },
         64 * KIB,
     ),
+    ("ask ends", |n, _| Message::AskEnds((0..100_000).map(|job| JobId(n << 20 | job)).collect()), 64 * KIB),
+    (
+        "job ends",
+        |n, _| Message::JobEnds((0..80_000).map(|job| (JobId(n << 20 | job), true)).collect()),
+        64 * KIB,
+    ),
     ("given back", |_, _| Message::GivenBack { leases: leases() }, 64 * KIB),
     (
         "renew",
@@ -461,6 +467,8 @@ fn kind(message: &Message) -> &'static str {
         Message::Lead(_) => "lead",
         Message::AskHolding(_) => "ask holding",
         Message::Holding(_) => "holding",
+        Message::AskEnds(_) => "ask ends",
+        Message::JobEnds(_) => "job ends",
         Message::Cell(CellMessage::Advertise { .. }) => "advertise",
         Message::Cell(CellMessage::Request(_)) => "request",
         Message::Cell(CellMessage::Waits { .. }) => "waits",
@@ -528,7 +536,7 @@ fn the_worst_word_of_each_kind_costs_little_in_a_mesh_of_cells() {
 fn each_kind_of_word_has_its_worst() {
     let kinds: std::collections::BTreeSet<_> =
         WORDS.iter().map(|(_, word, _)| kind(&word(0, NOTHING))).collect();
-    assert_eq!(kinds.len(), 28, "{kinds:?}");
+    assert_eq!(kinds.len(), 30, "{kinds:?}");
 }
 
 /// Sixty-four requests of twenty thousand labels each, followed by one bid, once kept a node busy for a minute.

@@ -202,6 +202,8 @@ fn message_kind(message: &Message) -> &'static str {
         Message::Lead(_) => "a leader is named",
         Message::AskHolding(_) => "a leader asks what is held",
         Message::Holding(_) => "a worker says what it holds",
+        Message::AskEnds(_) => "a node asks how jobs ended",
+        Message::JobEnds(_) => "a node says how jobs ended",
         Message::Cell(CellMessage::Advertise { .. }) => "a bid is advertised",
         Message::Cell(CellMessage::Request(_)) => "bids are requested",
         Message::Cell(CellMessage::Waits { .. }) => "a matchmaker has no bid yet",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use weft_core::{Engine, Time};
+use weft_core::{JobId, PeerId, Time};
 
 use crate::builder::Builder;
 use crate::coverage::Coverage;
@@ -186,7 +186,7 @@ fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Vi
 
 fn require_rest(world: &World) -> Result<(), Violation> {
     for host in &world.hosts {
-        if let Some(text) = unrest(host, &world.hosts) {
+        if let Some(text) = unrest(host, world) {
             let text = format!("host {}: {text}", host.id.0);
             return Err(world.violation("a_quiet_mesh_holds_nothing", text));
         }
@@ -200,10 +200,19 @@ fn require_forgotten(world: &World) -> Result<(), Violation> {
     Err(world.violation("at_quiescence_no_member_holds_what_was_forgotten", text))
 }
 
-/// What a host still holds, if anything, but for owners that are lost for ever.
-fn unrest(host: &SimHost, hosts: &[SimHost]) -> Option<String> {
-    let audit = host.engine.as_ref().map(Engine::audit)?;
-    let gone = |peer| hosts.iter().any(|host| host.is_gone && host.peer == peer);
+/// What a host still holds, if anything, but for owners that are lost for ever. Of jobs of which two of the three disks are lost, words
+/// and outcomes wait for a person.
+fn unrest(host: &SimHost, world: &World) -> Option<String> {
+    let engine = host.engine.as_ref()?;
+    let audit = engine.audit();
+    let gone = |peer| world.hosts.iter().any(|host| host.is_gone && host.peer == peer);
+    let lost = |leader: &SimHost| world.reference().mesh.lost_at(&world.hosts, leader);
+    let words_in_vain: usize = lost(host).into_iter().map(|job| engine.held_words_about(job)).sum();
+    let is_in_vain = |owner: PeerId, job: JobId| {
+        let leader = world.hosts.iter().find(|host| host.peer == owner);
+        leader.is_some_and(|leader| !leader.is_gone && lost(leader).contains(&job))
+    };
+    let in_vain = audit.kept.iter().filter(|(owner, lease)| is_in_vain(*owner, lease.job)).count();
     let unwanted = audit.kept.iter().filter(|(owner, _)| gone(*owner)).count();
     let pins = if unwanted > 0 { 0 } else { host.pins.len() };
     // A worker advertises its idle slots at its matchmaker for as long as they are idle.
@@ -219,8 +228,8 @@ fn unrest(host: &SimHost, hosts: &[SimHost]) -> Option<String> {
         ("calls open", audit.calls_open),
         ("leases open", audit.leases_open),
         ("jobs", audit.jobs.len()),
-        ("outcomes undelivered", audit.undelivered - unwanted),
-        ("words about kept jobs", audit.held_words),
+        ("outcomes undelivered", audit.undelivered - unwanted - in_vain),
+        ("words about kept jobs", audit.held_words - words_in_vain),
         ("pins", pins),
     ];
     let left = counts.into_iter().find(|(_, count)| *count > 0);
@@ -261,6 +270,7 @@ mod tests {
     use weft_core::Level;
 
     use super::*;
+    use crate::fault::Fault;
     use crate::host::{HostId, HostSpec};
     use crate::workload::{Fate, JobSpec};
 
@@ -278,6 +288,30 @@ mod tests {
             tried_again += world.reference().tried_again;
         }
         assert!(tried_again > 0, "some users have it tried again");
+    }
+
+    #[test]
+    fn what_waits_for_a_second_disk_is_left_over_unless_both_others_are_lost() {
+        for are_lost in [true, false] {
+            let node = || HostSpec::slots(1).keeps();
+            let mut world = World::builder(9).host(node()).build();
+            let others = [world.add_host(node()), world.add_host(node())];
+            world.connect();
+            let job = world.submit(HostId(0), &JobSpec { level: Level::Mesh, ..JobSpec::new(2, 3000) });
+            world.run_until("it is accepted", LOOK, |world| world.leader(job) == Some(HostId(0)));
+            for host in others {
+                world.fault(Fault::Kill { host, told: true });
+                if are_lost {
+                    world.fault(Fault::Wipe(host));
+                    world.fault(Fault::Restart(host));
+                }
+            }
+            world.run_for(Duration::from_secs(60));
+            let left = require_rest(&world).map_err(|violation| violation.text);
+            assert_eq!(left.is_ok(), are_lost, "{left:?}");
+            let words = |text: String| text.contains("words about kept jobs are left");
+            assert!(left.is_ok() || left.is_err_and(words), "their disks are only away");
+        }
     }
 
     #[test]

@@ -229,6 +229,8 @@ impl Crowd {
             | Message::Lead(_)
             | Message::AskHolding(_)
             | Message::Holding(_)
+            | Message::AskEnds(_)
+            | Message::JobEnds(_)
             | Message::Withdraw(_)
             | Message::Bid(_)
             | Message::Decline(_)

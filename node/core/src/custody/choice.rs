@@ -1,5 +1,5 @@
-//! Which nodes keep a new job at level `mesh`. A pure function: the choice is written into the job's first record, and never
-//! made again to find them.
+//! Which nodes keep a new job at level `mesh`, and which one gets a seat that another one loses. Pure functions: a choice is written
+//! into the job's log, and never made again to find them.
 
 use alloc::vec::Vec;
 
@@ -34,11 +34,14 @@ pub(crate) fn choose(job: JobId, owner: Eligible, others: Vec<Eligible>) -> Resu
     }
 }
 
-/// The node that would replace another in a job's trio: the first by rank, on a machine of its own if there is one.
-pub(crate) fn replacement(job: JobId, stay: &[Host], others: Vec<Eligible>) -> Option<Seat> {
+/// The node that replaces another one in a trio, next to the two that stay: the first that these rank (rendezvous hashing), on a
+/// machine of its own if there is one. All jobs of one trio get the same one, so that a job stays where those are that it comes
+/// after.
+pub(crate) fn replacement(stay: &[Eligible], others: Vec<Eligible>) -> Option<Seat> {
     let mut others = others;
-    others.sort_by_cached_key(|candidate| rank(job, candidate.seat.peer));
-    take_apart(&mut others, stay).map(|candidate| candidate.seat)
+    others.sort_by_cached_key(|candidate| rank_next_to(stay, candidate.seat.peer));
+    let hosts: Vec<Host> = stay.iter().map(|member| member.host).collect();
+    take_apart(&mut others, &hosts).map(|candidate| candidate.seat)
 }
 
 /// Takes the first that is on none of these machines, or else the first.
@@ -52,6 +55,18 @@ fn take_apart(ranked: &mut Vec<Eligible>, hosts: &[Host]) -> Option<Eligible> {
 fn rank(job: JobId, peer: PeerId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&job.0.to_le_bytes());
+    hasher.update(&peer.0);
+    *hasher.finalize().as_bytes()
+}
+
+/// The same for a seat next to these members, whatever their order.
+fn rank_next_to(stay: &[Eligible], peer: PeerId) -> [u8; 32] {
+    let mut members: Vec<PeerId> = stay.iter().map(|member| member.seat.peer).collect();
+    members.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    members.iter().for_each(|member| {
+        hasher.update(&member.0);
+    });
     hasher.update(&peer.0);
     *hasher.finalize().as_bytes()
 }
@@ -104,10 +119,25 @@ mod tests {
         }
         let here = alloc::vec![node(2, Host::Here), node(3, Host::Here)];
         assert!(choose(JobId(1), owner(), here).is_ok(), "one machine is better than none");
-        let replaced =
-            replacement(JobId(1), &[Host::Here, at(7)], alloc::vec![node(2, at(7)), node(3, at(8))]);
+        let stay = [owner(), node(5, at(7))];
+        let replaced = replacement(&stay, alloc::vec![node(2, at(7)), node(3, at(8))]);
         assert_eq!(replaced.map(|seat| seat.disk), Some(3));
-        assert_eq!(replacement(JobId(1), &[], Vec::new()), None);
+        assert_eq!(replacement(&stay, Vec::new()), None);
+    }
+
+    #[test]
+    fn two_that_stay_choose_one_whatever_the_job_and_other_two_another() {
+        let others: Vec<Eligible> = (20..30).map(|number| node(number, at(number))).collect();
+        let mut chosen: BTreeMap<PeerId, u32> = BTreeMap::new();
+        for number in 2..20 {
+            let stay = [owner(), node(number, at(number))];
+            let seat = replacement(&stay, others.clone()).expect("there are some");
+            let [one, other] = stay;
+            let backwards = others.iter().rev().copied().collect();
+            assert_eq!(replacement(&[other, one], backwards), Some(seat));
+            *chosen.entry(seat.peer).or_default() += 1;
+        }
+        assert!(chosen.len() >= 6, "they are spread: {chosen:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod acts;
 mod copied;
 mod driver;
+mod ends;
 mod hearing;
 mod seats;
 mod views;
@@ -16,7 +17,7 @@ use super::blobs::Blobs;
 use super::copies::{Copies, Senders};
 use super::log::MeshLog;
 use super::member::{Member, Moment, Restored, Role};
-use super::news::{Led, News};
+use super::news::{Departed, Led, News};
 use super::post::Post;
 use super::shares::Shares;
 use super::tombstones::Tombstones;
@@ -95,6 +96,8 @@ pub(super) struct Kept {
     is_parent: bool,
     /// Its member has done its work, and its log goes once it was read: the owner is to be told how the job ended.
     leaves: Option<Gone>,
+    /// How it ended, if another node wanted to know: the number of the record that says so, and whether it succeeded.
+    ended_as: Option<(u32, bool)>,
     /// What is to be done with it once this node leads it and its end is committed.
     wish: Option<Wish>,
     /// This node drains, and another was asked to lead it.

@@ -8,7 +8,6 @@ use super::choice::{Eligible, replacement};
 use super::member::{Member, Moment};
 use super::trio::Trio;
 use crate::durable::LogRecord;
-use crate::host::Host;
 use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 
@@ -18,17 +17,17 @@ pub(super) const LOOK_MS: u64 = 60_000;
 pub(super) const HAND_OVER_MS: u64 = 2_000;
 
 /// Gives one seat of a job's trio to another node, if one is to be given and there is one.
-pub(super) fn replace(member: &mut Member<LogRecord>, job: JobId, nodes: Nodes<'_>, moment: &Moment) {
+pub(super) fn replace(member: &mut Member<LogRecord>, nodes: Nodes<'_>, moment: &Moment) {
     let Nodes { members, eligible, drained } = nodes;
     let trio = member.log().trio();
     let Some(seat) = member.vacant(moment.now).or_else(|| draining(&trio, members, drained)) else { return };
-    let stay: Vec<Host> = (0..)
-        .zip(trio.peers())
+    let stay: Vec<Eligible> = (0..)
+        .zip(trio.0)
         .filter(|(other, _)| *other != seat)
-        .map(|(_, peer)| members.host(peer))
+        .map(|(_, member)| Eligible { seat: member, host: members.host(member.peer) })
         .collect();
     let others = eligible.iter().copied().filter(|other| trio.seat_of(other.seat.peer).is_none()).collect();
-    if let Some(by) = replacement(job, &stay, others) {
+    if let Some(by) = replacement(&stay, others) {
         // Refused while another replacement is not committed; it is looked for again.
         let _replaced = member.replace(seat, by, moment);
     }

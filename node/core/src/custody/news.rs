@@ -1,10 +1,11 @@
 //! What custody has to tell the owner of jobs. Plain data.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::trio::Trio;
 use crate::durable;
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 
 /// What the owner is to know.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(crate) enum News {
     /// A job that another node leads has ended for good.
     Ended(Box<durable::Restored>),
     /// This node keeps a job no more.
-    Gone(JobId),
+    Gone(Departed),
 }
 
 /// A job that this node leads from here on.
@@ -33,4 +34,15 @@ pub(crate) struct Led {
     pub(crate) retried: bool,
     /// All of its records up to that one are committed.
     pub(crate) committed: u32,
+    /// Those of the jobs that it comes after which are known to be forgotten.
+    pub(crate) forgotten: Vec<JobId>,
+}
+
+/// A job that this node keeps no more.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    pub(crate) job: JobId,
+    /// Its user wanted it forgotten. Otherwise these nodes keep it, as far as this one knows.
+    pub(crate) forgotten: bool,
+    pub(crate) keepers: Vec<PeerId>,
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
-use crate::custody::{Custody, CustodyMessage, Known, Wish};
+use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
 use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
@@ -40,6 +40,11 @@ impl Engine {
         });
     }
 
+    /// Another node wants to know how jobs ended.
+    pub(super) fn say_ends(&mut self, to: PeerId, asked: &[JobId]) {
+        self.with_custody(|custody, ctx, _| custody.on_ask_ends(ctx, to, asked));
+    }
+
     /// What time and this input meant for the jobs that this node keeps is told to the owner.
     pub(super) fn heed_custody(&mut self) {
         let draining = self.worker.is_draining();
@@ -67,9 +72,13 @@ impl Engine {
             News::Committed { job, upto } => owner.on_committed(ctx, job, upto),
             News::StepDown(job) => owner.on_step_down(ctx, job),
             News::Leads(led) => owner.on_led(ctx, members, *led),
-            News::Keepers { job, trio } => owner.on_keepers(ctx, job, trio),
-            News::Ended(job) => owner.on_ended_elsewhere(ctx, *job),
-            News::Gone(job) => owner.on_gone(ctx, job),
+            News::Keepers { job, trio } => owner.on_keepers(ctx, members, job, trio),
+            News::Ended(job) => {
+                let (name, ended) = (job.job(), job.outline().and_then(Outline::ended));
+                let succeeded = owner.on_ended_elsewhere(ctx, *job);
+                ended.into_iter().for_each(|seq| self.custody.note_end(name, seq, succeeded));
+            }
+            News::Gone(gone) => owner.on_gone(ctx, &gone),
         }
     }
 

@@ -29,6 +29,8 @@ impl Engine {
             self.matchmaker.on_peer_down(peer);
         }
         self.with_custody(|custody, ctx, _| custody.on_peer_up(ctx, peer, restarted));
+        let (mut ctx, owner, ..) = self.parts();
+        owner.name_keepers(&mut ctx, peer);
         self.announced = Capacity { seq: self.announced.seq, ..Capacity::default() };
     }
 

@@ -14,6 +14,12 @@ impl Engine {
         self.custody.leads(job)
     }
 
+    /// Words about a job at level `mesh` that wait for a second disk, for tests; [`Audit::held_words`] counts them, too.
+    #[must_use]
+    pub fn held_words_about(&self, job: JobId) -> usize {
+        self.owner.held_words_about(job)
+    }
+
     /// The state of the engine.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -4,6 +4,8 @@ use super::Message;
 
 /// The version that has all kinds that were there when two versions first could meet in one mesh.
 const FIRST: u8 = 9;
+/// The version after it.
+const SECOND: u8 = 10;
 
 impl Message {
     /// The version that brought this kind. A new kind gets the version that it comes with.
@@ -32,6 +34,7 @@ impl Message {
             | Self::Custody(_)
             | Self::Lead(_)
             | Self::GivenBack { .. } => FIRST,
+            Self::AskEnds(_) | Self::JobEnds(_) => SECOND,
         }
     }
 }

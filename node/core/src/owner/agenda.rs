@@ -21,6 +21,8 @@ pub(super) enum Alarm {
     Speculate(JobId),
     /// Workers were asked what they hold of the job, and answers are waited for no longer.
     Answers(JobId),
+    /// The nodes that keep the job, for which others here wait, are asked how it ended.
+    AskEnd(JobId),
 }
 
 impl Alarm {
@@ -32,12 +34,14 @@ impl Alarm {
             | Self::Retry(job, _)
             | Self::GiveUp(job, _)
             | Self::Speculate(job)
-            | Self::Answers(job) => job,
+            | Self::Answers(job)
+            | Self::AskEnd(job) => job,
         }
     }
 }
 
-/// Holds at most four entries for each job that has not ended and two for each task that was tried.
+/// Holds at most four entries for each job that has not ended, one for each job of other nodes that one of them waits for, and two
+/// for each task that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Agenda(BTreeSet<(Time, Alarm)>);
 
@@ -66,6 +70,7 @@ impl Agenda {
             Alarm::GiveUp(..) => "a task is given up",
             Alarm::Speculate(_) => "slow tasks are looked for",
             Alarm::Answers(_) => "answers of workers are waited for no longer",
+            Alarm::AskEnd(_) => "nodes are asked how a job ended",
         };
         Some((*at, why))
     }

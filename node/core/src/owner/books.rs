@@ -20,6 +20,7 @@ use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::reputation::Reputations;
+use crate::time::Time;
 
 /// Tables that span jobs.
 #[derive(Debug, Default)]
@@ -51,6 +52,8 @@ pub(super) struct Books {
     pub(super) untaken: Vec<Delivery>,
     /// Jobs that workers name and that are not known here.
     pub(super) unknown: Unknown,
+    /// Jobs that others here wait for, and that other nodes keep.
+    pub(super) absent: BTreeMap<JobId, Absent>,
 }
 
 /// What those that wait for a job have not been told yet: that it has ended, and how.
@@ -59,6 +62,15 @@ pub(super) struct Completed {
     pub(super) parent: JobId,
     pub(super) succeeded: bool,
     pub(super) children: Children,
+}
+
+/// A job that others here wait for, and that only other nodes keep.
+#[derive(Debug)]
+pub(super) struct Absent {
+    /// The nodes that kept it when this one last did; none if it never did.
+    pub(super) keepers: BTreeSet<PeerId>,
+    /// When they are asked how it ended.
+    pub(super) asks_at: Time,
 }
 
 /// What a function on one job may use besides that job.

@@ -7,7 +7,9 @@ use super::agenda::Alarm;
 use super::books::OwnerCtx;
 use super::ending::expired;
 use super::record::{self, known};
-use super::{Owner, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation, verification};
+use super::{
+    Owner, absent, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation, verification,
+};
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
 use crate::host::Reach;
@@ -32,6 +34,11 @@ impl Owner {
     /// A peer is connected: it is asked what it holds of jobs that go on under another epoch.
     pub(crate) fn ask_holding(&self, ctx: &mut Ctx<'_>, peer: PeerId) {
         holding::ask(ctx, &self.records, peer);
+    }
+
+    /// The same peer is told who may lead jobs of which it may hold something, behind the word that they are led here.
+    pub(crate) fn name_keepers(&self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        holding::name_all_keepers(ctx, &self.records, peer);
     }
 
     /// A worker says what it holds of a job.
@@ -129,6 +136,7 @@ impl Owner {
             }
             Alarm::Retry(name, index) => retry::on_backoff_over(&mut cx, known(records, name), index),
             Alarm::GiveUp(name, index) => retry::give_up(&mut cx, known(records, name), index),
+            Alarm::AskEnd(parent) => absent::ask(&mut cx, records, parent),
             // These two are not cleared when the job ends, which may be retired by now.
             Alarm::Answers(name) => {
                 if let Some(record) = records.get_mut(&name) {

@@ -19,12 +19,16 @@ pub(super) struct Holders {
     pub(super) unanswered: BTreeSet<PeerId>,
     /// Until when none of its tasks is placed, unless all answer sooner.
     pub(super) waits_until: Option<Time>,
+    /// Other nodes keep the job than when it was accepted: its workers are to know who may lead it.
+    pub(super) keepers_changed: bool,
 }
 
 impl Holders {
     /// As a job's log says.
     pub(super) fn by_log(kept: &Restored) -> Self {
-        Self { given: kept.given.clone(), first_epoch: kept.first_epoch, ..Self::default() }
+        let accepted = kept.keepers.trio().map(|trio| trio.peers());
+        let keepers_changed = accepted != kept.trio().map(|trio| trio.peers());
+        Self { given: kept.given.clone(), first_epoch: kept.first_epoch, keepers_changed, ..Self::default() }
     }
 
     /// Whether tasks wait for answers.

@@ -3,8 +3,12 @@
 //! them again under its own number, so that its outcome counts. Only a worker that the log names is asked, and it is believed
 //! only about tasks that it was given as the log says.
 //!
+//! A worker follows only a node that it knows to keep the job. So where a seat was given to another node, the workers that may
+//! hold something are told who keeps the job now, by the node that they follow.
+//!
 //! A job that verifies has no part in this: its votes are taken anew.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::agenda::Alarm;
@@ -12,9 +16,9 @@ use super::books::{OwnerCtx, cancel_at};
 use super::record::{Record, Records};
 use super::task::{Attempt, TaskState};
 use crate::ctx::Ctx;
-use crate::id::{JobId, LeaseId, PeerId};
+use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, HeldLease, HeldState, Holding, Message};
+use crate::message::{Assign, BATCH_MAX, HeldLease, HeldState, Holding, Message};
 
 /// For how long tasks wait for answers of workers that may hold them, in milliseconds; they are placed anew after it.
 const ANSWERS_MAX_MS: u64 = 3000;
@@ -46,7 +50,32 @@ pub(super) fn begin(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     for worker in here.collect::<Vec<_>>() {
         cx.ctx.send(worker, Message::AskHolding(alloc::vec![(job.spec.job, job.epoch)]));
     }
+    name_keepers(cx, record);
     end_wait_if_answered(cx, record);
+}
+
+/// The workers that may hold something of a job are told who keeps it, if that is no longer as it was accepted.
+pub(super) fn name_keepers(cx: &mut OwnerCtx<'_, '_>, record: &Record) {
+    let (all, me) = (record.holders.given.workers(), cx.ctx.me);
+    for worker in all.filter(|worker| is_here(me, cx.members, *worker)) {
+        name_keepers_to(cx.ctx, record, worker);
+    }
+}
+
+/// A worker is connected: it is told the same of all jobs. It knows already which of them are led here.
+pub(super) fn name_all_keepers(ctx: &mut Ctx<'_>, records: &Records, worker: PeerId) {
+    let changed = records.values().filter(|record| record.holders.keepers_changed);
+    let given = changed.filter(|record| record.holders.given.workers().any(|of| of == worker));
+    given.for_each(|record| name_keepers_to(ctx, record, worker));
+}
+
+/// A message that assigns no task says it, with the call that it always carries.
+fn name_keepers_to(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId) {
+    if record.holders.keepers_changed && !record.job.ended {
+        let call = record.call_message(CallId(record.name().0), ctx.now);
+        let assign = Assign { call, bid: BidId(0), placed: 0, acks: Vec::new(), grants: Vec::new() };
+        ctx.send(worker, Message::Assign(Box::new(assign)));
+    }
 }
 
 /// A worker is connected: it is asked about all jobs of which it has not said what it holds.

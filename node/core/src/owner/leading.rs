@@ -4,16 +4,18 @@
 use alloc::vec::Vec;
 
 use super::Owner;
+use super::absent;
 use super::agenda::Alarm;
-use super::books::Books;
+use super::books::{Books, OwnerCtx};
 use super::dependencies;
 use super::dispatch::calling;
 use super::dispatch::credit_book::CreditBook;
 use super::ending::clear_alarms;
+use super::holding;
 use super::record::Record;
 use super::task::RECALLED;
 use crate::ctx::Ctx;
-use crate::custody::news::Led;
+use crate::custody::news::{Departed, Led};
 use crate::custody::trio::Trio;
 use crate::durable::{ParentEnd, Restored};
 use crate::effect::{Effect, Event};
@@ -25,11 +27,14 @@ impl Owner {
     pub(crate) fn on_keeps(&mut self, job: JobId) {
         self.books.followed.insert(job);
         self.books.unknown.on_known(job);
+        if absent::end(&mut self.books, job) {
+            self.books.watched.push(job);
+        }
     }
 
     /// A job is led here from now on. What its log says is told once all of it is committed.
     pub(crate) fn on_led(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, led: Led) {
-        let Led { job, retried, committed } = led;
+        let Led { job, retried, committed, forgotten } = led;
         let (name, Some(log)) = (job.job(), job.outline()) else { return };
         let (last, trio) = (log.last().seq, log.trio());
         self.history.forget(name);
@@ -53,7 +58,7 @@ impl Owner {
                 self.books.keeping.done.push_back(end);
             }
         } else {
-            self.resume(ctx, members, job);
+            self.resume(ctx, members, job, &forgotten);
         }
     }
 
@@ -86,28 +91,36 @@ impl Owner {
     }
 
     /// A job is kept here no more. Where it is not over, another node leads it, or will: what workers have of it is that one's
-    /// (`unknown.rs`).
-    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, name: JobId) {
-        self.on_step_down(ctx, name);
-        self.books.followed.remove(&name);
-        // For what comes after it, it is lost.
-        self.books.keeping.done.push_back(ParentEnd { parent: name, succeeded: false });
+    /// (`unknown.rs`). For what comes after it, it is lost if it was forgotten.
+    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, gone: &Departed) {
+        let Departed { job, forgotten, keepers } = gone;
+        self.on_step_down(ctx, *job);
+        self.books.followed.remove(job);
+        if *forgotten {
+            self.books.keeping.done.push_back(ParentEnd { parent: *job, succeeded: false });
+        } else if absent::waiting(&self.records, *job).next().is_some() {
+            absent::begin(&mut self.books, ctx.now, *job, keepers);
+        }
     }
 
     /// Who keeps a job has changed.
-    pub(crate) fn on_keepers(&mut self, ctx: &mut Ctx<'_>, job: JobId, trio: Trio) {
-        if let Some(record) = self.records.get_mut(&job) {
-            record.job.trio = Some(trio);
-        }
-        self.books.keeping.lines.set_trio(job, trio);
+    pub(crate) fn on_keepers(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: JobId, trio: Trio) {
+        let Self { records, books, .. } = self;
+        books.keeping.lines.set_trio(job, trio);
         ctx.notify(keepers(job, trio));
+        if let Some(record) = records.get_mut(&job) {
+            let before = record.job.trio.replace(trio);
+            record.holders.keepers_changed |= before.map(|trio| trio.peers()) != Some(trio.peers());
+            holding::name_keepers(&mut OwnerCtx { ctx, members, books }, record);
+        }
     }
 
-    /// A job that another node leads has ended for good: what comes after it is told.
-    pub(crate) fn on_ended_elsewhere(&mut self, ctx: &mut Ctx<'_>, job: Restored) {
+    /// A job that another node leads has ended for good: what comes after it is told. Whether it succeeded.
+    pub(crate) fn on_ended_elsewhere(&mut self, ctx: &mut Ctx<'_>, job: Restored) -> bool {
         let parent = job.job();
         let succeeded = self.remake(ctx, job).has_succeeded();
         self.books.keeping.done.push_back(ParentEnd { parent, succeeded });
+        succeeded
     }
 
     /// Jobs that jobs here come after and that another node leads, as far as it was not asked yet.

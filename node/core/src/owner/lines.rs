@@ -87,6 +87,11 @@ impl Lines {
         self.of.values().map(|line| line.held.len()).sum()
     }
 
+    /// Words about one job that wait.
+    pub(super) fn count(&self, job: JobId) -> usize {
+        self.of.get(&job).map_or(0, |line| line.held.len())
+    }
+
     /// What they take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

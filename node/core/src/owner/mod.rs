@@ -16,6 +16,7 @@
 //! speculation, dependencies, lease_upkeep, explain
 //! ```
 
+mod absent;
 mod agenda;
 mod ballot;
 mod books;

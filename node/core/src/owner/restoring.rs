@@ -6,6 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Owner;
+use super::absent;
 use super::books::{OwnerCtx, cancel_at};
 use super::dependencies;
 use super::end_job;
@@ -22,6 +23,7 @@ use crate::membership::Membership;
 use crate::refusal::Refusal;
 use crate::snapshot::JobView;
 use crate::task::Outcome;
+use crate::time::Time;
 
 impl Owner {
     // ---- what the disk says
@@ -97,7 +99,7 @@ impl Owner {
         } else {
             let epoch = job.epoch.saturating_add(1);
             self.books.keeping.record(name, LogRecord::Restarted { epoch, at: ctx.now });
-            self.resume(ctx, members, Restored { epoch, ..job });
+            self.resume(ctx, members, Restored { epoch, ..job }, &[]);
         }
     }
 
@@ -113,7 +115,7 @@ impl Owner {
         job.epoch = job.epoch.saturating_add(1);
         job.try_again(ctx.now);
         self.books.keeping.record(name, LogRecord::Retried { epoch: job.epoch, at: ctx.now });
-        self.resume(ctx, members, job);
+        self.resume(ctx, members, job, &[]);
     }
 
     /// Why a job is not tried again by a log that was read, if it is not.
@@ -145,10 +147,16 @@ impl Owner {
 
     /// A job goes on as its log says. No attempt is issued before the disk knows its new epoch: the life after this one
     /// must not give it to other attempts.
-    /// One at level mesh comes when it does.
-    pub(super) fn resume(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, job: Restored) {
+    /// One at level mesh comes when it does. Of the jobs that it comes after, these are known to be forgotten.
+    pub(super) fn resume(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        job: Restored,
+        forgotten: &[JobId],
+    ) {
         let name = job.job();
-        let ends = self.parent_ends(&job);
+        let ends = self.parent_ends(ctx.now, &job, forgotten);
         let stopped = job.cancelled || job.given_up;
         let begins_with = if job.mesh.is_some() { 0 } else { self.books.keeping.bar(name) };
         let mut record = self.remake(ctx, job);
@@ -178,24 +186,34 @@ impl Owner {
     }
 
     /// How those ended that the job comes after and its log does not know to have ended. One that is not here was lost, and
-    /// did not succeed.
-    fn parent_ends(&mut self, job: &Restored) -> Vec<ParentEnd> {
+    /// did not succeed; but of a job at level mesh, unless it was forgotten, it is only not kept here.
+    fn parent_ends(&mut self, now: Time, job: &Restored, forgotten: &[JobId]) -> Vec<ParentEnd> {
         let Self { records, history, books, .. } = self;
+        let is_lost = |parent: &JobId| job.spec.level != Level::Mesh || forgotten.contains(parent);
         let told = |parent: &JobId| job.parents.iter().any(|end| end.parent == *parent);
         let after = job.spec.after.iter().copied().filter(|parent| !job.retried && !told(parent));
         let after: Vec<JobId> = after.filter(|parent| !books.keeping.lines.end_waits(*parent)).collect();
         let (elsewhere, here): (Vec<JobId>, _) =
             after.into_iter().partition(|parent| books.followed.contains(parent));
         books.watched.extend(elsewhere);
-        let ends = here.into_iter().filter_map(|parent| {
+        let mut ends = Vec::new();
+        for parent in here {
             let succeeded = match records.get(&parent) {
-                Some(live) if !live.job.ended => return None,
+                Some(live) if !live.job.ended => continue,
                 Some(ended) => ended.has_succeeded(),
-                None => history.has_succeeded(parent),
+                None if history.tasks_of(parent).is_some() || is_lost(&parent) => {
+                    history.has_succeeded(parent)
+                }
+                None => {
+                    // It is here after all where it ended so long ago that its figures are gone.
+                    books.watched.push(parent);
+                    absent::begin(books, now, parent, &[]);
+                    continue;
+                }
             };
-            Some(ParentEnd { parent, succeeded })
-        });
-        ends.collect()
+            ends.push(ParentEnd { parent, succeeded });
+        }
+        ends
     }
 
     /// The jobs that it comes after: one that was tried again does not wait for what had ended by then.

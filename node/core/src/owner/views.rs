@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::dispatch::trust::may_give;
-use super::{Owner, explain, fetching};
+use super::{Owner, absent, explain, fetching};
 use crate::audit::JobAudit;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::snapshot::{JobView, Note, ReputationView, SelfFencingView, TaskView, Why};
@@ -26,6 +26,9 @@ impl Owner {
                 if record.job.is_kept() && matches!(why.state, TaskView::Queued { .. }) {
                     why.notes.extend(keeping.note(record.name(), record.job.begins_with));
                     why.notes.extend(record.holders.waits().then_some(Note::AskingHolders));
+                }
+                if matches!(why.state, TaskView::After { .. }) {
+                    why.notes.extend(absent::notes(&self.books, record));
                 }
                 why
             }
@@ -95,6 +98,11 @@ impl Owner {
     /// Words that wait for the disk, and what they take in bytes.
     pub(crate) fn held_words(&self) -> (usize, usize) {
         self.books.keeping.held()
+    }
+
+    /// Words about one job at level mesh that wait for a second disk.
+    pub(crate) fn held_words_about(&self, job: JobId) -> usize {
+        self.books.keeping.lines.count(job)
     }
 
     pub(crate) fn lease_ends(&self) -> Option<(Time, Time)> {

@@ -3,7 +3,8 @@
 //! worker asks it.
 //!
 //! The nodes that may lead a job are those that a call for it named, when its sender was one of them and its epoch the sender's.
-//! They stay until another call of one of them names others, so that no stranger raises the epoch of a job. What a member says of a
+//! They stay until another call of one of them names others, so that no stranger raises the epoch of a job. The node that leads the
+//! job names others, too, when one of them got its seat by a replacement. What a member says of a
 //! job that is unknown here counts against no node but those that name it, too: else it could have them refused.
 
 use alloc::collections::BTreeMap;
@@ -63,6 +64,15 @@ impl Epochs {
             }
         }
         is_new
+    }
+
+    /// A node says who may lead a job from here on. It is heard of the node alone that leads the job in the newest epoch that was seen:
+    /// neither a stranger gets a seat by it, nor one by the word of a node that led the job before.
+    pub(super) fn on_keepers(&mut self, from: PeerId, job: JobId, keepers: &[PeerId]) {
+        let known = self.of.get(&job).filter(|known| leads(&known.keepers, from, known.epoch));
+        if let Some(epoch) = known.map(|known| known.epoch) {
+            self.on_tasks(from, LeaseId { job, epoch, index: 0, attempt: 0 }, keepers);
+        }
     }
 
     /// A node says that it leads a job in an epoch. True if that may be, and is newer than all that were seen.
@@ -189,6 +199,30 @@ mod tests {
         assert!(!epochs.on_lead(peer(1), JOB, 4) && epochs.on_lead(peer(4), JOB, 4));
         epochs.on_tasks(peer(0), lease(3), &trio());
         assert!(epochs.on_lead(peer(4), JOB, 7), "what is old changes nothing");
+    }
+
+    #[test]
+    fn the_node_that_leads_names_one_that_got_a_seat_and_no_other_node_does() {
+        let mut epochs = Epochs::default();
+        let replaced = [peer(0), peer(4), peer(2)];
+        epochs.on_keepers(peer(0), JOB, &replaced);
+        assert!(epochs.of.is_empty(), "no task of the job came here");
+        epochs.on_tasks(peer(0), lease(3), &trio());
+        for (from, keepers) in [
+            (peer(9), [peer(0), peer(9), peer(2)]),
+            (peer(9), [peer(9), peer(1), peer(2)]),
+            (peer(1), [peer(0), peer(1), peer(9)]),
+            (peer(1), [peer(1), peer(9), peer(2)]),
+            (peer(0), [peer(9), peer(0), peer(2)]),
+        ] {
+            epochs.on_keepers(from, JOB, &keepers);
+            assert_eq!(epochs.keepers(JOB), trio(), "{from:?} names {keepers:?}");
+        }
+        epochs.on_keepers(peer(0), JOB, &replaced);
+        assert!(!epochs.on_lead(peer(1), JOB, 4) && epochs.on_lead(peer(4), JOB, 4));
+        assert!(epochs.is_old(peer(0), lease(3)), "it named these");
+        epochs.on_keepers(peer(0), JOB, &trio());
+        assert_eq!(epochs.keepers(JOB), replaced, "it leads no more");
     }
 
     #[test]

@@ -134,10 +134,13 @@ impl Worker {
         }
     }
 
-    /// Tasks sent without a call, on credit or by this node's own owner.
+    /// Tasks sent without a call, on credit or by this node's own owner. Without any it says who may lead their job.
     pub(crate) fn on_assign(&mut self, ctx: &mut Ctx<'_>, owner: PeerId, mut assign: Assign) {
         self.on_ack(ctx, owner, &assign.acks);
         bound_keepers(ctx, &mut assign.call);
+        if assign.grants.is_empty() {
+            return self.epochs.on_keepers(owner, assign.call.job, &assign.call.keepers);
+        }
         if self.is_fenced(ctx, owner, Brought { grants: &assign.grants, keepers: &assign.call.keepers }) {
             return holder::refuse_prefilled(ctx, owner, &assign, None);
         }

@@ -1,6 +1,6 @@
 //! Who leads a job at level `mesh`, and what goes on when another node does.
 
-use weft_core::message::Delivery;
+use weft_core::message::{Assign, Call, Delivery};
 
 use super::*;
 
@@ -303,6 +303,84 @@ fn what_runs_goes_on_for_the_next_leader() {
     let ends = told(&mesh, JOB);
     assert!(ends.len() == 2 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");
     assert_eq!(mesh.engines[3].snapshot().counters.executed, 2, "nothing ran twice");
+}
+
+#[test]
+fn what_runs_goes_on_for_a_leader_that_got_its_seat_by_a_replacement() {
+    // Whether the worker is connected when the seat is given away, or only later.
+    for is_there in [true, false] {
+        let mut mesh = Mesh::keeping(&[0, 0, 0, 0]);
+        mesh.keep = false;
+        mesh.join(1, Vec::new());
+        mesh.keep = true;
+        mesh.submit_with(0, 1, kept);
+        let [_, custodian, witness] = keepers(&mesh, 0, JOB);
+        let other = (1..4).find(|node| ![custodian, witness].contains(node)).expect("there are four");
+        let worker = 4;
+        assert_eq!(mesh.running()[worker], 1);
+        mesh.switch_off(custodian);
+        for _ in 0..59 {
+            mesh.steps = 0;
+            mesh.advance_ms(10_000);
+        }
+        if !is_there {
+            // Its renewals come by gossip.
+            mesh.cut(0, worker, false);
+        }
+        while view(&mesh, 0, JOB).is_none_or(|view| view.keepers[1] != id(other)) {
+            mesh.steps = 0;
+            mesh.advance_ms(1_000);
+        }
+        if !is_there {
+            mesh.join_again(0, worker);
+        }
+        mesh.steps = 0;
+        mesh.advance_ms(1_000);
+        mesh.switch_off(0);
+        mesh.steps = 0;
+        mesh.advance_ms(20_000);
+        assert_eq!(leader(&mesh, other), Some(other));
+        assert_eq!(mesh.engines[other].snapshot().counters.adopted, 1, "connected then: {is_there}");
+        run(&mut mesh, 10_000);
+        let ends = told(&mesh, JOB);
+        assert!(ends.len() == 1 && ends.values().all(|ends| ends == &["done"]), "{ends:?}");
+        assert_eq!(mesh.engines[worker].snapshot().counters.executed, 1, "nothing ran twice");
+        mesh.assert_quiet();
+    }
+}
+
+#[test]
+fn no_stranger_takes_what_a_worker_runs_by_naming_itself() {
+    let mut mesh = Mesh::keeping(&[0, 0, 0, 0]);
+    mesh.keep = false;
+    mesh.join(1, Vec::new());
+    mesh.keep = true;
+    mesh.submit_with(0, 1, kept);
+    let [_, custodian, witness] = keepers(&mesh, 0, JOB);
+    let (worker, stranger) = (4, (1..4).find(|node| ![custodian, witness].contains(node)).expect("four"));
+    let sent = |(from, to, message): &(usize, usize, Message)| {
+        let Message::Call(call) = message else { return None };
+        ((*from, *to) == (0, worker)).then(|| call.clone())
+    };
+    let call = mesh.log.iter().find_map(sent).expect("the worker was called");
+    let own = |seats: [usize; 3]| Call { keepers: seats.map(id).to_vec(), ..call.clone() };
+    for (from, seats) in [
+        (stranger, [0, stranger, witness]),
+        (stranger, [stranger, custodian, witness]),
+        (witness, [0, stranger, witness]),
+        (custodian, [custodian, stranger, witness]),
+    ] {
+        let (call, bid, acks, grants) = (own(seats), BidId(0), Vec::new(), Vec::new());
+        let assign = Assign { call, bid, placed: 0, acks, grants };
+        mesh.say(from, worker, Message::Assign(Box::new(assign)));
+        mesh.say(stranger, worker, Message::Lead(vec![(JOB, 4), (JOB, 6)]));
+        mesh.say(stranger, worker, Message::AskHolding(vec![(JOB, 7), (JOB, 9)]));
+        let held = mesh.engines[worker].audit().held;
+        assert!(held.len() == 1 && held.iter().all(|(owner, _)| *owner == id(0)), "{held:?}");
+    }
+    run(&mut mesh, 3_000);
+    assert_eq!((told(&mesh, JOB).len(), mesh.engines[0].snapshot().counters.executed), (1, 0));
+    assert_eq!(mesh.engines[worker].snapshot().counters.executed, 1);
 }
 
 #[test]

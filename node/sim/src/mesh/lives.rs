@@ -27,15 +27,18 @@ impl Mesh {
     pub(crate) fn on_lost(&mut self, hosts: &[SimHost]) -> Vec<JobId> {
         let mut gone = Vec::new();
         for (name, job) in self.jobs.iter_mut().filter(|(_, job)| !job.gone) {
-            let seats = job.seats();
-            let sits = |host: &&SimHost| {
-                let disk = host.disk.number;
-                !host.is_gone && seats.iter().any(|seat| seat.peer == host.peer && seat.disk == disk)
-            };
-            job.gone = hosts.iter().filter(sits).count() < 2 && !job.written.is_empty();
+            job.gone = count_disks(hosts, &job.seats()) < 2 && !job.written.is_empty();
             gone.extend(job.gone.then_some(*name));
         }
         gone
+    }
+
+    /// The jobs of which two of the three disks were lost, also by what the log of a node that leads them says of who sits where: no
+    /// record of theirs can be committed there, so nothing that waits for that is told, to users or to workers.
+    pub(crate) fn lost_at(&self, hosts: &[SimHost], leader: &SimHost) -> Vec<JobId> {
+        let gone = self.jobs.iter().filter(|(_, job)| job.gone).map(|(name, _)| *name);
+        let seats = |name: JobId| Rows(leader.disk.records(name).to_vec()).seats();
+        gone.filter(|name| count_disks(hosts, &seats(*name)) < 2).collect()
     }
 
     /// Who keeps a job, as far as any user was told.
@@ -66,4 +69,13 @@ impl MeshJob {
         }
         Rows(self.written.values().take(1).cloned().collect()).seats()
     }
+}
+
+/// How many of these members are there, each with the disk that has the seat.
+fn count_disks(hosts: &[SimHost], seats: &[Seat]) -> usize {
+    let sits = |host: &&SimHost| {
+        let disk = host.disk.number;
+        !host.is_gone && seats.iter().any(|seat| seat.peer == host.peer && seat.disk == disk)
+    };
+    hosts.iter().filter(sits).count()
 }

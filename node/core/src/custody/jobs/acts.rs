@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::{Answers, Custody, Kept, News, Wish, moment};
+use super::{Answers, Custody, Departed, Kept, News, Wish, moment};
 use crate::ctx::Ctx;
 use crate::custody::action::Action;
 use crate::custody::blobs::Wanted;
@@ -125,6 +125,7 @@ impl Custody {
             retried: false,
             is_parent: false,
             leaves: None,
+            ended_as: None,
             wish: None,
             handed_over: false,
             lost: BTreeSet::new(),
@@ -177,8 +178,9 @@ impl Custody {
             orphans.reads += kept.awaits.reads;
             orphans.recalls += kept.awaits.recalls;
         }
+        let keepers = kept.member.log().trio().peers().to_vec();
+        self.news.push_back(News::Gone(Departed { job, forgotten: gone.remembered, keepers }));
         self.writes.add(Of { job, serial: kept.serial }, Order::Forget(gone));
-        self.news.push_back(News::Gone(job));
     }
 }
 

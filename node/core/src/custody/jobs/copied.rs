@@ -1,7 +1,9 @@
 //! Copies of jobs at level `disk`, here and elsewhere (`custody/copies/`), as custody drives them. The rest of `custody/jobs.rs`,
 //! in a file of its own for its length.
 
-use super::{Custody, News};
+use alloc::vec::Vec;
+
+use super::{Custody, Departed, News};
 use crate::ctx::Ctx;
 use crate::custody::copies::{self, Copies, Means, Senders, Sending};
 use crate::custody::message::CustodyMessage;
@@ -152,6 +154,6 @@ impl Custody {
         self.blobs.drop_from(job, 0);
         self.unwritten.end(job);
         self.writes.add(of, Order::Forget(gone));
-        self.news.push_back(News::Gone(job));
+        self.news.push_back(News::Gone(Departed { job, forgotten: true, keepers: Vec::new() }));
     }
 }

@@ -151,7 +151,9 @@ impl Custody {
         let leads = kept.begins.take_if(|epoch| *epoch == restored.epoch).is_some();
         if leads && restored.is_whole() {
             let (retried, committed) = (core::mem::take(&mut kept.retried), kept.member.committed());
-            self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed })));
+            let after = restored.spec.after.iter().copied();
+            let forgotten = after.filter(|parent| self.forgotten.has(*parent)).collect();
+            self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed, forgotten })));
         } else if leads {
             // No client was told that it is accepted, and its inputs are nowhere.
             if kept.member.has_ended() {

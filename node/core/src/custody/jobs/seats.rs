@@ -23,7 +23,7 @@ impl Custody {
                 self.hand_over(ctx, members, job, known.open.contains(&job));
             } else {
                 let nodes = lookout::Nodes { members, eligible: &known.eligible, drained: &drained };
-                self.with(ctx, job, |member, moment| lookout::replace(member, job, nodes, moment));
+                self.with(ctx, job, |member, moment| lookout::replace(member, nodes, moment));
             }
         }
         self.looks_at = None;

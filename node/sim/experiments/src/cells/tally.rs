@@ -54,7 +54,9 @@ impl Kind {
             | Message::Custody(_)
             | Message::Lead(_)
             | Message::AskHolding(_)
-            | Message::Holding(_) => Self::Direct,
+            | Message::Holding(_)
+            | Message::AskEnds(_)
+            | Message::JobEnds(_) => Self::Direct,
             Message::Refuse { .. } | Message::Stopped { .. } | Message::GivenBack { .. } => Self::Refuse,
             Message::Withdraw(_) | Message::Release(_) | Message::Cancel(_) => Self::Undo,
             Message::Renew(_) => Self::Renew,

@@ -357,6 +357,8 @@ fn kind(message: &Message) -> usize {
         Message::Lead(_) => 19,
         Message::AskHolding(_) => 20,
         Message::Holding(_) => 21,
+        Message::AskEnds(_) => 22,
+        Message::JobEnds(_) => 23,
     }
 }
 
