@@ -95,6 +95,9 @@ impl Engine {
         if self.stopped {
             return self.out.drain();
         }
+        if matches!(input, Input::Command(_)) {
+            self.seal_now();
+        }
         if matches!(input, Input::Command(Command::Stop)) {
             self.stop();
             return self.out.drain();

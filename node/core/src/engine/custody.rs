@@ -90,6 +90,12 @@ impl Engine {
         });
     }
 
+    /// A user asks for something: all that came before is written before it, whatever it waits for.
+    pub(super) fn seal_now(&mut self) {
+        self.owner.hasten();
+        self.seal();
+    }
+
     /// A worker says something about these leases, which may be of jobs that this node led before, and that have ended elsewhere:
     /// nothing of them is waited for any more.
     pub(super) fn leave_what_is_over(&mut self, from: PeerId, leases: impl Iterator<Item = LeaseId>) {

@@ -318,6 +318,11 @@ impl Owner {
         !dirty.is_empty() || !acks.is_empty() || keeping.has_acks() || dependencies::has_news(&self.books)
     }
 
+    /// What was gathered is emitted at the end of this input, and waits for no other.
+    pub(crate) fn hasten(&mut self) {
+        self.books.keeping.hasten();
+    }
+
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
     pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
         self.books.keeping.seal(ctx, log);

@@ -294,14 +294,34 @@ impl Mesh {
         self.input(node, Input::Command(Command::Submit(what)));
     }
 
+    /// Passes one input to an engine, and what it says to the others.
     pub(crate) fn input(&mut self, node: usize, input: Input) {
         self.feed(node, input);
+        self.settle();
+    }
+
+    /// Passes on what is said. What waits for further inputs before it is written does not wait: they are far apart here.
+    fn settle(&mut self) {
         self.carry();
+        while let Some((at, node)) = self.gathering() {
+            self.now = self.now.max(at);
+            self.feed(node, Input::Wake);
+            self.carry();
+        }
+    }
+
+    /// A node that waits for more ends of kept tasks before it has them written, and until when.
+    fn gathering(&self) -> Option<(Time, usize)> {
+        let on = (0..self.engines.len()).filter(|node| !self.off.contains(node));
+        let due = on.filter_map(|node| Some((self.engines[node].next_wakeup()?, node)));
+        due.filter(|((_, why), _)| *why == "ends of kept tasks are written")
+            .map(|((at, _), node)| (at, node))
+            .min()
     }
 
     pub(crate) fn say(&mut self, from: usize, to: usize, message: Message) {
         self.wire.push_back((from, to, message));
-        self.carry();
+        self.settle();
     }
 
     /// Passes one input to one engine and performs its effects.

@@ -6,6 +6,8 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use super::{GATHERED_MAX, Gathered, Keeping, WORD_BYTES, What};
+use crate::ctx::Ctx;
+use crate::custody::log::MeshLog;
 use crate::durable::{
     Accepted, GIVEN_RANGES_MAX, GivenTasks, Kept, LogRecord, NotTaken, ParentEnd, RECORD_BYTES_SOFT,
     RECORD_TASKS_MAX, Rest, RestTask, TaskRange, input_cost,
@@ -14,6 +16,13 @@ use crate::effect::Event;
 use crate::id::{JobId, PeerId};
 use crate::owner::job::Job;
 use crate::task::{Outcome, Payload};
+use crate::time::Time;
+
+/// How long ends of tasks wait for those of later inputs after records were emitted, in milliseconds: as long as the journal
+/// waits with what comes after a group.
+pub(super) const GATHER_MS: u64 = 2;
+/// What they may count meanwhile, in bytes.
+const GATHER_BYTES_MAX: usize = 64 << 10;
 
 /// What workers were given of a job: one record.
 #[derive(Debug)]
@@ -133,6 +142,39 @@ impl Keeping {
 
     fn last_of(&mut self, job: JobId) -> Option<&mut Gathered> {
         self.gathered.iter_mut().rev().take(GATHERED_MAX).find(|part| part.job == job)
+    }
+
+    // ---- at the end of an input
+
+    /// The input has been handled: what was gathered is emitted, unless it waits for more, and what may be told is told.
+    pub(in crate::owner) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
+        let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
+        if (has_words || !self.granted.is_empty()) && !self.waits_for_more(ctx.now) {
+            self.emit(ctx, log);
+        }
+    }
+
+    /// Nothing that was gathered waits for later inputs.
+    pub(in crate::owner) fn hasten(&mut self) {
+        self.gathers_until = Time::ZERO;
+    }
+
+    /// When what was gathered is emitted at the latest, if it waits.
+    pub(in crate::owner) fn next_wakeup(&self) -> Option<Time> {
+        self.has_gathered().then_some(self.gathers_until)
+    }
+
+    pub(super) fn has_gathered(&self) -> bool {
+        !self.gathered.is_empty() || !self.granted.is_empty()
+    }
+
+    /// Whether what was gathered are ends of tasks and notes of who was given some, and more of them may come soon.
+    pub(super) fn waits_for_more(&self, now: Time) -> bool {
+        let cost: usize = self.gathered.iter().map(|part| part.cost).sum();
+        let has_room = self.gathered.len() < GATHERED_MAX && cost < GATHER_BYTES_MAX;
+        let all_may =
+            self.gathered.iter().all(|part| matches!(part.what, What::Record(LogRecord::Outcomes(_))));
+        now < self.gathers_until && !self.failed && self.has_gathered() && has_room && all_may
     }
 }
 

@@ -1,5 +1,9 @@
-//! What is written and told of a job at level mesh that its node turns out not to lead any more.
+//! What is written and told of a job at level mesh that its node turns out not to lead any more, and what waits for later inputs
+//! before it is written.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use rand_chacha::ChaCha8Rng;
@@ -9,9 +13,11 @@ use super::*;
 use crate::config::MeshConfig;
 use crate::ctx::{Outlet, Surroundings};
 use crate::custody::trio::{Seat, Trio};
+use crate::durable::Kept;
 use crate::memo::Memo;
 use crate::programs::Programs;
 use crate::snapshot::Counters;
+use crate::task::{Outcome, Payload, Report};
 
 const JOB: JobId = JobId(7);
 const OTHER: JobId = JobId(8);
@@ -55,4 +61,89 @@ fn of_a_job_whose_log_takes_no_record_none_is_written_past_it_and_nothing_is_tol
         assert_eq!(done, expected, "{taken}");
         assert_eq!((keeping.held(), keeping.done.len()), ((0, 0), 0));
     }
+}
+
+/// A task of a kept job that ended, with an output of this many bytes.
+fn kept(index: u32, bytes: usize) -> Kept {
+    let output = Payload::inline(&alloc::vec![7; bytes]);
+    let report = Report { output, ..Report::bare(Outcome::Done) };
+    let worker = Some(PeerId([9; 32]));
+    Kept { index, report, worker, attempts: 1, memo: None, proof: None, verified: None }
+}
+
+/// What a node's keeping emits when inputs end at these times, in microseconds: before each of them, `gather` adds what is in it.
+fn emitted(ends_us: &[u64], gather: impl Fn(&mut Keeping, u64)) -> Vec<(u64, Vec<String>)> {
+    let (mut counters, mut memo) = (Counters::default(), Memo::default());
+    let (mut programs, mut out) = (Programs::default(), Outlet::new(ChaCha8Rng::from_seed([1; 32])));
+    let mut keeping = Keeping::default();
+    let mut all = Vec::new();
+    for end_us in ends_us {
+        gather(&mut keeping, *end_us);
+        let of =
+            Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
+        let mut ctx = Ctx::new(Time(*end_us), PeerId([1; 32]), &MeshConfig::DEFAULT, of);
+        keeping.seal(&mut ctx, &mut Short(0));
+        let records = out.drain().filter_map(|effect| match effect {
+            Effect::Persist { record: LogRecord::Outcomes(all), .. } => {
+                Some(format!("outcomes {}", all.len()))
+            }
+            Effect::Persist { record: LogRecord::Leased { all }, .. } => {
+                Some(format!("given to {}", all.len()))
+            }
+            Effect::Persist { record, .. } => Some(format!("{record:?}")),
+            _ => None,
+        });
+        all.push((*end_us, records.collect()));
+    }
+    all.retain(|(_, records): &(u64, Vec<String>)| !records.is_empty());
+    all
+}
+
+#[test]
+fn ends_of_tasks_that_follow_closely_are_one_record() {
+    let one_each = |keeping: &mut Keeping, at_us: u64| {
+        let index = u32::try_from(at_us).expect("it is short");
+        keeping.task_ended(JOB, kept(index, 8));
+        keeping.given(JOB, PeerId([9; 32]), index + 1);
+    };
+    let both = |count: usize| alloc::vec![format!("outcomes {count}"), "given to 1".to_owned()];
+    let told = emitted(&[0, 100, 200, 1999, 2000, 2100, 3999, 9000], one_each);
+    assert_eq!(told, [(0, both(1)), (2000, both(4)), (9000, both(3))]);
+}
+
+#[test]
+fn what_is_no_end_of_a_task_waits_for_nothing_and_takes_along_what_does() {
+    let told = emitted(&[0, 100, 200, 300], |keeping, at_us| match at_us {
+        200 => keeping.record(OTHER, LogRecord::Closed),
+        _ => keeping.task_ended(JOB, kept(0, 8)),
+    });
+    assert_eq!(
+        told,
+        [
+            (0, alloc::vec!["outcomes 1".to_owned()]),
+            (200, alloc::vec!["outcomes 1".to_owned(), "Closed".to_owned()])
+        ]
+    );
+}
+
+#[test]
+fn ends_that_take_much_memory_do_not_wait() {
+    let told = emitted(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
+    let times: Vec<u64> = told.iter().map(|(at_us, _)| *at_us).collect();
+    assert_eq!(times, [0, 8], "eight of them are too much");
+}
+
+#[test]
+fn what_waits_says_until_when_and_may_be_hastened() {
+    let told = emitted(&[0, 100, 200], |keeping, at_us| {
+        assert_eq!(keeping.next_wakeup(), (at_us > 100).then_some(Time(2000)));
+        if at_us == 200 {
+            keeping.hasten();
+        }
+        keeping.task_ended(JOB, kept(0, 8));
+    });
+    assert_eq!(
+        told,
+        [(0, alloc::vec!["outcomes 1".to_owned()]), (200, alloc::vec!["outcomes 2".to_owned()])]
+    );
 }
