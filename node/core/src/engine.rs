@@ -18,7 +18,7 @@ use crate::config::{MeshConfig, NodeConfig};
 use crate::ctx::{Ctx, Outlet, Surroundings};
 use crate::custody::{Custody, Wish};
 use crate::effect::Effect;
-use crate::id::{LeaseId, PeerId};
+use crate::id::PeerId;
 use crate::input::{Command, Input};
 use crate::matchmaker::Matchmaker;
 use crate::membership::Membership;
@@ -242,13 +242,7 @@ impl Engine {
                 owner.on_renew(ctx, from, &ranges);
                 self.leave_what_is_over(from, ranges.iter().take(BATCH_MAX).map(|range| range.first));
             }
-            Message::Outcome(all) => {
-                let leases = all.iter().take(BATCH_MAX).map(|delivery| delivery.lease);
-                let kept: Vec<LeaseId> = leases.filter(|lease| lease.epoch > 0).collect();
-                owner.on_outcomes(ctx, members, from, all);
-                worker.keep_untaken(ctx, owner.take_untaken());
-                self.leave_what_is_over(from, kept.into_iter());
-            }
+            Message::Outcome(all) => self.on_outcomes(from, all),
             Message::Ack(leases) => worker.on_ack(ctx, from, &leases),
             Message::Cancel(leases) => worker.on_cancel(ctx, from, &leases),
             Message::Printed { lease, stream, offset, bytes } => {

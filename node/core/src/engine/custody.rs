@@ -11,7 +11,7 @@ use crate::durable::Restored;
 use crate::effect::Event;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
-use crate::message::{BATCH_MAX, Message};
+use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::owner::Owner;
 use crate::refusal::Refusal;
 
@@ -94,6 +94,16 @@ impl Engine {
     pub(super) fn seal_now(&mut self) {
         self.owner.hasten();
         self.seal();
+    }
+
+    /// A worker brings outcomes.
+    pub(super) fn on_outcomes(&mut self, from: PeerId, all: Vec<Delivery>) {
+        let leases = all.iter().take(BATCH_MAX).map(|delivery| delivery.lease);
+        let kept: Vec<LeaseId> = leases.filter(|lease| lease.epoch > 0).collect();
+        let (mut ctx, owner, worker, members) = self.parts();
+        owner.on_outcomes(&mut ctx, members, from, all);
+        worker.keep_untaken(&mut ctx, owner.take_untaken());
+        self.leave_what_is_over(from, kept.into_iter());
     }
 
     /// A worker says something about these leases, which may be of jobs that this node led before, and that have ended elsewhere:

@@ -128,7 +128,8 @@ fn what_is_no_end_of_a_task_waits_for_nothing_and_takes_along_what_does() {
 
 #[test]
 fn ends_that_take_much_memory_do_not_wait() {
-    let told = emitted(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
+    let told =
+        emitted(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
     let times: Vec<u64> = told.iter().map(|(at_us, _)| *at_us).collect();
     assert_eq!(times, [0, 8], "eight of them are too much");
 }
