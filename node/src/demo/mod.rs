@@ -21,7 +21,8 @@ use watch::{Watch, counted};
 
 const TILES_WASM: &[u8] = include_bytes!("../../../wasm-tasks/tiles.wasm");
 const WORDS_WASM: &[u8] = include_bytes!("../../../wasm-tasks/word-count.wasm");
-const TEXT: &str = include_str!("../../../examples/data/shakespeare.txt");
+/// The text, packed by the build script.
+const TEXT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shakespeare.txt.z"));
 
 /// What the demo is told.
 #[derive(Clone, Debug)]
@@ -131,7 +132,8 @@ impl Demo<'_> {
     async fn words(&mut self) -> Result<(Said, PathBuf), DemoError> {
         let map = Task::function(WORDS_WASM.to_vec(), "map");
         let reduce = Task::function(WORDS_WASM.to_vec(), "reduce");
-        let tally = self.job("words", &map, words::chunks(TEXT), None).await?;
+        let text = words::unpack(TEXT).ok_or_else(|| DemoError::Wrong("the text is damaged".to_owned()))?;
+        let tally = self.job("words", &map, words::chunks(&text), None).await?;
         let mut said = Said { lines: tally.lines(self.slot_time, &self.names()) };
         let mut tables = self.tables(tally.outputs()).await?;
         while tables.len() > 1 {
@@ -142,7 +144,7 @@ impl Demo<'_> {
         let table = tables.pop().unwrap_or_default();
         let counted =
             words::parse(&table).ok_or_else(|| DemoError::Wrong("the table of words is none".to_owned()))?;
-        let direct = words::direct(TEXT);
+        let direct = words::direct(&text);
         if counted != direct {
             let text =
                 format!("the mesh counted {} words, the direct count has {}", counted.len(), direct.len());

@@ -1,11 +1,21 @@
 //! The second job: count the words of a text by map and reduce, and count them again directly to compare.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use flate2::read::ZlibDecoder;
 
 /// Bytes of text in one map task.
 const CHUNK_BYTES: usize = 32 * 1024;
 /// Tables that one reduce task merges.
 const FAN_IN: usize = 16;
+
+/// The text that was packed; `None` if it is none.
+pub(super) fn unpack(packed: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    ZlibDecoder::new(packed).read_to_string(&mut text).ok()?;
+    Some(text)
+}
 
 /// The text, cut behind a line's end into pieces of about [`CHUNK_BYTES`].
 pub(super) fn chunks(text: &str) -> Vec<Vec<u8>> {
