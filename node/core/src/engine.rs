@@ -95,7 +95,7 @@ impl Engine {
         if self.stopped {
             return self.out.drain();
         }
-        if matches!(input, Input::Command(_)) {
+        if matches!(&input, Input::Command(command) if !matches!(command, Command::Extend { .. })) {
             self.seal_now();
         }
         if matches!(input, Input::Command(Command::Stop)) {

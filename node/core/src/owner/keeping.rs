@@ -57,6 +57,8 @@ pub(super) struct Keeping {
     gathered: Vec<Gathered>,
     /// Until then what may wait for later inputs does.
     gathers_until: Time,
+    /// The same of what workers were given.
+    grants_until: Time,
     /// Records of these.
     records: u64,
     /// What workers were given meanwhile, for the log of each job.
@@ -246,7 +248,7 @@ impl Keeping {
 
     /// What was gathered is emitted, and what may be told is told.
     fn emit(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
-        if self.has_gathered() {
+        if !self.gathered.is_empty() {
             self.gathers_until = ctx.now.plus_ms(gathering::GATHER_MS);
         }
         self.records = 0;
@@ -256,7 +258,7 @@ impl Keeping {
             self.acks.clear();
             return;
         }
-        let mut ends = Vec::new();
+        let mut ends: Vec<(Place, ParentEnd)> = Vec::new();
         for part in core::mem::take(&mut self.gathered) {
             let Gathered { job, what, is_of_mesh, cost } = part;
             let at = Place { job, is_of_mesh };
@@ -272,7 +274,8 @@ impl Keeping {
                 What::End { succeeded } => ends.push((at, ParentEnd { parent: job, succeeded })),
             }
         }
-        for Granted { job, is_of_mesh, ranges: _, all } in core::mem::take(&mut self.granted) {
+        ends.iter().for_each(|(at, _)| self.granted.retain(|part| part.job != at.job));
+        for Granted { job, is_of_mesh, ranges: _, all } in self.take_granted(ctx.now) {
             self.write(ctx, log, Place { job, is_of_mesh }, LogRecord::Leased { all });
         }
         for (at, end) in ends {

@@ -18,11 +18,14 @@ use crate::owner::job::Job;
 use crate::task::{Outcome, Payload};
 use crate::time::Time;
 
-/// How long ends of tasks wait for those of later inputs after records were emitted, in milliseconds: as long as the journal
-/// waits with what comes after a group.
+/// How long ends of tasks and further tasks wait for those of later inputs after records were emitted, in milliseconds: as long
+/// as the journal waits with what comes after a group.
 pub(super) const GATHER_MS: u64 = 2;
 /// What they may count meanwhile, in bytes.
 const GATHER_BYTES_MAX: usize = 64 << 10;
+/// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
+/// task whose owner is lost before it was written runs again.
+const GIVEN_MS: u64 = 50;
 
 /// What workers were given of a job: one record.
 #[derive(Debug)]
@@ -90,9 +93,14 @@ impl Keeping {
 
     /// A job that had `before` tasks has more.
     pub(in crate::owner) fn extend(&mut self, job: JobId, inputs: &[Payload], before: u32) {
-        if !inputs.is_empty() {
-            self.add_inputs(job, inputs);
-            self.event(job, Event::Accepted { job, tasks: before.saturating_add(count(inputs)) });
+        if inputs.is_empty() {
+            return;
+        }
+        self.add_inputs(job, inputs);
+        let now = before.saturating_add(count(inputs));
+        match self.last_of(job).map(|part| &mut part.what) {
+            Some(What::Event(event)) if is_more(event) => **event = Event::Accepted { job, tasks: now },
+            _ => self.event(job, Event::Accepted { job, tasks: now }),
         }
     }
 
@@ -110,15 +118,37 @@ impl Keeping {
         let mut rest = inputs;
         while !rest.is_empty() {
             let (part, behind) = rest.split_at_checked(count_fitting(rest)).unwrap_or((rest, &[]));
-            self.record(job, LogRecord::Extended { inputs: part.to_vec() });
+            let more: usize = part.iter().map(input_cost).sum();
+            match self.inputs_of(job, part.len(), more) {
+                Some(inputs) => inputs.extend_from_slice(part),
+                None => self.push(job, What::Record(LogRecord::Extended { inputs: part.to_vec() }), more),
+            }
             rest = behind;
         }
+    }
+
+    /// The record of a job's further inputs that this many more fit into, of which `more` is the cost. Ends of tasks before them do
+    /// not part them: inputs may be written earlier than they came.
+    fn inputs_of(&mut self, job: JobId, tasks: usize, more: usize) -> Option<&mut Vec<Payload>> {
+        let own = self.gathered.iter_mut().rev().take(GATHERED_MAX).filter(|part| part.job == job);
+        let mut own = own.skip_while(|part| part.may_wait() && !part.has_inputs());
+        let Gathered { what: What::Record(LogRecord::Extended { inputs }), cost, .. } = own.next()? else {
+            return None;
+        };
+        if *cost + more > RECORD_BYTES_SOFT || inputs.len() + tasks > RECORD_TASKS_MAX {
+            return None;
+        }
+        *cost += more;
+        Some(inputs)
     }
 
     /// A task ended with an outcome of its own.
     pub(in crate::owner) fn task_ended(&mut self, job: JobId, kept: Kept) {
         let more = kept.cost();
-        if let Some(Gathered { what: What::Record(LogRecord::Outcomes(all)), cost, .. }) = self.last_of(job)
+        // What is told of more inputs between them may as well be told after all of them.
+        let own = self.gathered.iter_mut().rev().take(GATHERED_MAX).filter(|part| part.job == job);
+        let mut own = own.skip_while(|part| matches!(&part.what, What::Event(event) if is_more(event)));
+        if let Some(Gathered { what: What::Record(LogRecord::Outcomes(all)), cost, .. }) = own.next()
             && *cost < RECORD_BYTES_SOFT
         {
             *cost += more;
@@ -149,33 +179,68 @@ impl Keeping {
     /// The input has been handled: what was gathered is emitted, unless it waits for more, and what may be told is told.
     pub(in crate::owner) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
         let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
-        if (has_words || !self.granted.is_empty()) && !self.waits_for_more(ctx.now) {
+        let waits = !self.gathered.is_empty() && self.waits_for_more(ctx.now);
+        let due = !self.granted.is_empty() && !self.grants_wait(ctx.now);
+        if (has_words && !waits) || due {
             self.emit(ctx, log);
         }
     }
 
     /// Nothing that was gathered waits for later inputs.
     pub(in crate::owner) fn hasten(&mut self) {
-        self.gathers_until = Time::ZERO;
+        (self.gathers_until, self.grants_until) = (Time::ZERO, Time::ZERO);
     }
 
     /// When what was gathered is emitted at the latest, if it waits.
     pub(in crate::owner) fn next_wakeup(&self) -> Option<Time> {
-        self.has_gathered().then_some(self.gathers_until)
+        let gathered = (!self.gathered.is_empty()).then_some(self.gathers_until);
+        let granted = (!self.granted.is_empty()).then_some(self.grants_until);
+        [gathered, granted].into_iter().flatten().min()
     }
 
-    pub(super) fn has_gathered(&self) -> bool {
-        !self.gathered.is_empty() || !self.granted.is_empty()
-    }
-
-    /// Whether what was gathered are ends of tasks and notes of who was given some, and more of them may come soon.
+    /// Whether what was gathered may wait for later inputs, and more of it may come soon.
     pub(super) fn waits_for_more(&self, now: Time) -> bool {
         let cost: usize = self.gathered.iter().map(|part| part.cost).sum();
         let has_room = self.gathered.len() < GATHERED_MAX && cost < GATHER_BYTES_MAX;
-        let all_may =
-            self.gathered.iter().all(|part| matches!(part.what, What::Record(LogRecord::Outcomes(_))));
-        now < self.gathers_until && !self.failed && self.has_gathered() && has_room && all_may
+        now < self.gathers_until && !self.failed && has_room && self.gathered.iter().all(Gathered::may_wait)
     }
+
+    /// What workers were given, unless it waits for more.
+    pub(super) fn take_granted(&mut self, now: Time) -> Vec<Granted> {
+        if self.granted.is_empty() || self.grants_wait(now) {
+            return Vec::new();
+        }
+        self.grants_until = now.plus_ms(GIVEN_MS);
+        core::mem::take(&mut self.granted)
+    }
+
+    fn grants_wait(&self, now: Time) -> bool {
+        let ranges: usize = self.granted.iter().map(|part| part.ranges).sum();
+        now < self.grants_until
+            && !self.failed
+            && self.granted.len() < GATHERED_MAX
+            && ranges < GIVEN_RANGES_MAX
+    }
+}
+
+impl Gathered {
+    /// Whether it may wait for later inputs.
+    fn may_wait(&self) -> bool {
+        match &self.what {
+            What::Record(LogRecord::Outcomes(_) | LogRecord::Extended { .. }) => true,
+            What::Event(event) => is_more(event),
+            What::Record(_) | What::End { .. } | What::ParentEnded(_) => false,
+        }
+    }
+
+    fn has_inputs(&self) -> bool {
+        matches!(self.what, What::Record(LogRecord::Extended { .. }))
+    }
+}
+
+/// Whether an event is that a job has more tasks.
+fn is_more(event: &Event) -> bool {
+    matches!(event, Event::Accepted { .. })
 }
 
 impl Granted {

@@ -87,6 +87,9 @@ fn emitted(ends_us: &[u64], gather: impl Fn(&mut Keeping, u64)) -> Vec<(u64, Vec
             Effect::Persist { record: LogRecord::Outcomes(all), .. } => {
                 Some(format!("outcomes {}", all.len()))
             }
+            Effect::Persist { record: LogRecord::Extended { inputs }, .. } => {
+                Some(format!("inputs {}", inputs.len()))
+            }
             Effect::Persist { record: LogRecord::Leased { all }, .. } => {
                 Some(format!("given to {}", all.len()))
             }
@@ -106,9 +109,44 @@ fn ends_of_tasks_that_follow_closely_are_one_record() {
         keeping.task_ended(JOB, kept(index, 8));
         keeping.given(JOB, PeerId([9; 32]), index + 1);
     };
-    let both = |count: usize| alloc::vec![format!("outcomes {count}"), "given to 1".to_owned()];
-    let told = emitted(&[0, 100, 200, 1999, 2000, 2100, 3999, 9000], one_each);
-    assert_eq!(told, [(0, both(1)), (2000, both(4)), (9000, both(3))]);
+    let told = emitted(&[0, 100, 200, 1999, 2000, 2100, 3999, 9000, 50_000], one_each);
+    let expected: [(u64, &[&str]); 4] = [
+        (0, &["outcomes 1", "given to 1"]),
+        (2000, &["outcomes 4"]),
+        (9000, &["outcomes 3"]),
+        (50_000, &["outcomes 1", "given to 1"]),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(at_us, records)| (at_us, records.iter().map(|it| (*it).to_owned()).collect()))
+    );
+}
+
+#[test]
+fn inputs_that_follow_closely_are_one_record_and_tasks_end_behind_them() {
+    let told = emitted(&[0, 100, 200, 300, 2000], |keeping, at_us| match at_us {
+        0 => keeping.extend(JOB, &[Payload::empty()], 0),
+        100 => keeping.task_ended(JOB, kept(0, 8)),
+        200 => keeping.extend(JOB, &[Payload::empty(), Payload::empty()], 1),
+        300 => {
+            keeping.task_ended(JOB, kept(1, 8));
+            keeping.extend(JOB, &[Payload::empty()], 3);
+            keeping.task_ended(JOB, kept(3, 8));
+        }
+        _ => (),
+    });
+    let all = ["outcomes 1", "inputs 3", "outcomes 2"].map(str::to_owned).to_vec();
+    assert_eq!(told, [(0, alloc::vec!["inputs 1".to_owned()]), (2000, all)]);
+}
+
+#[test]
+fn what_was_given_of_a_job_that_ended_is_not_written() {
+    let told = emitted(&[0, 100, 200, 90_000], |keeping, at_us| match at_us {
+        0 | 100 => keeping.given(JOB, PeerId([9; 32]), u32::try_from(at_us).expect("it is short")),
+        200 => keeping.end(JOB, true),
+        _ => (),
+    });
+    assert_eq!(told, [(0, alloc::vec!["given to 1".to_owned()]), (200, alloc::vec!["Ended".to_owned()])]);
 }
 
 #[test]
