@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use weft_client::{Mesh, Output, TaskResult};
+use weft_client::{Error, Mesh, Output, TaskResult};
 
 use super::Problem;
 use super::feed::Feed;
@@ -250,7 +250,10 @@ pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> R
         Output::Inline(bytes) => std::fs::write(part.path(), bytes).map_err(failed)?,
         Output::Blob { id, .. } => {
             let file = part.as_file().try_clone().map_err(failed)?;
-            mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await?;
+            let copied = mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await;
+            copied.map_err(|error| {
+                if let Error::Unwritten { source } = error { failed(source) } else { error.into() }
+            })?;
         }
     }
     part.persist(path).map(drop).map_err(|error| failed(error.error))
