@@ -18,9 +18,15 @@ fn main() -> ExitCode {
         return code;
     }
     let command = weft_node::settings::without_empty_variables(cli::Cli::command());
-    let parsed = command.try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches));
+    let matched = command.try_get_matches();
+    let parsed =
+        matched.and_then(|matches| Ok((cli::Cli::from_arg_matches(&matches)?, cli::unused_flag(&matches))));
     let cli = match parsed {
-        Ok(cli) => cli,
+        Ok((cli, None)) => cli,
+        Ok((_, Some(unused))) => {
+            render::say(unused);
+            return ExitCode::from(commands::EXIT_USAGE);
+        }
         Err(error) => return no_command(&error),
     };
     let runs_tasks = cli.verb.runs_tasks();

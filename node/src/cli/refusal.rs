@@ -3,9 +3,10 @@
 
 use std::error::Error as _;
 
-use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _};
 use weft_node::settings::{variable_not_unicode, variable_of};
 
 use super::Cli;
@@ -97,6 +98,22 @@ fn verb(error: &clap::Error) -> Option<String> {
     };
     Some(format!("unknown verb `{given}`: {tip}`weft help` lists them"))
 }
+/// Why a flag is refused that the verb would not look at: its nodes' data is elsewhere, as another flag says or none can.
+pub(crate) fn unused_flag(matches: &ArgMatches) -> Option<&'static str> {
+    if matches.value_source("data_dir") != Some(ValueSource::CommandLine) {
+        return None;
+    }
+    match matches.subcommand_name()? {
+        "demo" => {
+            Some("`--data-dir`: `weft demo` starts nodes of its own: --out DIR says where their data goes")
+        }
+        "bench" => Some(
+            "`--data-dir`: `weft bench` starts nodes of its own, and keeps nothing of them; leave it out",
+        ),
+        _ => None,
+    }
+}
+
 
 /// The verb that is spelt most like the given one.
 fn similar(error: &clap::Error) -> Option<String> {
