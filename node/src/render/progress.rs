@@ -196,9 +196,10 @@ fn line(ended: u64, failed: u64, elapsed_us: u64, total: Total) -> String {
         Total::About(all) => (format!(" of about {}", all.max(ended)), Some(all)),
         Total::Exactly(all) => (format!(" of {all}"), Some(all)),
     };
-    let left = all.map(|all| all.saturating_sub(ended)).and_then(|left| {
+    let left = all.map(|all| all.saturating_sub(ended)).filter(|left| *left > 0).and_then(|left| {
         let left_s = left.checked_mul(elapsed_us)?.checked_div(ended)? / 1_000_000;
-        Some(format!(", {} left", super::millis(left_s * 1000)))
+        // Whole seconds; what takes less than one is not over yet.
+        Some(format!(", {} left", super::millis(left_s.max(1) * 1000)))
     });
     let left = left.unwrap_or_default();
     format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_us))
@@ -253,6 +254,14 @@ mod tests {
         assert_eq!(text, "250 of 1000 tasks ended, 3 failed, 250/s, 3 s left");
         assert_eq!(line(5, 0, 2_000_000, Total::Unknown), "5 tasks ended, 0 failed, 2.5/s");
         assert!(line(9, 0, 1, Total::About(5)).starts_with("9 of about 9 tasks"));
+    }
+
+    #[test]
+    fn what_is_not_over_has_at_least_a_second_left() {
+        let text = line(999, 0, 1_000_000, Total::Exactly(1000));
+        assert_eq!(text, "999 of 1000 tasks ended, 0 failed, 999/s, 1 s left");
+        let text = line(1000, 0, 1_000_000, Total::Exactly(1000));
+        assert_eq!(text, "1000 of 1000 tasks ended, 0 failed, 1000/s");
     }
 
     #[test]
