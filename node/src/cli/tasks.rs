@@ -284,7 +284,9 @@ each input:
   {line}     the line, or the path of the file
   {index}    the input's number, from 0
 Write {{name}} for {name} itself. Slashes make directories; an output is never
-written outside DIR, and a second one of the same name is a failed task.
+written outside DIR. A second one of the same name, or one whose name can't be,
+is refused with --each-file before anything runs; of lines and blocks it is a
+failed task, for which nothing runs.
 
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0
