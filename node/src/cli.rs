@@ -431,6 +431,7 @@ mod tests {
                     .get_arguments()
                     .any(|policy| policy.get_id() == argument.get_id());
                 let heading = argument.get_help_heading();
+                let is_policy = is_policy || argument.get_id() == "halt";
                 assert_eq!(heading == Some("When and how often"), is_policy, "{}", argument.get_id());
             }
         }

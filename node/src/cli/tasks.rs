@@ -246,7 +246,7 @@ pub(crate) struct MapArgs {
     pub(crate) resume_failed: bool,
     /// When to end early: `now,fail=1` cancels the job at the first failure, `soon,fail=1` begins no further input; also
     /// fail=N, fail=N% of all inputs, and success= or done= in the place of fail= [default: never].
-    #[arg(long, value_name = "WHEN", value_parser = Halt::parse)]
+    #[arg(long, value_name = "WHEN", value_parser = Halt::parse, help_heading = super::policy::HEADING)]
     pub(crate) halt: Option<Halt>,
     /// Begin each line of output with the input's line or file and a tab; with --json, add it as the key `input`.
     #[arg(long, conflicts_with = "out", help_heading = OUTPUTS)]
