@@ -135,23 +135,43 @@ impl Progress {
         }
     }
 
+    /// Takes the bar away, and says how far the job came, if anything of it ended.
+    pub(crate) fn interrupt(self, workers: usize) {
+        self.clear();
+        if let Some(text) = self.how_far(workers) {
+            say(&text);
+        }
+    }
+
     /// Takes the bar away and says how the job ended.
     pub(crate) fn finish(self, workers: usize) {
+        self.clear();
+        say(&self.summary(workers));
+    }
+
+    fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    fn how_far(&self, workers: usize) -> Option<String> {
+        (self.ended() > 0).then(|| self.summary(workers))
+    }
+
+    fn summary(&self, workers: usize) -> String {
         let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
         let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         let cancelled =
             if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };
-        say(&format!(
+        format!(
             "{tasks}: {} done, {} failed{cancelled}{known}, in {} ({}) on {nodes}",
             self.done,
             self.failed,
             super::micros(self.elapsed_us()),
             rate(self.ended(), self.elapsed_us()),
-        ));
+        )
     }
 
     fn ended(&self) -> u64 {
@@ -262,6 +282,14 @@ mod tests {
         assert_eq!(text, "999 of 1000 tasks ended, 0 failed, 999/s, 1 s left");
         let text = line(1000, 0, 1_000_000, Total::Exactly(1000));
         assert_eq!(text, "1000 of 1000 tasks ended, 0 failed, 1000/s");
+    }
+
+    #[test]
+    fn an_interrupt_before_the_first_result_has_nothing_to_say() {
+        let mut progress = Progress::silent("a7");
+        assert_eq!(progress.how_far(0), None);
+        progress.count(true, false);
+        assert!(progress.how_far(1).is_some_and(|text| text.starts_with("1 task: 1 done, 0 failed")));
     }
 
     #[test]
