@@ -312,7 +312,8 @@ impl BlobAccess for SlotBlobs {
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
-        self.noted(self.0.put(&bytes))
+        // The engine pins it once it hears of it; another output, on a full disk, is not to be the end of it until then.
+        self.noted(self.0.put_held(&bytes))
     }
 
     fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
@@ -321,7 +322,7 @@ impl BlobAccess for SlotBlobs {
             file.take(bytes).read_to_end(&mut content)?;
             return self.write(content);
         }
-        self.noted(self.0.put_reader(&mut file, bytes, Durability::Cached).map(|(id, _)| id))
+        self.noted(self.0.put_reader_held(&mut file, bytes).map(|(id, _)| id))
     }
 }
 

@@ -39,3 +39,22 @@ fn a_full_disk_is_told_by_its_kind() {
     assert_eq!(told.kind(), io::ErrorKind::StorageFull);
     assert!(told.to_string().contains("the disk is full"), "{told}");
 }
+
+#[test]
+fn an_output_that_is_not_reported_yet_does_not_go_for_another_one_on_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let slots = blobs(&dir, 1 << 30);
+    let old = slots.0.put(b"old").unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![1; usize::try_from(WRITTEN_WHOLE_MAX + 1).unwrap()]).unwrap();
+    file.rewind().unwrap();
+    let fresh = [slots.write(vec![0; 8192]).unwrap(), slots.write_file(file, WRITTEN_WHOLE_MAX + 1).unwrap()];
+    slots.0.make_room(u64::MAX).unwrap();
+    assert!(!slots.0.has(old) && fresh.iter().all(|id| slots.0.has(*id)));
+    for id in fresh {
+        slots.0.pin(id);
+        slots.0.unpin(id);
+    }
+    slots.0.make_room(u64::MAX).unwrap();
+    assert!(fresh.iter().all(|id| !slots.0.has(*id)), "once it is delivered it makes room");
+}
