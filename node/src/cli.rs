@@ -18,7 +18,7 @@ pub(crate) use kept::{
     AdoptArgs, AttachArgs, JobArgs, JobsArgs, KeepArgs, ResultsArgs, ShowResultsArgs, SubmitArgs, WaitArgs,
 };
 pub(crate) use policy::PolicyArgs;
-pub(crate) use refusal::{help_instead, refusal};
+pub(crate) use refusal::{help_instead, refusal, unused_flag};
 pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
@@ -409,6 +409,18 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_a_verb_does_not_look_at_is_refused() {
+        let unused = |line: &str| unused_flag(&Cli::command().try_get_matches_from(line.split(' ')).unwrap());
+        for line in ["weft demo --data-dir x", "weft --data-dir x demo"] {
+            assert!(unused(line).is_some_and(|text| text.contains("--out DIR")), "{line}");
+        }
+        assert!(unused("weft bench --data-dir x").is_some());
+        for line in ["weft demo", "weft demo --out x", "weft status --data-dir x"] {
+            assert_eq!(unused(line), None, "{line}");
+        }
+    }
+
+    #[test]
     fn flags_are_under_their_own_heading() {
         for verb in ["run", "map", "submit"] {
             let mut all = Cli::command();
@@ -419,6 +431,7 @@ mod tests {
                     .get_arguments()
                     .any(|policy| policy.get_id() == argument.get_id());
                 let heading = argument.get_help_heading();
+                let is_policy = is_policy || argument.get_id() == "halt";
                 assert_eq!(heading == Some("When and how often"), is_policy, "{}", argument.get_id());
             }
         }

@@ -14,7 +14,7 @@ use weft_core::PeerId;
 
 use crate::handle::NodeHandle;
 use crate::node::{Node, Notice, StartError};
-use crate::settings::{Settings, SlotKind};
+use crate::settings::{DirError, Settings, SlotKind};
 
 /// How long nodes of one machine may take to find each other.
 const MEET_MAX: Duration = Duration::from_secs(20);
@@ -52,6 +52,33 @@ pub enum EmbeddedError {
         /// Peers that it should have found.
         wanted: usize,
     },
+}
+
+impl EmbeddedError {
+    /// The file that the disk did not take, and why, if that is what this says.
+    ///
+    /// # Errors
+    /// The same error, where it is about something else.
+    pub(crate) fn into_file(self) -> Result<(PathBuf, std::io::Error), Self> {
+        let Self::Start { index, source } = self else { return Err(self) };
+        match source {
+            StartError::Dir(DirError::Io { path, source, .. })
+            | StartError::Publish { path, source }
+            | StartError::Store(weft_blobs::Error::Io { path, source, .. })
+            | StartError::Journal(weft_journal::Error::Io { path, source, .. }) => Ok((path, source)),
+            StartError::Journal(weft_journal::Error::NoLocks { path, why }) => {
+                Ok((path, std::io::Error::other(format!("its file system has no locks ({why})"))))
+            }
+            StartError::Dir(_)
+            | StartError::Store(_)
+            | StartError::Journal(_)
+            | StartError::Slots(_)
+            | StartError::Sandbox(_)
+            | StartError::Net(_)
+            | StartError::Api { .. }
+            | StartError::Random(_) => Err(Self::Start { index, source }),
+        }
+    }
 }
 
 /// What an embedded mesh is made of.

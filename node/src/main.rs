@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod render;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -18,9 +19,15 @@ fn main() -> ExitCode {
         return code;
     }
     let command = weft_node::settings::without_empty_variables(cli::Cli::command());
-    let parsed = command.try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches));
+    let matched = command.try_get_matches();
+    let parsed =
+        matched.and_then(|matches| Ok((cli::Cli::from_arg_matches(&matches)?, cli::unused_flag(&matches))));
     let cli = match parsed {
-        Ok(cli) => cli,
+        Ok((cli, None)) => cli,
+        Ok((_, Some(unused))) => {
+            render::say(unused);
+            return ExitCode::from(commands::EXIT_USAGE);
+        }
         Err(error) => return no_command(&error),
     };
     let runs_tasks = cli.verb.runs_tasks();
@@ -80,16 +87,18 @@ fn start_log(cli: &cli::Cli) {
 fn no_command(error: &clap::Error) -> ExitCode {
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let runs_tasks =
+        |words: Vec<String>| verb_of(words.into_iter()).is_some_and(|verb| cli::Verb::word_runs_tasks(&verb));
+    if !error.use_stderr() {
+        let written = error.print().and_then(|()| std::io::stdout().flush()).map_err(Problem::Stdout);
+        return ExitCode::from(written.map_or_else(|problem| report(&problem, runs_tasks(words)), |()| 0));
+    }
     match (cli::help_instead(error), cli::refusal(error, &words)) {
         (Some(help), _) => render::show_help(&help),
         (None, Some(text)) => render::say(&text),
         (None, None) => drop(error.print()),
     }
-    if !error.use_stderr() {
-        return ExitCode::SUCCESS;
-    }
-    let runs_tasks = verb_of(words.into_iter()).is_some_and(|verb| cli::Verb::word_runs_tasks(&verb));
-    ExitCode::from(if runs_tasks { commands::EXIT_OWN } else { commands::EXIT_USAGE })
+    ExitCode::from(if runs_tasks(words) { commands::EXIT_OWN } else { commands::EXIT_USAGE })
 }
 
 /// The verb of a command line that is wrong elsewhere.

@@ -2,6 +2,8 @@
 //! wrong comes back as an input. A new effect does not compile until it is handled here.
 
 mod keeping;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use keeping::News;
 
@@ -288,13 +290,14 @@ impl SlotBlobs {
     /// A failure is noted for `weft status`: outputs that can't be stored are how a full disk shows.
     fn noted(&self, kept: Result<BlobId, weft_blobs::Error>) -> io::Result<BlobId> {
         self.1.set(kept.as_ref().err().map(ToString::to_string));
-        kept.map_err(io::Error::other)
+        // Its kind says whether the disk is full, which is no fault of the worker.
+        kept.map_err(io::Error::from)
     }
 }
 
 impl BlobAccess for SlotBlobs {
     fn read(&self, id: BlobId) -> io::Result<Bytes> {
-        let found = self.0.get(id).map_err(io::Error::other)?;
+        let found = self.0.get(id)?;
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("blob {id} is not in the store")))
     }
 
@@ -303,13 +306,14 @@ impl BlobAccess for SlotBlobs {
     }
 
     fn open(&self, id: BlobId) -> io::Result<File> {
-        let found = self.0.open_read(id).map_err(io::Error::other)?;
+        let found = self.0.open_read(id)?;
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("blob {id} is not in the store"));
         found.map(|(_length, file)| file).ok_or_else(missing)
     }
 
     fn write(&self, bytes: Vec<u8>) -> io::Result<BlobId> {
-        self.noted(self.0.put(&bytes))
+        // The engine pins it once it hears of it; another output, on a full disk, is not to be the end of it until then.
+        self.noted(self.0.put_held(&bytes))
     }
 
     fn write_file(&self, mut file: File, bytes: u64) -> io::Result<BlobId> {
@@ -318,7 +322,7 @@ impl BlobAccess for SlotBlobs {
             file.take(bytes).read_to_end(&mut content)?;
             return self.write(content);
         }
-        self.noted(self.0.put_reader(&mut file, bytes, Durability::Cached).map(|(id, _)| id))
+        self.noted(self.0.put_reader_held(&mut file, bytes).map(|(id, _)| id))
     }
 }
 
@@ -339,7 +343,7 @@ pub(crate) struct NetBlobs(pub(crate) Store, pub(crate) StoreFault);
 
 impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
-        let found: Option<(u64, File)> = self.0.open_read(id).map_err(io::Error::other)?;
+        let found: Option<(u64, File)> = self.0.open_read(id)?;
         if found.is_none() {
             log_if_vanished(&self.0, &self.1, id);
         }

@@ -180,6 +180,13 @@ impl Index {
         }
     }
 
+    /// Reverts one pin, but protects the blob from a full disk until then at least.
+    pub(crate) fn unpin_kept(&mut self, id: BlobId, until: Instant) {
+        let kept_until = self.blob(id).and_then(|blob| blob.kept_until);
+        self.unpin(id);
+        self.keep_until(id, kept_until.max(Some(until)));
+    }
+
     /// The next blob to evict so that `wanted` more bytes fit; `None` if they fit. Fails before the first eviction if
     /// evicting everything would not suffice.
     pub(crate) fn victim_for(&self, wanted: u64) -> Result<Option<BlobId>, Error> {

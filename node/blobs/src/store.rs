@@ -20,6 +20,8 @@ use crate::shared::{Shared, read_chunks};
 
 /// How long a blob that waits to be fetched is protected from a full disk.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long an output is, until the engine has heard of it and pinned it.
+const HELD: Duration = Duration::from_secs(60);
 
 /// Limit of the disk space for blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +106,17 @@ impl Store {
     /// [`Error::TooLong`] after `bytes_max` bytes, [`Error::Source`] if the source fails, and as [`Store::put`].
     pub fn put_reader(
         &self,
-        mut source: impl Read,
+        source: impl Read,
         bytes_max: u64,
         durability: Durability,
     ) -> Result<(BlobId, u64), Error> {
+        let (temp, id, total) = self.receive(source, bytes_max)?;
+        temp.publish(id, durability)?;
+        Ok((id, total))
+    }
+
+    /// The bytes of a source, complete and not visible yet, with their name and number.
+    fn receive(&self, mut source: impl Read, bytes_max: u64) -> Result<(Temp, BlobId, u64), Error> {
         let mut temp = Temp::create(&self.shared, 0)?;
         let mut hasher = blake3::Hasher::new();
         // One byte beyond the limit distinguishes a source that ends there.
@@ -122,9 +131,34 @@ impl Store {
             temp.grow_to(total)?;
             temp.write(chunk)
         })?;
-        let id = BlobId(*hasher.finalize().as_bytes());
-        temp.publish(id, durability)?;
+        Ok((temp, BlobId(*hasher.finalize().as_bytes()), total))
+    }
+
+    /// As [`Store::put`], for a blob that its user hears of later, and pins then: a disk that is full meanwhile does not
+    /// cost it, for a minute at most.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_held(&self, bytes: &[u8]) -> Result<BlobId, Error> {
+        self.held(BlobId::of(bytes), || self.put(bytes))
+    }
+
+    /// As [`Store::put_reader`], for such a blob.
+    ///
+    /// # Errors
+    /// As [`Store::put_reader`].
+    pub fn put_reader_held(&self, source: impl Read, bytes_max: u64) -> Result<(BlobId, u64), Error> {
+        let (temp, id, total) = self.receive(source, bytes_max)?;
+        self.held(id, || temp.publish(id, Durability::Cached))?;
         Ok((id, total))
+    }
+
+    /// Protects a blob while it is published, and for a while from then on.
+    fn held<T>(&self, id: BlobId, publish: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.pin(id);
+        let published = publish();
+        self.shared.lock().index.unpin_kept(id, Instant::now() + HELD);
+        published
     }
 
     /// Puts a stored blob onto the disk, so that it survives a power failure: see [`Durability::Durable`]. At once if it is

@@ -11,7 +11,7 @@ const BACKOFF_MOST: Duration = Duration::from_secs(600);
 
 /// The heading of these flags in the help. It is given at each of them: a heading of the struct would also hold for the flags
 /// that come after.
-const HEADING: &str = "When and how often";
+pub(super) const HEADING: &str = "When and how often";
 
 /// When, how often and on how many nodes a task runs. Times count from the submission.
 #[derive(Clone, Debug, clap::Args)]

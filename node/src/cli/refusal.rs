@@ -3,9 +3,10 @@
 
 use std::error::Error as _;
 
-use clap::CommandFactory as _;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _};
 use weft_node::settings::{variable_not_unicode, variable_of};
 
 use super::Cli;
@@ -41,6 +42,8 @@ pub(crate) fn refusal(error: &clap::Error, words: &[String]) -> Option<String> {
         verb(error)
     } else if error.kind() == ErrorKind::InvalidUtf8 {
         variable(words)
+    } else if error.kind() == ErrorKind::UnknownArgument {
+        negative(words)
     } else {
         None
     }
@@ -61,6 +64,24 @@ fn value(error: &clap::Error, words: &[String]) -> Option<String> {
     Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
 }
 
+/// A negative value, which the parser takes for a flag: the same line with `--retries=-1` says what was expected there.
+fn negative(words: &[String]) -> Option<String> {
+    let is_negative = |word: &str| {
+        word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let mut joined: Vec<String> = vec![String::from("weft")];
+    for word in words {
+        match joined.last_mut() {
+            Some(flag) if is_negative(word) && flag.starts_with("--") && flag.len() > 2 => {
+                *flag = format!("{flag}={word}");
+            }
+            Some(_) | None => joined.push(word.clone()),
+        }
+    }
+    let error = Cli::command().try_get_matches_from(&joined).err()?;
+    (error.kind() == ErrorKind::ValueValidation).then(|| value(&error, words)).flatten()
+}
+
 /// The help of the verb that lacks its second word, or of weft itself without a verb. The parser shows it by itself only
 /// where no flag and no variable is given.
 pub(crate) fn help_instead(error: &clap::Error) -> Option<StyledStr> {
@@ -75,6 +96,22 @@ pub(crate) fn help_instead(error: &clap::Error) -> Option<StyledStr> {
         command = command.find_subcommand_mut(word)?;
     }
     Some(command.render_help())
+}
+
+/// Why a flag is refused that the verb would not look at: its nodes' data is elsewhere, as another flag says or none can.
+pub(crate) fn unused_flag(matches: &ArgMatches) -> Option<&'static str> {
+    if matches.value_source("data_dir") != Some(ValueSource::CommandLine) {
+        return None;
+    }
+    match matches.subcommand_name()? {
+        "demo" => {
+            Some("`--data-dir`: `weft demo` starts nodes of its own: --out DIR says where their data goes")
+        }
+        "bench" => Some(
+            "`--data-dir`: `weft bench` starts nodes of its own, and keeps nothing of them; leave it out",
+        ),
+        _ => None,
+    }
 }
 
 /// The variable that is not Unicode; `None` where it may also be a word of the command line.
@@ -119,7 +156,18 @@ mod tests {
     fn said(line: &str) -> String {
         let words: Vec<String> = line.split(' ').map(String::from).collect();
         let error = Cli::try_parse_from(&words).expect_err("this is wrong");
-        refusal(&error, &words).unwrap_or_else(|| panic!("{error}"))
+        refusal(&error, &words[1..]).unwrap_or_else(|| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_negative_value_is_no_argument_of_the_task() {
+        let expected = "`--retries`: invalid value `-1`: expected a whole number from 0 to 100";
+        assert_eq!(said("weft run x.wasm --retries -1"), expected);
+        let expected = "`--timeout`: invalid value `-1s`: expected a time such as 500ms";
+        assert!(said("weft run x.wasm --timeout -1s -- a").starts_with(expected));
+        let words = ["weft", "run", "x.wasm", "-1"].map(String::from);
+        let error = Cli::try_parse_from(&words).expect_err("this is no flag");
+        assert_eq!(refusal(&error, &words[1..]), None, "the parser's own words are as good");
     }
 
     #[test]

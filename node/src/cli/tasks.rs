@@ -246,7 +246,7 @@ pub(crate) struct MapArgs {
     pub(crate) resume_failed: bool,
     /// When to end early: `now,fail=1` cancels the job at the first failure, `soon,fail=1` begins no further input; also
     /// fail=N, fail=N% of all inputs, and success= or done= in the place of fail= [default: never].
-    #[arg(long, value_name = "WHEN", value_parser = Halt::parse)]
+    #[arg(long, value_name = "WHEN", value_parser = Halt::parse, help_heading = super::policy::HEADING)]
     pub(crate) halt: Option<Halt>,
     /// Begin each line of output with the input's line or file and a tab; with --json, add it as the key `input`.
     #[arg(long, conflicts_with = "out", help_heading = OUTPUTS)]
@@ -284,7 +284,9 @@ each input:
   {line}     the line, or the path of the file
   {index}    the input's number, from 0
 Write {{name}} for {name} itself. Slashes make directories; an output is never
-written outside DIR, and a second one of the same name is a failed task.
+written outside DIR. A second one of the same name, or one whose name can't be,
+is refused with --each-file before anything runs; of lines and blocks it is a
+failed task, for which nothing runs.
 
 --json prints, as results come, one object a line, with these keys:
   index      the input's number, from 0

@@ -97,7 +97,8 @@ impl Joblog {
                 if bytes > 0 && Earlier::read(&file, false).ok() != Some((Earlier::default(), bytes)) =>
             {
                 return Err(Problem::Usage(format!(
-                    "--joblog: {} is not empty; pass --resume to run only inputs that have not ended by it,                      --resume-failed to run failed ones again, too, or --force to write over it",
+                    "--joblog: {} is not empty; pass --resume to run only inputs that have not ended by it, \
+                     --resume-failed to run failed ones again, too, or --force to write over it",
                     path.display()
                 )));
             }
@@ -311,7 +312,8 @@ mod tests {
         assert_eq!(over(Opening::Resume), [true, false, true, true, true]);
         assert_eq!(over(Opening::ResumeFailed), [true, false, true, false, false]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "to read it changes nothing");
-        assert!(open(&path, Opening::New).unwrap_err().contains("--resume"));
+        let refused = open(&path, Opening::New).unwrap_err();
+        assert!(refused.contains("--resume") && !refused.contains("  "), "{refused}");
         open(&path, Opening::Over).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{HEADING}\n"));
         open(&path, Opening::New).unwrap();

@@ -40,6 +40,8 @@ enum To {
     Stdout,
     Stderr,
     #[cfg(test)]
+    Full,
+    #[cfg(test)]
     Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>),
 }
 
@@ -51,6 +53,8 @@ impl To {
                 out.write_all(bytes).and_then(|()| out.flush())
             }
             Self::Stderr => io::stderr().lock().write_all(bytes),
+            #[cfg(test)]
+            Self::Full => std::fs::write("/dev/full", bytes),
             #[cfg(test)]
             Self::Memory(written) => {
                 written
@@ -144,7 +148,9 @@ impl Out {
         self.writing = None;
         let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
         if let Err(error) = &written {
-            self.failed = Some(error.kind().into());
+            // The system's own words, where it has some.
+            self.failed =
+                Some(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
         }
         Poll::Ready(written)
     }
@@ -200,6 +206,15 @@ pub(crate) mod tests {
     pub(crate) fn memory(raw: bool) -> (Out, Arc<Mutex<Vec<u8>>>) {
         let written = Arc::default();
         (Out::new(To::Memory(Arc::clone(&written)), None, raw), written)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_in_the_words_of_the_system() {
+        let mut out = Out::new(To::Full, None, true);
+        out.put(b"text").await.unwrap();
+        out.all().await.unwrap_err();
+        let told = out.take_failure().unwrap().to_string();
+        assert!(told.contains("No space left on device"), "{told}");
     }
 
     #[tokio::test]

@@ -9,16 +9,13 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, mkdirat, open, openat, renameat, renameat_with,
     statat, unlinkat,
 };
 use rustix::io::Errno;
-use tokio::io::AsyncWrite;
 use weft_client::{Existing, Mesh, Output, TaskResult};
 
 use super::Problem;
@@ -229,12 +226,14 @@ impl OutDir {
         match output {
             Output::Inline(bytes) => file.write_all(bytes).map_err(failed),
             Output::Blob { id, .. } => {
-                let mut file = Noting { file: tokio::fs::File::from_std(file), failed: None };
-                let copied = mesh.get_blob_to(id, &mut file).await;
-                match file.failed.take() {
-                    Some(error) => Err(failed(error)),
-                    None => copied.map(|_bytes| ()).map_err(|error| self.of_client(name, error)),
-                }
+                let copied = mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await;
+                copied.map(|_bytes| ()).map_err(|error| {
+                    if let weft_client::Error::Unwritten { source } = error {
+                        failed(source)
+                    } else {
+                        self.of_client(name, error)
+                    }
+                })
             }
         }
     }
@@ -332,40 +331,6 @@ impl OutDir {
             return self.unwritten(&name.files(), source);
         }
         Unwritten::All(error.into())
-    }
-}
-
-/// A file that remembers why it could not be written.
-struct Noting {
-    file: tokio::fs::File,
-    failed: Option<io::Error>,
-}
-
-impl Noting {
-    fn note<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &done {
-            self.failed =
-                Some(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
-        }
-        done
-    }
-}
-
-impl AsyncWrite for Noting {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let done = Pin::new(&mut this.file).poll_write(cx, bytes);
-        this.note(done)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let done = Pin::new(&mut this.file).poll_flush(cx);
-        this.note(done)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(cx)
     }
 }
 

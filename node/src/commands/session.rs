@@ -262,7 +262,7 @@ impl Session {
             Problem::Interrupted(format!("interrupted; job {} is cancelled", results.job()))
         };
         let ended = self.end_output(Err(problem)).await;
-        self.begun.tally.finish();
+        self.begun.tally.interrupt();
         ended.map(|()| 0)
     }
 

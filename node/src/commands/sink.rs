@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use weft_client::{Mesh, Output, TaskResult};
+use weft_client::{Error, Mesh, Output, TaskResult};
 
 use super::Problem;
 use super::feed::Feed;
@@ -109,7 +109,9 @@ impl Sink {
         ordered.early.insert(place, told);
         let before = ordered.next;
         while let Some(Told { result, label, row }) = ordered.early.remove(&ordered.next) {
-            ordered.out.write_result(mesh, &result, label.tag).await?;
+            let named = label.shown();
+            let written = ordered.out.write_result(mesh, &result, label.tag).await;
+            written.map_err(|problem| gone(problem, &named))?;
             self.logged.extend(row);
             ordered.next += 1;
         }
@@ -124,7 +126,11 @@ impl Sink {
     pub(crate) async fn give(&mut self, mesh: &Mesh, told: Told) -> Result<(), Unwritten> {
         let Told { result, label, row } = told;
         let given = match (&mut self.to, &label.out) {
-            (To::Ordered(ordered), _) => Ok(ordered.out.write_result(mesh, &result, label.tag).await?),
+            (To::Ordered(ordered), _) => {
+                let named = label.shown();
+                let written = ordered.out.write_result(mesh, &result, label.tag).await;
+                Ok(written.map_err(|problem| gone(problem, &named))?)
+            }
             (To::Files(held), Some(name)) if result.is_done() => held.dir().write(mesh, &result, name).await,
             (To::Files(_), _) => Ok(()),
             (To::Lines(out), _) => Ok(write_line(out, &result, label.tag.as_deref()).await?),
@@ -215,6 +221,18 @@ impl Out {
     }
 }
 
+/// Says whose output is no longer there, and how to have it again.
+fn gone(problem: Problem, named: &str) -> Problem {
+    let is_blob = |error: &Error| matches!(error, Error::NotFound { what: "blob", .. });
+    if !matches!(&problem, Problem::Client(error) if is_blob(error)) {
+        return problem;
+    }
+    Problem::Failed(format!(
+        "{named}: its output is no longer in the node's store, which made room for others, or another program removed \
+         it: run the task again, by a new job"
+    ))
+}
+
 async fn write_whole(mesh: &Mesh, output: &Output, out: &mut Out) -> Result<(), Problem> {
     match output {
         Output::Inline(bytes) => out.put(bytes).await,
@@ -250,7 +268,10 @@ pub(crate) async fn write_output(mesh: &Mesh, output: &Output, path: &Path) -> R
         Output::Inline(bytes) => std::fs::write(part.path(), bytes).map_err(failed)?,
         Output::Blob { id, .. } => {
             let file = part.as_file().try_clone().map_err(failed)?;
-            mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await?;
+            let copied = mesh.get_blob_to(id, &mut tokio::fs::File::from_std(file)).await;
+            copied.map_err(|error| {
+                if let Error::Unwritten { source } = error { failed(source) } else { error.into() }
+            })?;
         }
     }
     part.persist(path).map(drop).map_err(|error| failed(error.error))
@@ -344,6 +365,14 @@ mod tests {
             let (first, second) = forged.split_at(at);
             assert_eq!(tagged(false, &[first, second]).await, shown, "in two pieces, {first:?} first");
         }
+    }
+
+    #[test]
+    fn an_output_that_is_gone_is_told_with_its_task_and_what_to_do() {
+        let missing = Error::NotFound { what: "blob", name: "7e08".into(), help: None };
+        let said = gone(missing.into(), "task 3").to_string();
+        assert!(said.starts_with("task 3: its output is no longer") && said.contains("again"), "{said}");
+        assert!(matches!(gone(Problem::Usage("x".into()), "task 3"), Problem::Usage(_)));
     }
 
     #[tokio::test]

@@ -79,6 +79,11 @@ impl Tally {
         self.progress.finish(self.workers.len());
     }
 
+    /// The same after an interrupt: of a job of which nothing ended there is nothing to say.
+    pub(crate) fn interrupt(self) {
+        self.progress.interrupt(self.workers.len());
+    }
+
     async fn complain(&self, mesh: &Mesh, result: &TaskResult, named: &str) {
         if self.quiet || self.progress.failed() > COMPLAINTS_MAX + 1 {
             return;

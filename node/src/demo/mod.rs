@@ -42,12 +42,12 @@ pub struct DemoArgs {
 pub enum DemoError {
     /// The nodes did not come up.
     #[error(transparent)]
-    Mesh(#[from] EmbeddedError),
+    Mesh(EmbeddedError),
     /// The client could not talk to its node.
     #[error(transparent)]
     Client(#[from] weft_client::Error),
     /// A file could not be written.
-    #[error("{path}: {source}; pass --out with a directory that can be written")]
+    #[error("cannot write {path}: {source}; {}", advice(source))]
     File {
         /// The path.
         path: PathBuf,
@@ -60,6 +60,25 @@ pub enum DemoError {
     /// A result is missing, came twice, failed, or differs from the direct computation.
     #[error("{0}")]
     Wrong(String),
+}
+
+/// What to do about a file: the demo's directories are all below that of `--out`.
+fn advice(error: &std::io::Error) -> &'static str {
+    if crate::settings::is_full(error) {
+        "its disk is full: make room there, or pass another --out"
+    } else {
+        "pass --out with a directory that can be written"
+    }
+}
+
+impl From<EmbeddedError> for DemoError {
+    /// What the nodes say of their files would advise about flags that the demo does not have.
+    fn from(error: EmbeddedError) -> Self {
+        match error.into_file() {
+            Ok((path, source)) => Self::File { path, source },
+            Err(other) => Self::Mesh(other),
+        }
+    }
 }
 
 /// Runs the demo; done means that every result is there, once, and right.
@@ -262,4 +281,29 @@ fn check_tiles(inputs: &[Vec<u8>], tiles: &[Vec<u8>]) -> Result<(), DemoError> {
 
 fn make_dir(path: &std::path::Path) -> Result<(), DemoError> {
     std::fs::create_dir_all(path).map_err(|source| DemoError::File { path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::StartError;
+    use crate::settings::DirError;
+
+    #[test]
+    fn a_node_without_a_disk_is_told_with_the_flag_of_the_demo() {
+        let full = || std::io::Error::from_raw_os_error(28);
+        let path = || PathBuf::from("out/nodes/node-0/lock");
+        let causes = [
+            StartError::Dir(DirError::Io { action: "write", path: path(), source: full() }),
+            StartError::Publish { path: path(), source: full() },
+            StartError::Store(weft_blobs::Error::Io { doing: "create", path: path(), source: full() }),
+            StartError::Journal(weft_journal::Error::Io { doing: "create", path: path(), source: full() }),
+            StartError::Journal(weft_journal::Error::NoLocks { path: path(), why: "it has none".into() }),
+        ];
+        for source in causes {
+            let text = DemoError::from(EmbeddedError::Start { index: 0, source }).to_string();
+            assert!(text.starts_with("cannot write out/nodes/node-0/lock: "), "{text}");
+            assert!(text.contains(" --out") && !text.contains("--data-dir"), "{text}");
+        }
+    }
 }

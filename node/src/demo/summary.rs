@@ -7,6 +7,9 @@ use weft_client::TaskResult;
 
 use super::watch::counted;
 
+/// Letters of a line; a screen has as many at least.
+const COLUMNS: usize = 80;
+
 /// Gathers one job's results.
 pub(super) struct Tally {
     title: String,
@@ -92,7 +95,7 @@ impl Tally {
             .collect();
         per_node.sort();
         let used = 100.0 * seconds(self.busy_us) / slot_time.as_secs_f64().max(1e-9);
-        vec![
+        let mut lines = vec![
             format!(
                 "{}: {}, {} retried, {} failed",
                 self.title,
@@ -101,7 +104,7 @@ impl Tally {
                 self.failed.len()
             ),
             format!(
-                "  wall {wall:.2} s, task time {task_time:.2} s (processor), speed-up {:.2}, slots used {used:.0} %",
+                "  wall {wall:.2} s, processor time {task_time:.2} s, speed-up {:.2}, slots used {used:.0} %",
                 task_time / wall.max(1e-9)
             ),
             format!(
@@ -109,9 +112,23 @@ impl Tally {
                 quantile_ms(&waits, 50),
                 quantile_ms(&waits, 99)
             ),
-            format!("  tasks per node: {}", per_node.join(", ")),
-        ]
+        ];
+        lines.extend(wrapped("  tasks per node: ", &per_node));
+        lines
     }
+}
+
+/// Items behind a heading, in lines that end before the edge of a narrow screen.
+fn wrapped(heading: &str, items: &[String]) -> Vec<String> {
+    let mut lines = vec![heading.to_owned()];
+    for (at, item) in items.iter().enumerate() {
+        let item = if at + 1 < items.len() { format!("{item}, ") } else { item.clone() };
+        match lines.last_mut() {
+            Some(line) if line.len() + item.trim_end().len() <= COLUMNS => line.push_str(&item),
+            Some(_) | None => lines.push(format!("{:width$}{item}", "", width = heading.len())),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn seconds(us: u64) -> f64 {
@@ -126,6 +143,16 @@ fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_nodes_take_more_lines_not_longer_ones() {
+        let nodes: Vec<String> = (0..32).map(|node| format!("node-{node} 2048")).collect();
+        let lines = wrapped("  tasks per node: ", &nodes);
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= COLUMNS), "{lines:#?}");
+        let words = lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ");
+        assert_eq!(words, format!("tasks per node: {}", nodes.join(", ")));
+        assert_eq!(wrapped("  tasks per node: ", &nodes[..1]), ["  tasks per node: node-0 2048"]);
+    }
 
     #[test]
     fn quantiles_are_of_the_sorted_waits() {

@@ -143,9 +143,7 @@ impl Watch {
             return;
         }
         self.printed_at = Some(Instant::now());
-        let nodes: Vec<String> =
-            self.nodes.iter().enumerate().map(|(index, look)| short_line(index, look)).collect();
-        self.say(&format!("{} {} of {} | {}", self.title, self.done, self.total, nodes.join(" | ")));
+        self.say(&plain_line(&self.title, self.done, self.total, &self.nodes));
     }
 
     /// Takes the bars away and leaves what the nodes did as plain lines.
@@ -190,16 +188,36 @@ fn job_bar(total: u64) -> ProgressBar {
 fn line(index: usize, look: &NodeLook) -> String {
     let NodeLook { alive, slots, busy, bids, done, lost } = look;
     let state = if *alive { format!("{busy} of {slots} slots busy") } else { "killed".to_owned() };
-    format!("  node-{index}  {state:<18} {bids:>5} bids  {done:>5} tasks done  {lost:>3} lost, run again")
+    format!("  node-{index}  {state:<18} {bids:>5} bids  {done:>5} done  {lost:>3} lost, run again")
 }
 
-fn short_line(index: usize, look: &NodeLook) -> String {
-    let NodeLook { alive, slots: _, busy, bids, done, lost } = look;
-    let state = if *alive { format!("{busy} busy") } else { "killed".to_owned() };
-    format!("node-{index} {state}, {bids} bids, {done} done, {lost} lost")
+/// All nodes in one line; what each did is said at the end.
+fn plain_line(title: &str, done: u64, total: u64, nodes: &[NodeLook]) -> String {
+    let alive = || nodes.iter().filter(|look| look.alive);
+    let busy: u32 = alive().map(|look| look.busy).sum();
+    let slots: u32 = alive().map(|look| look.slots).sum();
+    let lost: u64 = nodes.iter().map(|look| look.lost).sum();
+    let (up, all) = (alive().count(), nodes.len());
+    format!("{title} {done} of {total} | {up} of {all} nodes up, {busy} of {slots} slots busy, {lost} lost")
 }
 
 /// `1 task`, `2 tasks`.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_has_room_on_a_narrow_screen_whatever_the_demo_is_told() {
+        let look = NodeLook { alive: true, slots: 256, busy: 256, bids: 99_999, done: 65_536, lost: 256 };
+        let mut nodes = vec![look; 32];
+        nodes[3].alive = false;
+        let text = plain_line("picture", 65_536, 65_536, &nodes);
+        assert_eq!(text, "picture 65536 of 65536 | 31 of 32 nodes up, 7936 of 7936 slots busy, 8192 lost");
+        assert!(text.len() <= 80, "{text}");
+        assert!(line(31, &look).len() <= 80, "{}", line(31, &look));
+    }
 }

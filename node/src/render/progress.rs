@@ -135,23 +135,43 @@ impl Progress {
         }
     }
 
+    /// Takes the bar away, and says how far the job came, if anything of it ended.
+    pub(crate) fn interrupt(self, workers: usize) {
+        self.clear();
+        if let Some(text) = self.how_far(workers) {
+            say(&text);
+        }
+    }
+
     /// Takes the bar away and says how the job ended.
     pub(crate) fn finish(self, workers: usize) {
+        self.clear();
+        say(&self.summary(workers));
+    }
+
+    fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    fn how_far(&self, workers: usize) -> Option<String> {
+        (self.ended() > 0).then(|| self.summary(workers))
+    }
+
+    fn summary(&self, workers: usize) -> String {
         let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
         let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         let cancelled =
             if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };
-        say(&format!(
+        format!(
             "{tasks}: {} done, {} failed{cancelled}{known}, in {} ({}) on {nodes}",
             self.done,
             self.failed,
             super::micros(self.elapsed_us()),
             rate(self.ended(), self.elapsed_us()),
-        ));
+        )
     }
 
     fn ended(&self) -> u64 {
@@ -196,9 +216,10 @@ fn line(ended: u64, failed: u64, elapsed_us: u64, total: Total) -> String {
         Total::About(all) => (format!(" of about {}", all.max(ended)), Some(all)),
         Total::Exactly(all) => (format!(" of {all}"), Some(all)),
     };
-    let left = all.map(|all| all.saturating_sub(ended)).and_then(|left| {
+    let left = all.map(|all| all.saturating_sub(ended)).filter(|left| *left > 0).and_then(|left| {
         let left_s = left.checked_mul(elapsed_us)?.checked_div(ended)? / 1_000_000;
-        Some(format!(", {} left", super::millis(left_s * 1000)))
+        // Whole seconds; what takes less than one is not over yet.
+        Some(format!(", {} left", super::millis(left_s.max(1) * 1000)))
     });
     let left = left.unwrap_or_default();
     format!("{ended}{of} tasks ended, {failed} failed, {}{left}", rate(ended, elapsed_us))
@@ -253,6 +274,22 @@ mod tests {
         assert_eq!(text, "250 of 1000 tasks ended, 3 failed, 250/s, 3 s left");
         assert_eq!(line(5, 0, 2_000_000, Total::Unknown), "5 tasks ended, 0 failed, 2.5/s");
         assert!(line(9, 0, 1, Total::About(5)).starts_with("9 of about 9 tasks"));
+    }
+
+    #[test]
+    fn what_is_not_over_has_at_least_a_second_left() {
+        let text = line(999, 0, 1_000_000, Total::Exactly(1000));
+        assert_eq!(text, "999 of 1000 tasks ended, 0 failed, 999/s, 1 s left");
+        let text = line(1000, 0, 1_000_000, Total::Exactly(1000));
+        assert_eq!(text, "1000 of 1000 tasks ended, 0 failed, 1000/s");
+    }
+
+    #[test]
+    fn an_interrupt_before_the_first_result_has_nothing_to_say() {
+        let mut progress = Progress::silent("a7");
+        assert_eq!(progress.how_far(0), None);
+        progress.count(true, false);
+        assert!(progress.how_far(1).is_some_and(|text| text.starts_with("1 task: 1 done, 0 failed")));
     }
 
     #[test]

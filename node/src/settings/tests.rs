@@ -355,6 +355,29 @@ fn texts_are_read_as_people_write_them() {
 }
 
 #[test]
+fn a_wrong_address_is_told_with_what_is_taken_there_and_what_is_wrong_about_its_port() {
+    let own = |text: &str| parse_own_address(text).unwrap_err();
+    let peer = |text: &str| parse_address(text).unwrap_err();
+    let place = |text: &str| text.parse::<Place>().unwrap_err();
+    for wrong in ["10.77.0.1", "10.77.0.1:80000", "anna.lan:7117", "anna.lan", "x y"] {
+        let said = own(wrong);
+        assert!(said.starts_with("IP:PORT with an IP of this machine") && !said.contains("HOST"), "{said}");
+    }
+    for said in [own("10.77.0.1"), peer("10.77.0.1"), place("10.77.0.1")] {
+        assert!(said.ends_with("; the port is missing, as in 10.77.0.1:7117"), "{said}");
+    }
+    assert!(own("::1").ends_with("; the port is missing, as in [::1]:7117"));
+    assert!(peer("anna.lan").ends_with("; the port is missing, as in anna.lan:7117"));
+    for said in [own("10.77.0.1:80000"), own("[::1]:80000"), peer("anna.lan:80000"), place("10.0.0.1:65536")]
+    {
+        assert!(said.ends_with("; a port is at most 65535"), "{said}");
+    }
+    for said in [own("anna.lan"), own("anna.lan:7117"), peer("10.77.0.1:http"), peer("192.168.1.999:7117")] {
+        assert!(!said.contains("port is"), "{said}");
+    }
+}
+
+#[test]
 fn a_link_local_address_comes_with_its_interface_or_is_refused_with_the_reason() {
     let parsed = parse_address("[fe80::1%eth0]:7117").unwrap();
     assert_eq!(parsed, "/ip6zone/eth0/ip6/fe80::1/tcp/7117");

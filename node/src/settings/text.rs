@@ -27,9 +27,31 @@ pub fn parse_address(text: &str) -> Result<String, String> {
     if let Ok(place) = text.parse::<Place>() {
         return Ok(place.multiaddr());
     }
-    let expected = || String::from("IP:PORT, HOST:PORT or a multiaddr such as /ip4/192.168.1.7/tcp/7117");
+    let expected = || {
+        let lacks = lack(text, weft_net::is_host_name);
+        format!("IP:PORT, HOST:PORT or a multiaddr such as /ip4/192.168.1.7/tcp/7117{lacks}")
+    };
     let known = place_of(text).is_some();
     known.then(|| text.to_owned()).ok_or_else(expected)
+}
+
+/// What is wrong about the port, if that alone is wrong; `is_name` says which names are taken in place of an IP.
+fn lack(text: &str, is_name: fn(&str) -> bool) -> String {
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return format!("; the port is missing, as in {}", SocketAddr::new(ip, super::DEFAULT_PORT));
+    }
+    if is_name(text) {
+        return format!("; the port is missing, as in {text}:{}", super::DEFAULT_PORT);
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number
+        && port.parse::<u16>().is_err()
+        && (is_name(host) || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
+    {
+        return format!("; a port is at most {}", u16::MAX);
+    }
+    String::new()
 }
 
 /// An address to listen on as a multiaddr, as [`parse_address`] has it but without names: a name may have addresses
@@ -38,9 +60,14 @@ pub fn parse_address(text: &str) -> Result<String, String> {
 /// # Errors
 /// What was expected.
 pub fn parse_own_address(text: &str) -> Result<String, String> {
-    let address = parse_address(text)?;
-    let expected = || String::from("IP:PORT with an IP of this machine, or 0.0.0.0 for all of them");
-    (zone::has_zone(&address) || socket_of(&address).is_some()).then_some(address).ok_or_else(expected)
+    if zone::parse(text).is_some() {
+        return parse_address(text);
+    }
+    let expected = || {
+        let lacks = lack(text, |_name| false);
+        format!("IP:PORT with an IP of this machine, or 0.0.0.0 for all of them{lacks}")
+    };
+    parse_address(text).ok().filter(|address| socket_of(address).is_some()).ok_or_else(expected)
 }
 
 /// Where a node can be reached: IP or host name, and TCP port.
@@ -98,7 +125,8 @@ impl std::str::FromStr for Place {
         }
         let named = text.rsplit_once(':').and_then(|(name, port)| Self::host(name, port.parse().ok()?));
         named.ok_or_else(|| {
-            String::from("expected IP:PORT or HOST:PORT, such as 192.168.1.7:7117 or anna.lan:7117")
+            let lacks = lack(text, weft_net::is_host_name);
+            format!("expected IP:PORT or HOST:PORT, such as 192.168.1.7:7117 or anna.lan:7117{lacks}")
         })
     }
 }

@@ -56,6 +56,26 @@ fn the_help_of_each_verb_names_its_flags() {
 }
 
 #[test]
+fn a_help_that_can_not_be_written_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, code) in
+        [(&["help"][..], 1), (&["help", "node"], 1), (&["--version"], 1), (&["map", "--help"], 125)]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = weft(dir.path(), args);
+        let said = finish(command.stdout(full).stderr(Stdio::piped()).spawn().unwrap());
+        said.refused(code, &["cannot write to stdout: No space left on device"]);
+    }
+}
+
+#[test]
+fn a_directory_that_the_demo_does_not_look_at_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &["demo"]).refused(2, &["`--data-dir`", "--out DIR"]);
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was begun");
+}
+
+#[test]
 fn without_a_node_every_verb_says_how_to_start_one() {
     let dir = tempfile::tempdir().unwrap();
     let start = format!("weft node --data-dir {}", dir.path().display());

@@ -179,7 +179,7 @@ impl Mesh {
     /// pass: after an error what was written must not be used.
     ///
     /// # Errors
-    /// As [`Mesh::get_blob`]; [`Error::Broken`] when the writer fails.
+    /// As [`Mesh::get_blob`]; [`Error::Unwritten`] when the writer fails.
     pub async fn get_blob_to<W: AsyncWrite + Unpin>(&self, id: &str, writer: &mut W) -> Result<u64, Error> {
         let answer = self.open_blob(id).await?;
         self.copy(id, answer, writer).await
@@ -197,24 +197,59 @@ impl Mesh {
         answer: Answer,
         writer: &mut W,
     ) -> Result<u64, Error> {
-        let Answer { mut body, connection, .. } = answer;
-        let failed =
-            |error: io::Error| Error::Broken { reason: format!("the blob can't be written: {error}") };
-        let mut hasher = blake3::Hasher::new();
-        let mut total = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| broken(&error))?;
-            if let Ok(piece) = frame.into_data() {
-                hasher.update(&piece);
-                total += piece.len() as u64;
-                writer.write_all(&piece).await.map_err(failed)?;
-            }
-        }
-        writer.flush().await.map_err(failed)?;
-        if *hasher.finalize().as_bytes() != parse_id(id)? {
+        let Answer { body, connection, .. } = answer;
+        let (total, hash) = pour(body, |error| broken(&error), writer).await?;
+        if *hash.as_bytes() != parse_id(id)? {
             return Err(Error::protocol(format!("blob {id} came with other bytes than its name says")));
         }
         self.http().give_back(connection);
         Ok(total)
+    }
+}
+
+/// Writes a body somewhere, piece by piece; returns how many bytes it had, and their hash. A writer that fails does not
+/// pass for a connection that broke.
+async fn pour<B, W>(
+    mut body: B,
+    broken: impl Fn(B::Error) -> Error,
+    writer: &mut W,
+) -> Result<(u64, blake3::Hash), Error>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let unwritten = |source| Error::Unwritten { source };
+    let mut hasher = blake3::Hasher::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame.map_err(&broken)?.into_data() {
+            hasher.update(&piece);
+            total += piece.len() as u64;
+            writer.write_all(&piece).await.map_err(unwritten)?;
+        }
+    }
+    writer.flush().await.map_err(unwritten)?;
+    Ok((total, hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_is_no_broken_connection() {
+        let broken = |never: std::convert::Infallible| match never {};
+        let mut full = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
+        let told = pour(Full::new(Bytes::from_static(b"bytes")), broken, &mut full).await.unwrap_err();
+        assert!(
+            matches!(&told, Error::Unwritten { source } if source.kind() == io::ErrorKind::StorageFull),
+            "{told}"
+        );
+        let mut written = Vec::new();
+        let (bytes, hash) =
+            pour(Full::new(Bytes::from_static(b"bytes")), broken, &mut written).await.unwrap();
+        assert_eq!((bytes, written.as_slice(), hash), (5, &b"bytes"[..], blake3::hash(b"bytes")));
     }
 }

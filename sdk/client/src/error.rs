@@ -90,6 +90,12 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// What came could not be written where the caller wanted it; the connection was good.
+    #[error("what came can't be written: {source}")]
+    Unwritten {
+        /// The cause.
+        source: io::Error,
+    },
     /// The node's answer is not part of this protocol, or reports a fault of its own.
     #[error("the node's answer is not understood: {what}")]
     Protocol {
@@ -116,6 +122,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::NotNow { .. }
             | Self::Broken { .. }
+            | Self::Unwritten { .. }
             | Self::Protocol { .. }
             | Self::TaskFailed(_) => None,
         }

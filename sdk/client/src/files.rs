@@ -117,7 +117,10 @@ pub(crate) async fn unpack(
         Output::Blob { id, .. } => {
             let spool = |source| Error::File { path: std::env::temp_dir(), source };
             let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(spool)?);
-            mesh.get_blob_to(id, &mut file).await?;
+            let copied = mesh.get_blob_to(id, &mut file).await;
+            copied.map_err(
+                |error| if let Error::Unwritten { source } = error { spool(source) } else { error },
+            )?;
             let mut file = file.into_std().await;
             file.rewind().map_err(spool)?;
             tokio::task::spawn_blocking(move || unpack_from(io::BufReader::new(file), &dir, existing)).await

@@ -72,6 +72,7 @@ fn lasts_at_most(error: &Error) -> Option<Duration> {
         | Error::File { .. }
         | Error::BadFile { .. }
         | Error::NoInput { .. }
+        | Error::Unwritten { .. }
         | Error::Protocol { .. }
         | Error::TaskFailed(_) => None,
     }
