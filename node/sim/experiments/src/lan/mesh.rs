@@ -346,19 +346,19 @@ fn kind(message: &Message) -> usize {
         Message::Outcome(_) => 8,
         Message::Ack(_) => 9,
         Message::Cancel(_) => 10,
-        Message::Printed { .. } => 11,
+        Message::Printed { .. }
+        | Message::Stopped { .. }
+        | Message::GivenBack { .. }
+        | Message::Custody(_)
+        | Message::Lead(_)
+        | Message::AskHolding(_)
+        | Message::Holding(_)
+        | Message::AskEnds(_)
+        | Message::JobEnds(_) => 11,
         Message::Cell(_) => 12,
         Message::Credit(_) => 13,
         Message::Ended { .. } => 14,
         Message::Assign(_) => 15,
-        Message::Stopped { .. } => 16,
-        Message::GivenBack { .. } => 17,
-        Message::Custody(_) => 18,
-        Message::Lead(_) => 19,
-        Message::AskHolding(_) => 20,
-        Message::Holding(_) => 21,
-        Message::AskEnds(_) => 22,
-        Message::JobEnds(_) => 23,
     }
 }
 
