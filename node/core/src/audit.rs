@@ -87,6 +87,8 @@ pub struct JobAudit {
     pub ended: u32,
     /// Tasks that were cancelled.
     pub cancelled: u32,
+    /// Of those that were committed or cancelled: their ends wait for later inputs before they are written.
+    pub unwritten: u32,
     /// Backup copies that were awarded and accepted.
     pub copies: u32,
     /// Most attempts of one task with open leases.

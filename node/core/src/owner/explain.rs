@@ -137,7 +137,7 @@ fn notes(from: Viewpoint<'_>, record: &Record, index: u32, task: &Task) -> Vec<N
     notes
 }
 
-pub(super) fn audit(record: &Record) -> JobAudit {
+pub(super) fn audit(record: &Record, unwritten: u32) -> JobAudit {
     let Record { job, replicas, dependencies, .. } = record;
     let of = |wanted: fn(TaskState) -> bool| count(job.tasks.states().filter(|state| wanted(*state)).count());
     let most = |measure: fn(&Task) -> usize| count(job.tasks.live().map(measure).max().unwrap_or(0));
@@ -155,6 +155,7 @@ pub(super) fn audit(record: &Record) -> JobAudit {
         delayed: of(|state| matches!(state, TaskState::Delayed(_))),
         ended: of(|state| matches!(state, TaskState::Done(_) | TaskState::Failed(_) | TaskState::Expired)),
         cancelled: of(|state| state == TaskState::Cancelled),
+        unwritten,
         copies: replicas.copies,
         most_due: most(|task| task.due().count()),
         most_doubled: most(|task| {

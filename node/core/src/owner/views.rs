@@ -83,7 +83,7 @@ impl Owner {
         self.records
             .values()
             .filter(|record| !record.job.ended)
-            .map(|record| explain::audit(record))
+            .map(|record| explain::audit(record, self.books.keeping.count_gathered(record.name())))
             .collect()
     }
 

@@ -72,7 +72,7 @@ fn a_restart_of_the_owner_does_not_take_long() {
     mesh.restart(0, 0);
     mesh.advance_ms(100);
     assert_eq!(leader(&mesh, 0), Some(0), "it seals the next epoch of its own at once");
-    assert_eq!(kinds(&mesh, 0, JOB), ["accepted", "given to 3", "led 6"]);
+    assert_eq!(kinds(&mesh, 0, JOB), ["accepted", "given to 1", "given to 2", "led 6"]);
     run(&mut mesh, 20_000);
     let ends = told(&mesh, JOB);
     assert!(ends.len() == 4 && ends.values().all(|ends| ends.len() == 1), "{ends:?}");

@@ -198,6 +198,16 @@ impl Keeping {
         [gathered, granted].into_iter().flatten().min()
     }
 
+    /// Ends of a job's tasks that were gathered.
+    pub(in crate::owner) fn count_gathered(&self, job: JobId) -> u32 {
+        let own = self.gathered.iter().filter(|part| part.job == job);
+        let ends = own.map(|part| match &part.what {
+            What::Record(record) => record.ends().count(),
+            What::Event(_) | What::End { .. } | What::ParentEnded(_) => 0,
+        });
+        u32::try_from(ends.sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     /// Whether what was gathered may wait for later inputs, and more of it may come soon.
     pub(super) fn waits_for_more(&self, now: Time) -> bool {
         let cost: usize = self.gathered.iter().map(|part| part.cost).sum();
