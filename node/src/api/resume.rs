@@ -59,6 +59,7 @@ pub(super) async fn resume(
         open,
         source: Some(source),
         results: if detached { Results::NotTold } else { Results::Read { next } },
+        reading: None,
         encoding: Encoding::Frames,
         first: accepted(Encoding::Frames, job),
         kept: from,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::StatusCode;
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use tokio::time::timeout;
 use weft_client::frames::{ClientFrame, NodeFrame, Payload as WirePayload, Splitter};
 use weft_core::{Command, JobId, Payload};
@@ -93,6 +94,9 @@ pub(super) struct JobStream {
     /// `None` once all inputs came.
     pub(super) source: Option<Source>,
     pub(super) results: Results,
+    /// The next part of them, which is read where they are kept. It goes on while inputs are read, or each of these would have it
+    /// begin again.
+    pub(super) reading: Option<Reading>,
     pub(super) encoding: Encoding,
     /// What is told before anything else.
     pub(super) first: Vec<u8>,
@@ -116,6 +120,9 @@ pub(super) enum Results {
     /// Leaves them there: the job is detached.
     NotTold,
 }
+
+/// Results that are on their way from where they are kept.
+pub(super) type Reading = BoxFuture<'static, Result<jobs::Results, NoResults>>;
 
 /// What a stream waited for.
 enum Woken {
@@ -159,7 +166,11 @@ impl JobStream {
             if self.is_detached() && self.source.is_none() {
                 return self.taken().await;
             }
-            match self.wait().await {
+            let woken = self.wait().await;
+            if matches!(woken, Woken::Kept(_)) {
+                self.reading = None;
+            }
+            match woken {
                 Woken::Results(Ok(Taken::Results(ends))) => {
                     let mut chunk = encode_results(self.encoding, ends);
                     self.add_end(&mut chunk);
@@ -196,7 +207,7 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, results, is_cut, kept, encoding: _, first: _, over: _ } = self;
+        let Self { open, source, results, reading, is_cut, kept, encoding: _, first: _, over: _ } = self;
         let (jobs, job, least) = (open.api.handle.jobs(), open.job, kept.saturating_add(KEPT_EVERY));
         if *results == Results::NotTold
             && let Some(source) = source
@@ -214,7 +225,7 @@ impl JobStream {
                 woken = inputs => woken,
             };
         }
-        let results = told(&open.api, job, *results);
+        let results = told(&open.api, job, *results, reading);
         match source {
             Some(source)
                 if !*is_cut && jobs.outstanding(job) < OUTSTANDING_MAX && !jobs.is_cancelled(job) =>
@@ -337,15 +348,19 @@ fn broken_off(job: JobId) -> ApiError {
 }
 
 /// Waits for something to tell of a job.
-async fn told(api: &Api, job: JobId, results: Results) -> Woken {
+async fn told(api: &Api, job: JobId, results: Results, reading: &mut Option<Reading>) -> Woken {
     let jobs = api.handle.jobs();
     let Results::Read { next } = results else {
         return Woken::Results(poll_fn(|cx| jobs.poll_take(cx, job, PORTION)).await);
     };
+    let reading = reading.get_or_insert_with(|| {
+        let handle = api.handle.clone();
+        async move { handle.results(job, next, PORTION).await }.boxed()
+    });
     tokio::select! {
         biased;
         prints = poll_fn(|cx| jobs.poll_printed(cx, job)) => Woken::Results(Ok(Taken::Printed(prints))),
-        kept = api.handle.results(job, next, PORTION) => Woken::Kept(kept),
+        kept = reading => Woken::Kept(kept),
     }
 }
 

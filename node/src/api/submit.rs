@@ -179,7 +179,9 @@ async fn open(
         (false, true) => Results::Read { next: 0 },
         (false, false) => Results::Taken,
     };
-    let stream = JobStream { open, source, results, encoding, first, kept: 0, is_cut: false, over: false };
+    let reading = None;
+    let stream =
+        JobStream { open, source, results, reading, encoding, first, kept: 0, is_cut: false, over: false };
     Ok(streaming(job, encoding, stream.into_body()))
 }
 
