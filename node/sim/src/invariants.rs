@@ -314,9 +314,10 @@ fn invariant_no_reservation_outlives_its_ttl(scene: &Scene<'_>) -> Result<(), St
 }
 
 fn invariant_a_cancel_is_final(scene: &Scene<'_>) -> Result<(), String> {
-    for End { job, index, report, .. } in ends(scene).filter(|end| !scene.reference.mesh.has(end.job)) {
-        let cancelled = scene.reference.jobs.get(job).is_some_and(|job| job.cancelled);
-        ensure(!cancelled || report.outcome == Outcome::Cancelled, || {
+    for End { job, index, report, is_after_cancel, .. } in
+        ends(scene).filter(|end| !scene.reference.mesh.has(end.job))
+    {
+        ensure(!is_after_cancel || report.outcome == Outcome::Cancelled, || {
             format!("{job:?} was cancelled, then task {index} ended as {}", report.outcome)
         })?;
     }

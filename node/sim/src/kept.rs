@@ -159,6 +159,11 @@ impl Kept {
         self.jobs.get(&job).map_or(0, |job| job.written.epoch)
     }
 
+    /// Whether a job's log says that it was cancelled, on the disk or not.
+    pub(crate) fn is_cancelled(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.written.cancelled)
+    }
+
     /// Whether all of a job ended, some of it otherwise than done, and it was not tried again yet.
     pub(crate) fn may_be_tried_again(&self, job: JobId) -> bool {
         let Some(job) = self.jobs.get(&job) else { return false };

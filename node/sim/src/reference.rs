@@ -35,6 +35,8 @@ pub(crate) struct OwedJob {
     pub(crate) tasks: Vec<OwedTask>,
     pub(crate) closed: bool,
     pub(crate) cancelled: bool,
+    /// When it was.
+    cancelled_at: Option<Time>,
     /// The job was lost with its owner's process.
     pub(crate) forgotten: bool,
     /// How often its end was reported.
@@ -145,6 +147,7 @@ impl Reference {
                     tasks: owed_tasks(&submission.inputs, catalog),
                     closed: submission.closed,
                     cancelled: false,
+                    cancelled_at: None,
                     forgotten: false,
                     ends: 0,
                     told: 0,
@@ -179,7 +182,7 @@ impl Reference {
                 let job = self.jobs.get_mut(name).filter(|job| !job.forgotten);
                 if let Some(job) = job.filter(|_| !self.mesh.has(*name)) {
                     // It gets no more tasks, also when it is tried again.
-                    (job.cancelled, job.closed) = (true, true);
+                    (job.cancelled, job.closed, job.cancelled_at) = (true, true, Some(now));
                 }
             }
             // No plan has one: what it says ended in a job that no engine here knows.
@@ -241,7 +244,8 @@ impl Reference {
                     owed.on_means(index, memo.is_some(), proof.is_some());
                 }
                 self.joins.on_end(job, &report.outcome);
-                Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified }))
+                let is_after_cancel = self.is_after_cancel(now, job);
+                Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified, is_after_cancel }))
             }
             Event::Printed { job, index, attempt: _, stream: _, offset: _, bytes } => {
                 Some(Fact::Printed { job, index, bytes })
@@ -293,6 +297,16 @@ impl Reference {
                 Some(Fact::Lost { job, index, worker })
             }
         }
+    }
+
+    /// Whether what ends of a job now ends after its user cancelled it. What had ended before is written before the cancel, in the
+    /// same step.
+    fn is_after_cancel(&self, now: Time, job: JobId) -> bool {
+        let cancelled = self.jobs.get(&job).filter(|job| job.cancelled);
+        let is_written_first = |owed: &OwedJob| {
+            owed.cancelled_at == Some(now) && self.kept.is_kept(job) && !self.kept.is_cancelled(job)
+        };
+        cancelled.is_some_and(|owed| !is_written_first(owed))
     }
 
     /// Tasks whose end is owed and was not reported.

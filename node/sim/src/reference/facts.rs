@@ -50,4 +50,6 @@ pub(crate) struct End {
     pub(crate) memo: Option<Recalled>,
     pub(crate) proof: Option<Proof>,
     pub(crate) verified: Option<Verified>,
+    /// Its job was cancelled before it ended.
+    pub(crate) is_after_cancel: bool,
 }
