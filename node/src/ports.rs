@@ -220,6 +220,8 @@ impl Ports {
 
     fn fetch(&mut self, blob: BlobId, from: Vec<PeerId>, bytes: Option<u64>) {
         if let Some(length) = self.store.len(blob) {
+            // What it is for, such as the other blobs of an outcome, may come later.
+            self.store.hold(blob);
             // Bytes of that name have that length: a node that claimed another one lied, and no fetch changes that.
             self.answered.push_back(Input::Fetched { blob, fetched: here(bytes, length) });
             return;
@@ -242,6 +244,7 @@ impl Ports {
                 // It may have come by another way meanwhile, and be of another length than was said.
                 Ok(Ok(length)) => {
                     fault.set(None);
+                    store.hold(blob);
                     here(bytes, length)
                 }
                 Ok(Err(error)) if error.is_ours(bytes) => {

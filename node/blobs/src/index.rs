@@ -187,6 +187,13 @@ impl Index {
         self.keep_until(id, kept_until.max(Some(until)));
     }
 
+    /// Protects a blob from a full disk until then, or for as long as it is protected already.
+    pub(crate) fn keep_at_least(&mut self, id: BlobId, until: Instant) {
+        if let Some(blob) = self.blobs.get_mut(&id) {
+            blob.kept_until = blob.kept_until.max(Some(until));
+        }
+    }
+
     /// The next blob to evict so that `wanted` more bytes fit; `None` if they fit. Fails before the first eviction if
     /// evicting everything would not suffice.
     pub(crate) fn victim_for(&self, wanted: u64) -> Result<Option<BlobId>, Error> {
@@ -291,6 +298,11 @@ mod tests {
         assert_eq!(index.spare(later), Some(id(1)), "it was kept for long enough");
         index.keep_until(id(1), None);
         assert_eq!(index.spare(now), Some(id(1)), "it was taken");
+        index.keep_at_least(id(1), later);
+        assert_eq!((index.spare(now), index.spare(later)), (None, Some(id(1))), "it has just come");
+        index.keep_at_least(id(1), now);
+        assert_eq!(index.spare(now), None, "it is not kept for less than before");
+        index.keep_until(id(1), None);
         index.keep_until(id(2), Some(later));
         index.remove(id(1));
         index.unpin(id(2));

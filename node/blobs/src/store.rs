@@ -20,7 +20,7 @@ use crate::shared::{Shared, read_chunks};
 
 /// How long a blob that waits to be fetched is protected from a full disk.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How long an output is, until the engine has heard of it and pinned it.
+/// How long a blob is that has just come, until the engine has heard of it and pinned it.
 const HELD: Duration = Duration::from_secs(60);
 
 /// Limit of the disk space for blobs.
@@ -269,6 +269,12 @@ impl Store {
     /// The quota may still evict it.
     pub fn keep(&self, id: BlobId) {
         self.shared.lock().index.keep_until(id, Instant::now().checked_add(KEPT));
+    }
+
+    /// Protects a blob from a full disk for a minute, or until it is taken or unpinned: it came for something that begins to
+    /// need it soon. No shorter than it is protected already. The quota may still evict it, after all others.
+    pub fn hold(&self, id: BlobId) {
+        self.shared.lock().index.keep_at_least(id, Instant::now() + HELD);
     }
 
     /// Ends the protection of [`Store::keep`].
