@@ -275,6 +275,28 @@ fn a_job_is_not_given_up_because_others_have_new_disks() {
 }
 
 #[test]
+fn a_node_that_crashed_before_it_had_the_job_counts_for_nothing_until_a_leader_has_sent_it() {
+    let mut mesh = Mesh::new();
+    mesh.deliver();
+    mesh.at(2, Node::crash);
+    mesh.isolate(2);
+    mesh.settle();
+    assert_eq!((mesh.committed(0), mesh.nodes[2].disk.log.len()), (vec![ACCEPTED], 0));
+    mesh.isolate(1);
+    mesh.at(0, Node::crash);
+    mesh.join(0, 2);
+    let promised = mesh.nodes[0].disk.promised;
+    mesh.pass(1_000_000);
+    // It can't tell that it never had the job from that it had lost its seat and left.
+    assert!(!mesh.nodes[0].leads() && mesh.nodes[2].member.is_none(), "one disk alone has it");
+    assert_eq!(mesh.nodes[0].disk.promised, promised, "it promises nothing meanwhile");
+    mesh.rejoin(1);
+    mesh.pass(20_000);
+    assert!(mesh.nodes[0].leads());
+    assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log, "it has been sent the job");
+}
+
+#[test]
 fn a_draining_owner_does_not_take_the_lead_back() {
     let mut mesh = Mesh::accepted();
     mesh.member(1, |member| member.take_over(&moment(0)));

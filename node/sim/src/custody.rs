@@ -159,6 +159,13 @@ impl World {
         }
     }
 
+    /// The mesh has run for long without a fault: jobs of which one disk alone has anything are not owed. False if there are none.
+    pub(crate) fn note_stranded(&mut self) -> bool {
+        let stranded = self.reference.mesh.on_stranded(&self.hosts);
+        stranded.iter().for_each(|job| self.reference.disown(*job));
+        !stranded.is_empty()
+    }
+
     // ---- users
 
     /// A node tells its user something of a job at level `mesh`.

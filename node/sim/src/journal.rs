@@ -163,6 +163,15 @@ impl World {
             self.queue.after(after, Event::User { host: id, command: Command::Retry(restored) });
         }
     }
+
+    /// A user has what failed of a job tried again: the node reads its log at that moment, and knows no such job where its disk has
+    /// none, as it was lost since the user was told of the end.
+    pub(crate) fn on_retry(&mut self, id: HostId, job: JobId) -> Result<(), Violation> {
+        match self.hosts[id.0].disk.fold(job) {
+            Ok(restored) => self.tell(id, Input::Command(Command::Retry(restored))),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 /// What a record commits, as its user will be told.
@@ -208,5 +217,38 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::NotTaken(_)
         | LogRecord::Given { .. }
         | LogRecord::Leased { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_core::Level;
+
+    use super::*;
+    use crate::host::HostSpec;
+    use crate::workload::{Fate, JobSpec};
+
+    #[test]
+    fn a_job_whose_disk_was_lost_is_not_tried_again() {
+        const HOST: HostId = HostId(0);
+        for is_lost in [true, false] {
+            let mut world = World::builder(3).host(HostSpec { journal: true, ..HostSpec::slots(1) }).build();
+            let spec = JobSpec { fate: Fate::Fails, level: Level::Disk, ..JobSpec::new(1, 1000) };
+            let job = world.submit(HOST, &spec);
+            world.run_until("it ends", Duration::from_secs(5), |world| {
+                world.reference().settled(job)
+                    && world.hosts[0].disk.fold(job).is_ok_and(|job| job.has_ended())
+            });
+            let restored = world.hosts[0].disk.fold(job).expect("it is on the disk");
+            world.fault(Fault::Kill { host: HOST, told: true });
+            if is_lost {
+                world.fault(Fault::Wipe(HOST));
+            }
+            world.fault(Fault::Restart(HOST));
+            world.command(HOST, Command::Retry(restored));
+            world.run_for(Duration::from_micros(500));
+            let jobs = world.hosts[0].engine.as_ref().expect("it runs").audit().jobs;
+            assert_eq!(jobs.is_empty(), is_lost, "{jobs:?}");
+        }
     }
 }

@@ -137,3 +137,37 @@ pub(crate) fn what_is_recalled_was_asked_for(scene: &Scene<'_>) -> Result<(), St
 pub(crate) fn was_told(scene: &Scene<'_>, memo: Option<Recalled>, report: &Report) -> bool {
     memo == Some(Recalled::Told) && scene.reference.false_memories.contains(&report.output.id())
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_core::Level;
+
+    use super::*;
+    use crate::fault::Fault;
+    use crate::host::HostSpec;
+    use crate::workload::JobSpec;
+    use crate::world::World;
+
+    #[test]
+    fn what_an_owner_awarded_before_it_was_started_again_is_its_own_award() {
+        const OWNER: HostId = HostId(0);
+        let owner = HostSpec { journal: true, ..HostSpec::slots(0) };
+        let mut world = World::builder(5).host(owner).host(HostSpec::slots(1)).build();
+        world.connect();
+        let terms = Terms { memo: Recall::Own, ..Terms::default() };
+        let spec = JobSpec { same: Some(7), level: Level::Disk, terms, ..JobSpec::new(1, 3000) };
+        let ends = |world: &mut World, within_s| {
+            let job = world.submit(OWNER, &spec);
+            world.run_for(Duration::from_secs(1));
+            (job, Duration::from_secs(within_s))
+        };
+        let (before, within) = ends(&mut world, 20);
+        world.fault(Fault::Kill { host: OWNER, told: true });
+        world.fault(Fault::Restart(OWNER));
+        world.run_until("the worker brings it", within, |world| world.reference().done(before) == 1);
+        let adopted = world.hosts[0].engine.as_ref().expect("it runs").snapshot().counters.adopted;
+        assert_eq!(adopted, 1, "it was awarded in the life before");
+        let (again, _) = ends(&mut world, 0);
+        assert_eq!(world.reference().done(again), 1, "it is known, and the invariant takes it");
+    }
+}

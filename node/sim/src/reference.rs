@@ -115,7 +115,8 @@ pub struct Reference {
     pub(crate) lies: BTreeSet<BlobId>,
     /// False outputs that were published for tasks that the liar was never given.
     pub(crate) false_memories: BTreeSet<BlobId>,
-    /// Tasks that owners awarded, with the worker, in their current processes.
+    /// Tasks that owners awarded, with the worker, in their current processes, and in earlier ones those of kept jobs that had not
+    /// ended.
     pub(crate) awarded: BTreeSet<(HostId, TaskId, PeerId)>,
     /// Workers that were named because their result differed from the majority's, with the task.
     pub(crate) named: BTreeSet<(JobId, u32, PeerId)>,

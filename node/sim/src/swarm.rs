@@ -164,7 +164,7 @@ fn come_to_rest(world: &mut World, liveness: &mut Liveness) -> Result<(), Violat
 fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
     let start = world.now();
     while !world.reference().owed().is_empty() || world.reference().mesh.unended().next().is_some() {
-        if world.now() - start > PROGRESS {
+        if world.now() - start > PROGRESS && !world.note_stranded() {
             let owed = world.reference().owed();
             let first = owed.first().map(|(job, index)| {
                 let owner = world.reference().jobs[job].owner;
@@ -312,6 +312,39 @@ mod tests {
             let words = |text: String| text.contains("words about kept jobs are left");
             assert!(left.is_ok() || left.is_err_and(words), "their disks are only away");
         }
+    }
+
+    #[test]
+    fn a_job_that_one_disk_alone_has_is_owed_no_more_and_one_of_two_is() {
+        let mut stranded = 0;
+        for seed in 0..8 {
+            let node = || HostSpec::slots(1).keeps();
+            let mut world = World::builder(seed).host(node()).build();
+            let others = [world.add_host(node()), world.add_host(node())];
+            world.sync_us = 100_000;
+            world.connect();
+            let job = world.submit(HostId(0), &JobSpec { level: Level::Mesh, ..JobSpec::new(2, 3000) });
+            world.run_until("it is accepted", LOOK, |world| world.reference().mesh.is_owed(job));
+            let has_it = |world: &World, host: HostId| !world.hosts[host.0].disk.records(job).is_empty();
+            let Some(third) = others.into_iter().find(|host| !has_it(&world, *host)) else { continue };
+            let second = others.into_iter().find(|host| *host != third).expect("there are three");
+            for host in [third, HostId(0)] {
+                world.fault(Fault::Kill { host, told: true });
+            }
+            world.fault(Fault::Lose(second));
+            for host in [third, HostId(0)] {
+                world.fault(Fault::Restart(host));
+            }
+            // What it was writing may have got there, or not.
+            world.run_for(Duration::from_micros(1));
+            let third_has_it = has_it(&world, third);
+            world.run_for(Duration::from_secs(60));
+            assert_eq!(world.reference().done(job) == 2, third_has_it);
+            assert_eq!(world.note_stranded(), !third_has_it);
+            assert!(world.reference().owed().is_empty(), "it ended, or a person decides");
+            stranded += u32::from(!third_has_it);
+        }
+        assert!((1..8).contains(&stranded), "{stranded}");
     }
 
     #[test]

@@ -232,6 +232,7 @@ impl World {
             Event::User { command: Command::Cancel { job }, .. } if self.reference.mesh.has(job) => {
                 self.on_wish(job, Wish::Cancel, 0)
             }
+            Event::User { host, command: Command::Retry(restored) } => self.on_retry(host, restored.job()),
             Event::User { host, command } => self.tell(host, Input::Command(command)),
             Event::Wish { job, wish, tries } => self.on_wish(job, wish, tries),
             Event::Read { host, life, read, rows } => self.on_read((host, life), read, rows),

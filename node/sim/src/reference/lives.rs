@@ -63,7 +63,21 @@ impl Reference {
             owed.cancelled = false;
             again.extend((!said.ended).then_some(Command::Cancel { job: name }));
         }
+        self.award_again(name, said);
         again
+    }
+
+    /// What the owner of a kept job gave in its earlier lives, and what has no end in its log, its workers may bring yet: that is of its
+    /// own award like what it gives in this life.
+    fn award_again(&mut self, name: JobId, said: &Said) {
+        let Some(owner) = self.jobs.get(&name).map(|owed| owed.owner) else { return };
+        let (first, last) = (LeaseId { job: name, ..LeaseId::FIRST }, LeaseId { job: name, ..LeaseId::LAST });
+        let issued =
+            self.issued.range(first..=last).filter(|(lease, _)| !said.ends.contains_key(&lease.index));
+        let given = issued.flat_map(|(lease, workers)| workers.keys().map(|worker| (lease.index, *worker)));
+        let awarded = given.filter_map(|(index, worker)| Some((owner, self.task_id(name, index)?, worker)));
+        let awarded: Vec<_> = awarded.collect();
+        self.awarded.extend(awarded);
     }
 
     /// The tasks of a job that ended otherwise than done are tried again.
