@@ -53,6 +53,29 @@ fn what_ended_while_the_owner_was_away_counts_when_it_is_back() {
 }
 
 #[test]
+fn what_an_owner_awarded_in_an_earlier_life_is_known_as_come_home() {
+    const AGAIN: JobId = JobId(0xa9a1);
+    let inputs = || vec![Payload::inline(b"the same")];
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 1, |what| {
+        kept(what);
+        what.inputs = inputs();
+    });
+    mesh.restart(0, 0);
+    mesh.run_some(1);
+    assert_eq!((adopted(&mesh), mesh.ended(0)), (1, 1));
+    // The one that computed it answers from its own memory no more.
+    mesh.switch_off(1);
+    mesh.submit_with(0, 1, |what| (what.job, what.inputs) = (AGAIN, inputs()));
+    let end = mesh.last_end(0);
+    let home = |memo: &Option<Recalled>| *memo == Some(Recalled::Home);
+    assert!(
+        matches!(end, Event::TaskEnded { job: AGAIN, memo, worker, .. } if home(memo) && *worker == Some(wire::id(1))),
+        "{end:?}"
+    );
+}
+
+#[test]
 fn an_owner_that_stays_away_is_given_up_in_the_end() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, kept);

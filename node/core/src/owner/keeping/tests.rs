@@ -83,18 +83,18 @@ fn emitted(ends_us: &[u64], gather: impl Fn(&mut Keeping, u64)) -> Vec<(u64, Vec
             Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
         let mut ctx = Ctx::new(Time(*end_us), PeerId([1; 32]), &MeshConfig::DEFAULT, of);
         keeping.seal(&mut ctx, &mut Short(0));
-        let records = out.drain().filter_map(|effect| match effect {
-            Effect::Persist { record: LogRecord::Outcomes(all), .. } => {
-                Some(format!("outcomes {}", all.len()))
-            }
-            Effect::Persist { record: LogRecord::Extended { inputs }, .. } => {
-                Some(format!("inputs {}", inputs.len()))
-            }
-            Effect::Persist { record: LogRecord::Leased { all }, .. } => {
-                Some(format!("given to {}", all.len()))
-            }
-            Effect::Persist { record, .. } => Some(format!("{record:?}")),
-            _ => None,
+        let records = out.drain().filter_map(|effect| {
+            let Effect::Persist { record, .. } = effect else { return None };
+            let text = if let LogRecord::Outcomes(all) = &record {
+                format!("outcomes {}", all.len())
+            } else if let LogRecord::Extended { inputs } = &record {
+                format!("inputs {}", inputs.len())
+            } else if let LogRecord::Leased { all } = &record {
+                format!("given to {}", all.len())
+            } else {
+                format!("{record:?}")
+            };
+            Some(text)
         });
         all.push((*end_us, records.collect()));
     }
