@@ -90,11 +90,11 @@ impl Bench<'_> {
         Err(missing())
     }
 
-    /// From the kill of the node that leads a job at level `mesh` to another one leading it; and from when it answers again to it
-    /// leading again.
+    /// From the kill of the node that leads a job at level `mesh` to another one leading it; and from when it is started again to it
+    /// leading.
     async fn lost_leader(&mut self, mesh: &mut LocalMesh) -> Result<[Row; 2], BenchError> {
         const GONE: &str = "an owner is killed: another node leads its job";
-        const BACK: &str = "an owner is back: it leads its job again";
+        const BACK: &str = "an owner is started again: it leads its job";
         (self.tell)(GONE);
         let task = Task::function(NOOP_WASM, "noop").need(NOWHERE, NOWHERE).level(Level::Mesh);
         let owner = mesh.id_of(OWNER)?;
@@ -106,10 +106,10 @@ impl Bench<'_> {
             mesh.lose(OWNER, false)?;
             led(&mesh.client_of(WITNESS)?, &job, |leader| leader != owner && !leader.is_empty()).await?;
             gone.add(killed.elapsed().as_secs_f64() * 1e3, None);
+            let started = Instant::now();
             mesh.revive(OWNER).await?;
-            let up = Instant::now();
             led(&mesh.client_of(OWNER)?, &job, |leader| leader == owner).await?;
-            back.add(up.elapsed().as_secs_f64() * 1e3, None);
+            back.add(started.elapsed().as_secs_f64() * 1e3, None);
         }
         let row = |rounds: &Rounds, what| rounds.row(what, "ms", Better::Lower, "");
         Ok([row(&gone, GONE), row(&back, BACK)])
