@@ -702,8 +702,7 @@ fn idle_nodes_are_small_and_quiet() {
         // A node of three wakes some 20 times a second: for beats, ticks and timers, and for what the others say.
         assert!(woken < 40 * window.as_secs(), "{woken} times awake in {window:?}");
         assert!(own_kib < 8 << 10, "{own_kib} KiB of its own");
-        // The rest is code, of which an unoptimised program has half as much again as one that people run.
-        assert!(total_kib < 48 << 10, "{total_kib} KiB");
+        assert!(total_kib < 40 << 10, "{total_kib} KiB");
     }
 }
 
