@@ -305,19 +305,34 @@ fn what_runs_goes_on_for_the_next_leader() {
     assert_eq!(mesh.engines[3].snapshot().counters.executed, 2, "nothing ran twice");
 }
 
+/// Three of four nodes keep a job, whose only task runs on a fifth one.
+struct Apart {
+    mesh: Mesh,
+    custodian: usize,
+    witness: usize,
+    /// Of the four, the one that has no seat.
+    other: usize,
+    worker: usize,
+}
+
+fn apart() -> Apart {
+    let mut mesh = Mesh::keeping(&[0, 0, 0, 0]);
+    mesh.keep = false;
+    mesh.join(1, Vec::new());
+    mesh.keep = true;
+    mesh.submit_with(0, 1, kept);
+    let [_, custodian, witness] = keepers(&mesh, 0, JOB);
+    let other = (1..4).find(|node| ![custodian, witness].contains(node)).expect("there are four");
+    let worker = 4;
+    assert_eq!(mesh.running()[worker], 1);
+    Apart { mesh, custodian, witness, other, worker }
+}
+
 #[test]
 fn what_runs_goes_on_for_a_leader_that_got_its_seat_by_a_replacement() {
     // Whether the worker is connected when the seat is given away, or only later.
     for is_there in [true, false] {
-        let mut mesh = Mesh::keeping(&[0, 0, 0, 0]);
-        mesh.keep = false;
-        mesh.join(1, Vec::new());
-        mesh.keep = true;
-        mesh.submit_with(0, 1, kept);
-        let [_, custodian, witness] = keepers(&mesh, 0, JOB);
-        let other = (1..4).find(|node| ![custodian, witness].contains(node)).expect("there are four");
-        let worker = 4;
-        assert_eq!(mesh.running()[worker], 1);
+        let Apart { mut mesh, custodian, other, worker, .. } = apart();
         mesh.switch_off(custodian);
         for _ in 0..59 {
             mesh.steps = 0;
@@ -351,13 +366,7 @@ fn what_runs_goes_on_for_a_leader_that_got_its_seat_by_a_replacement() {
 
 #[test]
 fn no_stranger_takes_what_a_worker_runs_by_naming_itself() {
-    let mut mesh = Mesh::keeping(&[0, 0, 0, 0]);
-    mesh.keep = false;
-    mesh.join(1, Vec::new());
-    mesh.keep = true;
-    mesh.submit_with(0, 1, kept);
-    let [_, custodian, witness] = keepers(&mesh, 0, JOB);
-    let (worker, stranger) = (4, (1..4).find(|node| ![custodian, witness].contains(node)).expect("four"));
+    let Apart { mut mesh, custodian, witness, other: stranger, worker } = apart();
     let sent = |(from, to, message): &(usize, usize, Message)| {
         let Message::Call(call) = message else { return None };
         ((*from, *to) == (0, worker)).then(|| call.clone())

@@ -5,6 +5,12 @@ use super::*;
 
 const OTHER: JobId = JobId(0x07e4);
 
+/// The child's only task ended once, like this.
+fn assert_child_is(mesh: &Mesh, how: &str) {
+    let ends = told(mesh, CHILD);
+    assert!(ends.len() == 1 && ends.values().all(|ends| ends == &[how]), "{ends:?}");
+}
+
 #[test]
 fn a_child_is_kept_where_its_parent_is_and_begins_when_that_has_ended_for_good() {
     let mut mesh = Mesh::keeping(&[0, 1, 0, 0, 0]);
@@ -153,8 +159,7 @@ fn a_job_at_level_disk_waits_for_a_parent_that_its_node_keeps_no_more() {
     mesh.run_some(5);
     pass(&mut mesh, 12);
     run(&mut mesh, 3_000);
-    let ends = told(&mesh, CHILD);
-    assert!(ends.len() == 1 && ends.values().all(|ends| ends == &["done"]), "{ends:?}");
+    assert_child_is(&mesh, "done");
 }
 
 #[test]
@@ -164,8 +169,7 @@ fn a_child_is_skipped_when_its_parent_failed_that_its_leader_keeps_no_more() {
     mesh.run_some(5);
     pass(&mut mesh, 12);
     assert!(kinds(&mesh, 0, CHILD).contains(&"parent false".into()), "{:?}", kinds(&mesh, 0, CHILD));
-    let ends = told(&mesh, CHILD);
-    assert!(ends.len() == 1 && ends.values().all(|ends| ends == &["skipped"]), "{ends:?}");
+    assert_child_is(&mesh, "skipped");
 }
 
 #[test]
@@ -182,8 +186,7 @@ fn a_child_waits_no_longer_for_a_parent_that_was_forgotten_elsewhere() {
     assert_eq!(told(&mesh, CHILD).len(), 0);
     (1..6).for_each(|node| mesh.join_again(0, node));
     pass(&mut mesh, 40);
-    let ends = told(&mesh, CHILD);
-    assert!(ends.len() == 1 && ends.values().all(|ends| ends == &["skipped"]), "{ends:?}");
+    assert_child_is(&mesh, "skipped");
 }
 
 #[test]
