@@ -58,6 +58,36 @@ fn an_owner_without_room_waits_blames_nobody_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn what_came_before_there_was_no_room_is_asked_for_again_before_an_outcome_counts() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit(0, 1);
+    mesh.held_fetches = Some(Vec::new());
+    let report = Report { output: output(7), files: output(8), ..Report::bare(Outcome::Done) };
+    let run = mesh.slots[1].pop().unwrap();
+    mesh.input(1, Input::Ran(vec![(run, report)]));
+    let fetched = |mesh: &mut Mesh, answers: &[(u8, Fetched)]| {
+        let mut asked: Vec<u8> =
+            mesh.held_fetches.replace(Vec::new()).unwrap().iter().map(|(_, blob, _)| blob.0[0]).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, answers.iter().map(|(blob, _)| *blob).collect::<Vec<_>>());
+        for (blob, fetched) in answers {
+            mesh.input(0, Input::Fetched { blob: BlobId([*blob; 32]), fetched: *fetched });
+        }
+    };
+    fetched(&mut mesh, &[(7, Fetched::Here), (8, Fetched::NoRoom)]);
+    mesh.advance_ms(6000);
+    fetched(&mut mesh, &[(8, Fetched::Here)]);
+    assert_eq!(mesh.ended(0), 0, "the first one may have made room for it");
+    fetched(&mut mesh, &[(7, Fetched::NoRoom), (8, Fetched::Here)]);
+    assert_eq!(mesh.ended(0), 0, "it has");
+    mesh.advance_ms(6000);
+    fetched(&mut mesh, &[(7, Fetched::Here)]);
+    fetched(&mut mesh, &[(7, Fetched::Here), (8, Fetched::Here)]);
+    assert_eq!(mesh.ended(0), 1);
+    assert_eq!(mesh.engines[0].snapshot().counters.lost, 0);
+}
+
+#[test]
 fn an_outcome_that_went_while_its_owner_had_no_room_is_computed_again_without_blame() {
     let mut mesh = Mesh::of(&[0, 1]);
     let asked = ran(&mut mesh);

@@ -75,14 +75,19 @@ pub(super) fn on_fetched(
     let wrong = end.fetched == Fetched::Wrong && end.one_worker;
     if end.fetched == Fetched::Here {
         if missing > 1 {
+            attempt.starved = starved;
             attempt.fetching = Some(Box::new(Fetching { missing: missing - 1, brought }));
             return Settled::NotYet;
         }
-        return if lease.attempt == RECALLED {
-            Settled::Recalled(brought)
-        } else {
-            Settled::Arrived(Arrival { lease, from, brought })
-        };
+        if lease.attempt == RECALLED {
+            return Settled::Recalled(brought);
+        }
+        if starved && brought.report.blobs().count() > 1 {
+            // The others came long ago perhaps, and the disk was full since: what is still here is answered at once.
+            fetch_blobs(cx, record, lease, brought);
+            return Settled::NotYet;
+        }
+        return Settled::Arrived(Arrival { lease, from, brought });
     }
     if lease.attempt == RECALLED {
         return Settled::NotRecalled;
