@@ -86,7 +86,11 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn put_with(&self, bytes: &[u8], durability: Durability) -> Result<BlobId, Error> {
-        let id = BlobId::of(bytes);
+        self.put_as(BlobId::of(bytes), bytes, durability)
+    }
+
+    /// Stores the bytes of that name.
+    fn put_as(&self, id: BlobId, bytes: &[u8], durability: Durability) -> Result<BlobId, Error> {
         if !self.keep_as_is(id, durability)? {
             let len = length(bytes);
             let mut temp = Temp::create(&self.shared, len)?;
@@ -140,7 +144,8 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn put_held(&self, bytes: &[u8]) -> Result<BlobId, Error> {
-        self.held(BlobId::of(bytes), || self.put(bytes))
+        let id = BlobId::of(bytes);
+        self.held(id, || self.put_as(id, bytes, Durability::Cached))
     }
 
     /// As [`Store::put_reader`], for such a blob.
@@ -274,7 +279,9 @@ impl Store {
     /// Protects a blob from a full disk for a minute, or until it is taken or unpinned: it came for something that begins to
     /// need it soon. No shorter than it is protected already. The quota may still evict it, after all others.
     pub fn hold(&self, id: BlobId) {
-        self.shared.lock().index.keep_at_least(id, Instant::now() + HELD);
+        let mut shared = self.shared.lock();
+        shared.index.keep_at_least(id, Instant::now() + HELD);
+        shared.index.touch(id);
     }
 
     /// Ends the protection of [`Store::keep`].
