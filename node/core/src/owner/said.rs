@@ -13,6 +13,7 @@ use super::lease_upkeep::{self, Renewal};
 use super::record::known;
 use super::retry::{self, Cause, Return};
 use crate::ctx::Ctx;
+use crate::custody::trio::FIRST_EPOCH;
 use crate::id::{BlobId, CallId, LeaseId, PeerId};
 use crate::input::Fetched;
 use crate::membership::Membership;
@@ -122,12 +123,16 @@ impl Owner {
 
     /// Whether what a worker has of an attempt may be of use to another node that leads its job.
     fn may_be_led_elsewhere(&mut self, now: Time, lease: LeaseId) -> bool {
+        if lease.epoch < FIRST_EPOCH {
+            // No job at level mesh has such a one.
+            return false;
+        }
         let Self { records, books: Books { keeping, followed, unknown, .. }, history, .. } = self;
         let job = lease.job;
         let is_led = || records.contains_key(&job) || keeping.lines.contains(job);
         let is_over = || history.tasks_of(job).is_some() || keeping.has_forgotten(job);
         let is_known = || is_led() || is_over();
-        followed.contains(&job) || (!is_known() && unknown.may_be_led_elsewhere(now, lease))
+        followed.contains(&job) || (!is_known() && unknown.may_be_led_elsewhere(now, job))
     }
 
     pub(crate) fn on_printed(&mut self, ctx: &mut Ctx<'_>, from: PeerId, printed: Printed) {
