@@ -210,9 +210,9 @@ impl Keeping {
 
     /// Whether what was gathered may wait for later inputs, and more of it may come soon.
     pub(super) fn waits_for_more(&self, now: Time) -> bool {
-        let cost: usize = self.gathered.iter().map(|part| part.cost).sum();
-        let has_room = self.gathered.len() < GATHERED_MAX && cost < GATHER_BYTES_MAX;
-        now < self.gathers_until && !self.failed && has_room && self.gathered.iter().all(Gathered::may_wait)
+        let cost = || self.gathered.iter().map(|part| part.cost).sum::<usize>();
+        let has_room = || self.gathered.len() < GATHERED_MAX && cost() < GATHER_BYTES_MAX;
+        now < self.gathers_until && !self.failed && has_room() && self.gathered.iter().all(Gathered::may_wait)
     }
 
     /// What workers were given, unless it waits for more.
@@ -225,11 +225,9 @@ impl Keeping {
     }
 
     fn grants_wait(&self, now: Time) -> bool {
-        let ranges: usize = self.granted.iter().map(|part| part.ranges).sum();
-        now < self.grants_until
-            && !self.failed
-            && self.granted.len() < GATHERED_MAX
-            && ranges < GIVEN_RANGES_MAX
+        let ranges = || self.granted.iter().map(|part| part.ranges).sum::<usize>();
+        let has_room = || self.granted.len() < GATHERED_MAX && ranges() < GIVEN_RANGES_MAX;
+        now < self.grants_until && !self.failed && has_room()
     }
 }
 
