@@ -108,10 +108,9 @@ impl Sink {
         let To::Ordered(ordered) = &mut self.to else { return self.give(mesh, told).await };
         ordered.early.insert(place, told);
         let before = ordered.next;
-        while let Some(Told { result, label, row }) = ordered.early.remove(&ordered.next) {
-            let named = label.shown();
-            let written = ordered.out.write_result(mesh, &result, label.tag).await;
-            written.map_err(|problem| gone(problem, &named))?;
+        while let Some(Told { result, mut label, row }) = ordered.early.remove(&ordered.next) {
+            let written = ordered.out.write_result(mesh, &result, label.tag.take()).await;
+            written.map_err(|problem| gone(problem, &label.shown()))?;
             self.logged.extend(row);
             ordered.next += 1;
         }
@@ -124,12 +123,11 @@ impl Sink {
     /// # Errors
     /// When this output, or any, can't be written.
     pub(crate) async fn give(&mut self, mesh: &Mesh, told: Told) -> Result<(), Unwritten> {
-        let Told { result, label, row } = told;
+        let Told { result, mut label, row } = told;
         let given = match (&mut self.to, &label.out) {
             (To::Ordered(ordered), _) => {
-                let named = label.shown();
-                let written = ordered.out.write_result(mesh, &result, label.tag).await;
-                Ok(written.map_err(|problem| gone(problem, &named))?)
+                let written = ordered.out.write_result(mesh, &result, label.tag.take()).await;
+                Ok(written.map_err(|problem| gone(problem, &label.shown()))?)
             }
             (To::Files(held), Some(name)) if result.is_done() => held.dir().write(mesh, &result, name).await,
             (To::Files(_), _) => Ok(()),
