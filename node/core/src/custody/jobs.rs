@@ -92,7 +92,7 @@ pub(super) struct Kept {
     begins: Option<u32>,
     /// Its user wants it tried again: the next epoch begins so.
     retried: bool,
-    /// The owner wants to know how it ends, though another node leads it.
+    /// The owner, or a node that asked, wants to know how it ends, though another node leads it.
     is_parent: bool,
     /// Its member has done its work, and its log goes once it was read: the owner is to be told how the job ended.
     leaves: Option<Gone>,

@@ -170,7 +170,7 @@ impl Owner {
         next.at(self.books.leases.first_end(), "a lease ends");
         next.at(self.books.calls.due_at(), "a call is repeated");
         next.at(self.books.fetches.shortage.next_wakeup(), "room for outcomes is looked for");
-        next.at(self.books.keeping.next_wakeup(), "ends of kept tasks are written");
+        next.at(self.books.keeping.next_wakeup(), "what was gathered of kept jobs is written");
         next.or(self.books.agenda.next_wakeup());
         self.credit.next_wakeup(&mut next);
         next.get()

@@ -36,7 +36,8 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 const HELD_ACKS_MAX: usize = 65_536;
 /// What a held word counts besides what it carries, in bytes.
 const WORD_BYTES: usize = 128;
-/// Jobs that are looked through for the last record of one, within an input; beyond them another record is begun.
+/// Records and words that are looked through for the last record of a job; beyond them another one is begun, and none waits for later
+/// inputs.
 const GATHERED_MAX: usize = 64;
 
 /// How long a word about a job at level mesh waits for a second node before `why` says so, in milliseconds.

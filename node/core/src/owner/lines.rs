@@ -21,7 +21,7 @@ pub(super) struct Lines {
     bytes: usize,
     /// Acknowledgements among them, gathered ones included.
     acks: usize,
-    /// The jobs that this input is about.
+    /// The jobs that inputs were about since records were emitted.
     touched: Vec<JobId>,
 }
 
@@ -35,7 +35,7 @@ struct Line {
     held: VecDeque<Held>,
     /// What these take, in bytes.
     bytes: usize,
-    /// Acknowledgements of this input.
+    /// Acknowledgements that were gathered since then.
     acks: Vec<(PeerId, LeaseId)>,
     /// The end of the job is among the words.
     end_waits: bool,

@@ -314,7 +314,7 @@ impl Mesh {
     fn gathering(&self) -> Option<(Time, usize)> {
         let on = (0..self.engines.len()).filter(|node| !self.off.contains(node));
         let due = on.filter_map(|node| Some((self.engines[node].next_wakeup()?, node)));
-        due.filter(|((_, why), _)| *why == "ends of kept tasks are written")
+        due.filter(|((_, why), _)| *why == "what was gathered of kept jobs is written")
             .map(|((at, _), node)| (at, node))
             .min()
     }
