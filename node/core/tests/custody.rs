@@ -297,6 +297,58 @@ fn a_node_that_crashed_before_it_had_the_job_counts_for_nothing_until_a_leader_h
 }
 
 #[test]
+fn members_that_were_started_again_know_that_a_replacement_is_committed() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(1);
+    mesh.at(1, Node::wipe);
+    mesh.rejoin(1);
+    mesh.pass(5_000);
+    let replaced = Tiny::Replaced(1, 1, 5);
+    assert_eq!(
+        mesh.committed(0),
+        [ACCEPTED, replaced, replaced],
+        "the second one says that the first is committed"
+    );
+    mesh.isolate(0);
+    [1, 2].iter().for_each(|node| mesh.at(*node, Node::crash));
+    mesh.join(1, 2);
+    mesh.pass(60_000);
+    // Of the trio before, one disk is left.
+    assert!(mesh.nodes[1].leads() || mesh.nodes[2].leads());
+}
+
+#[test]
+fn what_is_before_the_word_that_a_replacement_is_committed_needs_both_that_stay() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    mesh.pass(2_500);
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    mesh.at(0, Node::sync_all);
+    mesh.deliver();
+    mesh.write(0, Tiny::Value(1));
+    mesh.at(0, Node::sync_all);
+    mesh.wire.retain(|(_, to, _)| *to != 1);
+    mesh.deliver();
+    mesh.at(1, Node::sync_all);
+    mesh.deliver();
+    // The custodian has the replacement on its disk, and crashes before it has more.
+    mesh.cut(0, 1);
+    mesh.at(1, Node::crash);
+    mesh.at(0, Node::sync_all);
+    let replaced = Tiny::Replaced(2, 3, 4);
+    let log = [ACCEPTED, replaced, Tiny::Value(1), replaced];
+    assert_eq!((mesh.nodes[0].log(), mesh.nodes[1].log()), (log.to_vec(), log[..2].to_vec()));
+    while mesh.nodes[3].disk.log.len() < 3 {
+        mesh.at(3, Node::sync_one);
+        mesh.deliver();
+    }
+    assert_eq!(mesh.committed(0), log[..2], "the new member would still have to ask the one that left");
+    mesh.settle();
+    assert_eq!(mesh.committed(0), log);
+}
+
+#[test]
 fn a_draining_owner_does_not_take_the_lead_back() {
     let mut mesh = Mesh::accepted();
     mesh.member(1, |member| member.take_over(&moment(0)));
@@ -388,8 +440,8 @@ fn a_node_with_another_disk_learns_and_counts_only_once_it_has_the_seat() {
     assert!(!mesh.sent.iter().any(sealed), "a learner does not seal");
     mesh.join(0, 2);
     mesh.settle();
-    let log = [ACCEPTED, Tiny::Value(1), Tiny::Replaced(1, 1, 5)];
-    assert_eq!(mesh.committed(0), log);
+    let replaced = Tiny::Replaced(1, 1, 5);
+    assert_eq!(mesh.committed(0), [ACCEPTED, Tiny::Value(1), replaced, replaced]);
     assert!(mesh.said.contains(&(0, Said::Keepers(Trio([seat(0, 1), seat(1, 5), seat(2, 3)])))));
     mesh.cut(0, 2);
     mesh.write(0, Tiny::Value(2));
@@ -421,8 +473,8 @@ fn a_replacement_is_committed_once_both_that_stay_have_it() {
     assert_eq!(mesh.committed(0), [ACCEPTED], "the new one does not count yet");
     mesh.join(0, 1);
     mesh.settle();
-    let log = [ACCEPTED, Tiny::Replaced(2, 3, 4), Tiny::Value(1)];
-    assert_eq!(mesh.committed(0), log);
+    let new = Tiny::Replaced(2, 3, 4);
+    assert_eq!(mesh.committed(0), [ACCEPTED, new, Tiny::Value(1), new]);
     mesh.cut(0, 1);
     mesh.write(0, Tiny::Value(2));
     mesh.settle();

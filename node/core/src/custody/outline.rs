@@ -32,15 +32,32 @@ enum What {
     Replaced { seat: u8, by: Seat },
 }
 
-/// A replacement, and the trios before and after it.
+/// A replacement, and the trio before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replacement {
     /// The number of its record.
     pub seq: u32,
     /// The seat, 0 to 2.
     pub seat: u8,
+    /// Who sits there from then on.
+    pub by: Seat,
     /// The trio before.
     pub before: Trio,
+}
+
+impl Replacement {
+    /// The trio from then on.
+    #[must_use]
+    pub fn after(&self) -> Trio {
+        self.before.with(self.seat, self.by)
+    }
+
+    /// Whether the member had the seat before. Such a record says that the replacement before it is committed, to each member
+    /// that has it in its log (Raft's C-new, section 6 of its paper): the trio before that one is asked no more.
+    #[must_use]
+    pub fn confirms(&self) -> bool {
+        self.after() == self.before
+    }
 }
 
 impl Outline {
@@ -131,9 +148,14 @@ impl Outline {
     /// The last replacement, if there was one. Its leader had committed the one before.
     #[must_use]
     pub fn replacement(&self) -> Option<Replacement> {
-        self.turns.iter().rev().find_map(|turn| match turn.what {
-            What::Replaced { seat, by: _ } => {
-                Some(Replacement { seq: turn.seq, seat, before: self.trio_before(turn.seq) })
+        self.replacements().next()
+    }
+
+    /// All replacements, the last first.
+    pub(super) fn replacements(&self) -> impl Iterator<Item = Replacement> {
+        self.turns.iter().rev().filter_map(|turn| match turn.what {
+            What::Replaced { seat, by } => {
+                Some(Replacement { seq: turn.seq, seat, by, before: self.trio_before(turn.seq) })
             }
             What::Ended | What::Retried => None,
         })
@@ -141,14 +163,8 @@ impl Outline {
 
     /// The number of the record with which a node lost its seat last, if it did.
     pub(super) fn left_at(&self, peer: PeerId) -> Option<u32> {
-        let replaced = self.turns.iter().rev().filter_map(|turn| match turn.what {
-            What::Replaced { seat, by } => Some((turn.seq, seat, by)),
-            What::Ended | What::Retried => None,
-        });
-        replaced.into_iter().find_map(|(seq, seat, by)| {
-            let left = self.trio_before(seq).seat_of(peer) == Some(seat) && by.peer != peer;
-            left.then_some(seq)
-        })
+        let left = |of: &Replacement| of.before.seat_of(peer) == Some(of.seat) && of.by.peer != peer;
+        self.replacements().find(left).map(|of| of.seq)
     }
 
     /// Whether a node sat in the trio once, whatever its disk.
@@ -218,7 +234,7 @@ mod tests {
         assert_eq!((log.ended(), log.last()), (None, Position { epoch: 6, seq: 6 }));
         assert_eq!(log.trio(), Trio([seat(1), seat(2), seat(4)]));
         let before = Trio([seat(1), seat(2), seat(3)]);
-        assert_eq!(log.replacement(), Some(Replacement { seq: 5, seat: 2, before }));
+        assert_eq!(log.replacement(), Some(Replacement { seq: 5, seat: 2, by: seat(4), before }));
         assert_eq!((log.left_at(seat(3).peer), log.left_at(seat(4).peer)), (Some(5), None));
         log.cut(5);
         assert_eq!(log.ended(), Some(3), "the retry was cut");
@@ -235,6 +251,15 @@ mod tests {
         assert!(log.knew(seat(4).peer) && !log.knew(seat(5).peer));
         let another_disk = outline(&[replaced(1, Seat { disk: 9, ..seat(2) })]);
         assert_eq!(another_disk.left_at(seat(2).peer), None, "the node is still there");
+    }
+
+    #[test]
+    fn a_replacement_is_confirmed_by_the_same_one_again() {
+        let log = outline(&[replaced(2, seat(4)), Mark::Other, replaced(2, seat(4))]);
+        let [last, first] = log.replacements().collect::<Vec<_>>()[..] else { panic!("two") };
+        assert_eq!((last.seq, last.before, last.confirms()), (4, log.trio(), true));
+        assert_eq!((first.seq, first.after(), first.confirms()), (2, log.trio(), false));
+        assert_eq!(log.left_at(seat(3).peer), Some(2), "the node left once");
     }
 
     #[test]

@@ -221,16 +221,21 @@ impl<R: Record + Clone> Member<R> {
                 return;
             }
             self.commit(upto);
+            self.confirm_replacement();
         }
     }
 
     /// What enough members keep. An uncommitted replacement, and what follows it, has to be kept by both that stay: the one that
-    /// leaves deletes its log once that is committed, so it may not be needed for it.
+    /// leaves deletes its log once that is committed, so it may not be needed for it. That goes for what is before its
+    /// confirmation, too: a member without that record would still ask the one that left.
     fn committable(&self, leading: &Leading) -> u32 {
-        let pending = self.log.replacement().filter(|last| last.seq > self.committed);
-        let Some(Replacement { seq, seat, before }) = pending else {
-            return second_of(self.kept(leading, &self.log.trio()));
-        };
+        let now = second_of(self.kept(leading, &self.log.trio()));
+        let Some(last) = self.log.replacement().filter(|last| last.seq > self.committed) else { return now };
+        let Some(change) = self.log.replacements().find(|of| !of.confirms()) else { return now };
+        if last.confirms() && now >= last.seq {
+            return now;
+        }
+        let Replacement { seq, seat, before, by: _ } = change;
         let mut stay = self.kept(leading, &before);
         let before = second_of(stay);
         if let Some(leaves) = stay.get_mut(usize::from(seat)) {
@@ -238,6 +243,15 @@ impl<R: Record + Clone> Member<R> {
         }
         let both = stay.into_iter().min().unwrap_or(0);
         both.max(before.min(seq.saturating_sub(1)))
+    }
+
+    /// A replacement is committed, and no member knows that any more once it was started again. The next record tells it to each
+    /// one that has it. A log that is full goes on without it.
+    fn confirm_replacement(&mut self) {
+        let last = self.log.replacement().filter(|last| last.seq <= self.committed && !last.confirms());
+        if let Some(Replacement { seat, by, .. }) = last {
+            self.append_own(R::replaced(seat, by));
+        }
     }
 
     /// What each member of a trio keeps. A node with another disk than the trio names is not that member.

@@ -131,8 +131,9 @@ impl<R: Record + Clone> Member<R> {
         }
         let before = core::mem::replace(&mut self.committed, upto);
         self.emit(Action::Committed { upto });
-        let replaced = self.log.replacement().is_some_and(|last| last.seq > before && last.seq <= upto);
-        if replaced {
+        let new = self.log.replacements().take_while(|of| of.seq > before);
+        let is_replaced = new.into_iter().any(|of| of.seq <= upto && !of.confirms());
+        if is_replaced {
             self.emit(Action::Keepers(self.log.trio()));
         }
     }
