@@ -32,8 +32,8 @@ mod worker;
 
 use std::sync::Arc;
 
-use weft_core::JobId;
 use weft_core::durable::{Adoption, NotAdoptable, Restored};
+use weft_core::{JobId, Remains};
 
 pub(crate) use adopting::{Cursor, Inherited};
 pub(crate) use keeper::Keeper;
@@ -84,7 +84,7 @@ impl Kept {
 
     /// Has a job's log removed that the engine does not know: it is in quarantine. Waits until the disk has forgotten it.
     pub(crate) async fn forget(&self, job: JobId) {
-        self.orders.add(Order::Forget { ticket: None, job, remembered: false });
+        self.orders.add(Order::Forget { ticket: None, job, remains: Remains::Nothing });
         self.news.forgotten(job).await;
     }
 

@@ -138,7 +138,7 @@ impl Ports {
                 self.note(event);
             }
             Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
-            Effect::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
+            Effect::Forget { ticket, job, remains } => self.forget(ticket, job, remains),
             Effect::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Effect::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
             Effect::ReadLog { job, from, bytes_max } => self.ask(Question::Page { job, from, bytes_max }),

@@ -4,6 +4,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::custody::position::Position;
 use crate::durable::LogRecord;
 use crate::id::{BlobId, JobId, PeerId, RunId, TaskId};
 use crate::message::{Gossip, Message};
@@ -13,6 +14,26 @@ use crate::refusal::Refusal;
 use crate::remembered::Remembered;
 use crate::retained::{Retained, RetainedKey};
 use crate::task::{Payload, Program, Recalled, Report, Stream};
+
+/// What a node remembers of a job whose log goes from its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Remains {
+    /// Nothing: this node alone kept it, or had nothing of it that others count on.
+    Nothing,
+    /// That it had a log: another node has its seat.
+    Left(Left),
+    /// That it had a log, and that every node which keeps the job is to forget it.
+    Forgotten,
+}
+
+/// What a node knows of a job that it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct Left {
+    /// Where it lost its seat. It may have acknowledged all up to there: it has no vote in a log without that record.
+    pub at: Position,
+    /// The epoch that it promised last: it takes nothing of a lower one from any leader.
+    pub promised: u32,
+}
 
 /// An action that the driver performs.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -116,9 +137,8 @@ pub enum Effect {
         ticket: u64,
         /// The job.
         job: JobId,
-        /// Whether to remember in later lives that it is gone ([`crate::Input::RestoreForgotten`]): a job at level `mesh` that
-        /// every node which keeps it is to forget. Not one that this node alone keeps no longer.
-        remembered: bool,
+        /// What later lives are to know of it ([`crate::Input::RestoreGone`]).
+        remains: Remains,
     },
     /// Keep these results for a later life ([`crate::Input::Remembered`]), and forget those of these tasks. Nothing waits for it: what is lost is computed again. A driver without a disk does nothing.
     Remember {

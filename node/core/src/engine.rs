@@ -195,7 +195,9 @@ impl Engine {
             Input::BlobLost { job, blob } => {
                 self.with_custody(|custody, ctx, _| custody.on_blob_lost(ctx, job, blob));
             }
-            Input::RestoreForgotten(jobs) => self.custody.on_restore_forgotten(&jobs),
+            Input::RestoreGone { forgotten, left, knows_all } => {
+                self.custody.on_restore_gone(&forgotten, &left, knows_all);
+            }
             Input::LogRead { job, from, records } => {
                 self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
             }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::durable::{Kept, LogRecord, Restored};
+use crate::effect::Left;
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Gossip, Message};
@@ -121,8 +122,15 @@ pub enum Input {
         /// What the log says.
         job: Box<Restored>,
     },
-    /// A job that every node which keeps it was to forget is not here any more, from an earlier life; before any other input.
-    RestoreForgotten(Vec<JobId>),
+    /// Jobs at level `mesh` whose logs went from this node's disk in earlier lives ([`crate::Remains`]); before any other input.
+    RestoreGone {
+        /// Those that every node which kept them was to forget.
+        forgotten: Vec<JobId>,
+        /// Those that it left because another node has its seat.
+        left: Vec<(JobId, Left)>,
+        /// These are all that ever went from this disk. If false, it may have had any job.
+        knows_all: bool,
+    },
     /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
     Remembered(Vec<Remembered>),
     /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has

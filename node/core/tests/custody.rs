@@ -275,25 +275,62 @@ fn a_job_is_not_given_up_because_others_have_new_disks() {
 }
 
 #[test]
-fn a_node_that_crashed_before_it_had_the_job_counts_for_nothing_until_a_leader_has_sent_it() {
+fn a_disk_that_never_had_the_job_counts_once_it_was_sent_the_first_record() {
+    let mut mesh = never_had_by_the_third();
+    mesh.join(0, 2);
+    mesh.pass(20_000);
+    assert!(!mesh.nodes[0].leads() && mesh.nodes[2].member.is_none(), "the third one may be there soon");
+    mesh.pass(300_000);
+    let leads = |node: usize| mesh.nodes[node].leads();
+    assert!(leads(0) || leads(2), "the two of them have what was committed");
+    let log = &mesh.nodes[0].disk.log;
+    assert_eq!((&mesh.nodes[2].disk.log, log.first()), (log, Some(&ACCEPTED)));
+}
+
+#[test]
+fn a_disk_that_had_a_log_or_has_no_seat_is_not_sent_the_first_record() {
+    // Each may have acknowledged what the asking member never had, and a majority with it may be one too many.
+    let had_a_log =
+        |node: &mut Node, _: &mut Vec<Said>| node.disk.left = Some((3, Position { epoch: 3, seq: 1 }));
+    for change in [had_a_log, Node::wipe] {
+        let mut mesh = never_had_by_the_third();
+        mesh.at(2, change);
+        mesh.join(0, 2);
+        let promised = mesh.nodes[0].disk.promised;
+        mesh.pass(1_000_000);
+        assert!(!mesh.nodes[0].leads() && mesh.nodes[2].member.is_none(), "one disk alone has it");
+        assert_eq!(mesh.nodes[0].disk.promised, promised, "it promises nothing meanwhile");
+        mesh.rejoin(1);
+        mesh.pass(20_000);
+        assert!(mesh.nodes[0].leads());
+        assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log, "it has been sent the job");
+    }
+}
+
+#[test]
+fn a_job_that_neither_of_the_others_has_is_sent_to_none_of_them() {
+    let mut mesh = never_had_by_the_third();
+    mesh.nodes[1].disk.log.clear();
+    mesh.nodes[1].disk.promised = 0;
+    mesh.at(1, Node::crash);
+    mesh.rejoin(0);
+    mesh.pass(500_000);
+    let are_without = [1, 2].iter().all(|node| mesh.nodes[*node].member.is_none());
+    assert!(are_without, "no client was told that it is accepted, or it was forgotten");
+}
+
+/// A job that the first two have accepted. The third crashed before its disk had it, and the second is not there any more; the first
+/// was started again, and is alone.
+fn never_had_by_the_third() -> Mesh {
     let mut mesh = Mesh::new();
     mesh.deliver();
     mesh.at(2, Node::crash);
     mesh.isolate(2);
     mesh.settle();
-    assert_eq!((mesh.committed(0), mesh.nodes[2].disk.log.len()), (vec![ACCEPTED], 0));
+    assert_eq!((mesh.committed(0), mesh.logs().pop()), (vec![ACCEPTED], Some(Vec::new())));
     mesh.isolate(1);
     mesh.at(0, Node::crash);
-    mesh.join(0, 2);
-    let promised = mesh.nodes[0].disk.promised;
-    mesh.pass(1_000_000);
-    // It can't tell that it never had the job from that it had lost its seat and left.
-    assert!(!mesh.nodes[0].leads() && mesh.nodes[2].member.is_none(), "one disk alone has it");
-    assert_eq!(mesh.nodes[0].disk.promised, promised, "it promises nothing meanwhile");
-    mesh.rejoin(1);
-    mesh.pass(20_000);
-    assert!(mesh.nodes[0].leads());
-    assert_eq!(mesh.nodes[2].disk.log, mesh.nodes[0].disk.log, "it has been sent the job");
+    mesh
 }
 
 #[test]

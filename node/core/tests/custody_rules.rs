@@ -6,7 +6,7 @@ mod mesh;
 mod trio;
 
 use mesh::{ACCEPTED, Mesh};
-use trio::{JOB, Node, Tiny, moment, peer, seat};
+use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
 use weft_core::Time;
 use weft_core::custody::{
     Action, CustodyMessage, Mark, Member, Outline, Position, Record, Restored, Role, SPANS_MAX, Seat, Spans,
@@ -84,6 +84,57 @@ fn each_member_has_epochs_of_its_own_and_promises_none_to_two() {
 }
 
 /// The greatest epoch of a member's seat.
+#[test]
+fn a_node_that_is_given_a_job_again_has_no_vote_before_it_knows_how_it_left() {
+    // Node 3 leads on seat 0. The witness lost its seat to node 4, and has the custodian's by now; it may have acknowledged all
+    // up to the record that says so first.
+    let left = Tiny::Replaced(2, 4, 5);
+    let log = [
+        ACCEPTED,
+        Tiny::Value(1),
+        Tiny::Replaced(0, 3, 4),
+        Tiny::Led(6),
+        left,
+        Tiny::Led(9),
+        Tiny::Replaced(1, 2, 3),
+    ];
+    let keep = |after, records: &[Tiny]| CustodyMessage::Keep {
+        job: JOB,
+        epoch: 9,
+        after,
+        records: records.iter().map(|record| record.encode().into()).collect(),
+        committed: 0,
+        last: 7,
+    };
+    let mut node = Node::new(seat(2, 3));
+    node.disk.left = Some((9, Position { epoch: 6, seq: 5 }));
+    let hear = |node: &mut Node, from: usize, message: CustodyMessage| {
+        let mut said = Vec::new();
+        node.receive(from, &message, &mut said);
+        node.sync_all(&mut said);
+        said
+    };
+    let votes = |said: &[Said]| {
+        let is_vote = |message: &CustodyMessage| {
+            matches!(message, CustodyMessage::Sealed { .. } | CustodyMessage::PreSealed { .. })
+        };
+        said.iter().any(|said| matches!(said, Said::Sent { message, .. } if is_vote(message)))
+    };
+    hear(&mut node, 3, keep(Position::NONE, &log[..2]));
+    assert_eq!(node.disk.log, log[..2], "as far as that it sits where it sat before");
+    for starts_again in [false, true] {
+        if starts_again {
+            node.crash(&mut Vec::new());
+        }
+        node.now_ms += 10_000;
+        assert!(!votes(&hear(&mut node, 0, CustodyMessage::PreSeal { job: JOB, epoch: 9 })));
+        assert!(!votes(&hear(&mut node, 0, CustodyMessage::Seal { job: JOB, epoch: 12 })));
+    }
+    hear(&mut node, 3, keep(Position { epoch: 3, seq: 2 }, &log[2..]));
+    assert_eq!(node.disk.log, log, "a leader that it does not know tells it the rest");
+    assert!(votes(&hear(&mut node, 3, CustodyMessage::Seal { job: JOB, epoch: 12 })));
+}
+
 fn last_epoch_of(seat: u32) -> u32 {
     let last = u32::MAX - 2;
     (last..=u32::MAX).find(|epoch| epoch % 3 == seat).expect("each seat has one in three")

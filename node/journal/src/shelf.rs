@@ -31,10 +31,12 @@ pub enum Shelf {
     Disk = 7,
     /// Jobs that every node which kept them was to forget.
     Forgotten = 8,
+    /// Jobs that this node left because another one keeps them in its place.
+    Left = 9,
 }
 
 /// How many there are, with the number that none has.
-pub(crate) const SHELVES: usize = 9;
+pub(crate) const SHELVES: usize = 10;
 
 impl Shelf {
     pub(crate) const ALL: [Self; SHELVES - 1] = [
@@ -46,6 +48,7 @@ impl Shelf {
         Self::Reads,
         Self::Disk,
         Self::Forgotten,
+        Self::Left,
     ];
 
     pub(crate) fn of(number: i64) -> Option<Self> {

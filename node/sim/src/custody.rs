@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weft_core::custody::Pair;
 use weft_core::durable::LogRecord;
-use weft_core::{Command, Event as Told, Input, JobId};
+use weft_core::{Command, Event as Told, Input, JobId, Remains};
 
 use crate::copies::pair_in;
 use crate::disk::fold;
@@ -47,9 +47,9 @@ impl World {
     }
 
     /// A job's log goes.
-    pub(crate) fn forget(&mut self, id: HostId, ticket: u64, job: JobId, remembered: bool) {
-        self.reference.mesh.on_forgotten(job, &self.hosts[id.0], remembered);
-        self.hosts[id.0].disk.remove(ticket, job, remembered);
+    pub(crate) fn forget(&mut self, id: HostId, ticket: u64, job: JobId, remains: Remains) {
+        self.reference.mesh.on_forgotten(job, &self.hosts[id.0], remains == Remains::Forgotten);
+        self.hosts[id.0].disk.remove(ticket, job, remains);
     }
 
     /// A member removes the end of a log.
@@ -123,10 +123,9 @@ impl World {
 
     /// A new process takes up the jobs at level `mesh` on its disk.
     pub(crate) fn restore_kept(&mut self, id: HostId) -> Result<(), Violation> {
-        let forgotten: Vec<JobId> = self.hosts[id.0].disk.forgotten().collect();
-        if !forgotten.is_empty() {
-            self.tell(id, Input::RestoreForgotten(forgotten))?;
-        }
+        let disk = &self.hosts[id.0].disk;
+        let (forgotten, left) = (disk.forgotten(), disk.left());
+        self.tell(id, Input::RestoreGone { forgotten, left, knows_all: true })?;
         let disk = &self.hosts[id.0].disk;
         let names: Vec<JobId> = disk.jobs().filter(|job| disk.is_at_mesh(*job)).collect();
         for job in names {
@@ -157,13 +156,6 @@ impl World {
         for job in self.reference.mesh.on_lost(&self.hosts) {
             self.reference.disown(job);
         }
-    }
-
-    /// The mesh has run for long without a fault: jobs of which one disk alone has anything are not owed. False if there are none.
-    pub(crate) fn note_stranded(&mut self) -> bool {
-        let stranded = self.reference.mesh.on_stranded(&self.hosts);
-        stranded.iter().for_each(|job| self.reference.disown(*job));
-        !stranded.is_empty()
     }
 
     // ---- users

@@ -65,7 +65,7 @@ impl World {
             | Input::Persisted { .. }
             | Input::Restore(_)
             | Input::RestoreKept { .. }
-            | Input::RestoreForgotten(_)
+            | Input::RestoreGone { .. }
             | Input::BlobLost { .. }
             | Input::LogRead { .. }
             | Input::Recalled { .. }

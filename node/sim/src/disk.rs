@@ -3,11 +3,11 @@
 //! everything, and a disk may be replaced by an older copy of itself. The world drives it; what it should hold is in
 //! [`crate::kept`] and [`crate::mesh`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::durable::{Fold, LogRecord, Restored, Unsound};
-use weft_core::{JobId, Retained, RetainedKey};
+use weft_core::{JobId, Left, Remains, Retained, RetainedKey};
 
 /// What a process has its disk do.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ enum Change {
     Cut(usize),
     /// The node promised an epoch of a job.
     Promise(u32),
-    /// A job's log goes, and it is remembered that it did.
-    Forget { remembered: bool },
+    /// A job's log goes; what is remembered of it.
+    Forget(Remains),
 }
 
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ struct Safe {
     /// The logs, in the order in which the jobs came.
     logs: Vec<Log>,
     promises: BTreeMap<JobId, u32>,
-    /// Jobs at level `mesh` that were forgotten here.
-    forgotten: BTreeSet<JobId>,
+    /// What is remembered of jobs at level `mesh` whose logs went.
+    gone: BTreeMap<JobId, Remains>,
     /// Outcomes that were not acknowledged.
     retained: BTreeMap<RetainedKey, Retained>,
 }
@@ -68,9 +68,9 @@ impl Disk {
         self.append(ticket, job, Arc::new(stored(record)));
     }
 
-    /// A process ends a log; whether later ones are to know that.
-    pub(crate) fn remove(&mut self, ticket: u64, job: JobId, remembered: bool) {
-        self.change(ticket, job, Change::Forget { remembered });
+    /// A process ends a log; what later ones are to know of it.
+    pub(crate) fn remove(&mut self, ticket: u64, job: JobId, remains: Remains) {
+        self.change(ticket, job, Change::Forget(remains));
     }
 
     /// A process writes a record, which is [`stored`].
@@ -183,8 +183,19 @@ impl Disk {
     }
 
     /// Jobs that were forgotten here.
-    pub(crate) fn forgotten(&self) -> impl Iterator<Item = JobId> + '_ {
-        self.safe.forgotten.iter().copied()
+    pub(crate) fn forgotten(&self) -> Vec<JobId> {
+        self.safe.gone.keys().copied().filter(|job| self.has_forgotten(*job)).collect()
+    }
+
+    /// Jobs that were left here.
+    pub(crate) fn left(&self) -> Vec<(JobId, Left)> {
+        let left = |remains: &Remains| if let Remains::Left(left) = remains { Some(*left) } else { None };
+        self.safe.gone.iter().filter_map(|(job, remains)| left(remains).map(|left| (*job, left))).collect()
+    }
+
+    /// Whether a job was forgotten here.
+    pub(crate) fn has_forgotten(&self, job: JobId) -> bool {
+        self.safe.gone.get(&job) == Some(&Remains::Forgotten)
     }
 
     /// A worker keeps outcomes, and keeps others no longer.
@@ -225,10 +236,12 @@ impl Safe {
             (Change::Append(record), None) => self.logs.push(Log { job, records: vec![record] }),
             (Change::Cut(after), Some(place)) => self.logs[place].records.truncate(after),
             (Change::Promise(epoch), _) => drop(self.promises.insert(job, epoch)),
-            (Change::Forget { remembered }, place) => {
+            (Change::Forget(remains), place) => {
                 place.into_iter().for_each(|place| drop(self.logs.remove(place)));
                 self.promises.remove(&job);
-                self.forgotten.extend(remembered.then_some(job));
+                if remains != Remains::Nothing {
+                    self.gone.insert(job, remains);
+                }
             }
             (Change::Cut(_), None) => {}
         }
@@ -269,7 +282,7 @@ mod tests {
             assert_eq!(disk.sync(1), [one]);
             disk.write(2, other, &LogRecord::Cancelled);
             disk.write(3, one, &LogRecord::Ended);
-            disk.remove(4, other, false);
+            disk.remove(4, other, Remains::Nothing);
             disk.lose(left);
             let ended =
                 if left >= 2 { vec![LogRecord::Closed, LogRecord::Ended] } else { vec![LogRecord::Closed] };

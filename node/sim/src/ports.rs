@@ -59,9 +59,9 @@ impl World {
             Effect::Remember { .. } => {}
             Effect::Retain { outcomes, gone } => self.hosts[id.0].retain(outcomes, &gone),
             Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
-            Effect::Forget { ticket, job, remembered } => {
+            Effect::Forget { ticket, job, remains } => {
                 self.safe_later(id, ticket);
-                self.forget(id, ticket, job, remembered);
+                self.forget(id, ticket, job, remains);
             }
             Effect::Cut { ticket, job, after } => {
                 self.safe_later(id, ticket);

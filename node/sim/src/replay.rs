@@ -171,7 +171,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::Restore(_) => "a job is restored",
         Input::RestoreKept { .. } => "a job of the mesh is restored",
         Input::BlobLost { .. } => "bytes of a kept job are gone",
-        Input::RestoreForgotten(_) => "forgotten jobs are named",
+        Input::RestoreGone { .. } => "jobs that are gone are named",
         Input::LogRead { .. } => "records are read",
         Input::Recalled { .. } => "a log is recalled",
         Input::Remembered(_) => "known results are read back",

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
 use weft_core::durable::{Figures, Fold, LogRecord, Restored, Unsound};
-use weft_core::{BlobId, JobId, Level, PeerId, Remembered, Retained, Time};
+use weft_core::{BlobId, JobId, Left, Level, PeerId, Remembered, Retained, Time};
 use weft_journal::{Damage, Kind, Listing, Shelf as Thing, State};
 
 use super::disk;
 use super::shelf::Shelf;
 use super::tally::Tally;
-use super::worker::{job_of, promised, read_at_ms};
+use super::worker::{job_of, left_of, promised, read_at_ms};
 use crate::jobs::{Counts, now_ms};
 
 /// Known results that the engine is told of: more than it takes.
@@ -37,6 +37,7 @@ pub(super) struct Back {
     reads: BTreeMap<JobId, u64>,
     /// Jobs that every node which kept them was to forget.
     pub(super) forgotten: Vec<JobId>,
+    pub(super) left: Vec<(JobId, Left)>,
     /// Jobs that are listed as ended, and are not by their logs.
     unended: Vec<JobId>,
     /// Known results, in the order in which they were kept.
@@ -123,6 +124,7 @@ impl Back {
             latest: Time::default(),
             reads: BTreeMap::new(),
             forgotten: Vec::new(),
+            left: Vec::new(),
             unended: Vec::new(),
             remembered: VecDeque::new(),
             retained: Vec::new(),
@@ -267,8 +269,15 @@ impl weft_journal::Fold for Back {
     fn shelved(&mut self, shelf: Thing, key: &[u8], bytes: &[u8]) {
         match shelf {
             Thing::Reads => self.reads.extend(job_of(key).zip(read_at_ms(bytes))),
-            Thing::Forgotten => self.forgotten.extend(job_of(key)),
             Thing::Disk => self.disk.note(key, bytes),
+            Thing::Forgotten => {
+                self.disk.note_gone(shelf, key);
+                self.forgotten.extend(job_of(key));
+            }
+            Thing::Left => {
+                self.disk.note_gone(shelf, key);
+                self.left.extend(job_of(key).zip(left_of(bytes)));
+            }
             Thing::Remembered => self.remember(bytes),
             Thing::Undelivered => self.retained.extend(Retained::decode(bytes)),
             // Nothing of this node's is on the others yet.

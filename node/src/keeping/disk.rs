@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use weft_core::JobId;
+use weft_core::custody::TOMBSTONES_MAX;
 use weft_journal::{Entry, Journal, Opened, Shelf};
 
 use super::news::News;
@@ -16,6 +17,9 @@ use super::worker::{job_of, key_of};
 const KEY: &[u8] = b"disk";
 /// What the names of jobs begin with that are lost under that number.
 const LOST: &[u8] = b"lost";
+/// On the shelf of jobs that were left: no job has gone from the disk since it got its number but those that are there, and those that
+/// were forgotten. It goes with the first of them that has no room.
+const ALL: &[u8] = b"all";
 
 /// What is on the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +49,34 @@ pub(super) struct Found {
     written: Option<Written>,
     /// Jobs in quarantine that are known to be lost under that number.
     lost: BTreeSet<JobId>,
+    /// [`ALL`] is on its shelf.
+    has_all: bool,
+    /// Jobs that were forgotten.
+    forgotten: u64,
+}
+
+/// What this life goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// The number; 0 if it can't be written, and then this node keeps nothing.
+    pub(super) disk: u64,
+    /// All jobs are known that other nodes keep, too, and that went from the disk since it got that number.
+    pub(super) knows_all: bool,
 }
 
 impl Found {
+    /// A thing on the shelf of jobs that were left, or were forgotten.
+    pub(super) fn note_gone(&mut self, shelf: Shelf, key: &[u8]) {
+        self.has_all |= shelf == Shelf::Left && key == ALL;
+        self.forgotten += u64::from(shelf == Shelf::Forgotten);
+    }
+
+    /// Whether all jobs are known that went from the disk before this life, which did not give it a number. `removed` things of the
+    /// journal were not what was written.
+    fn knows_all(&self, removed: u64) -> bool {
+        self.has_all && removed == 0 && self.forgotten < TOMBSTONES_MAX as u64
+    }
+
     /// A thing on the shelf.
     pub(super) fn note(&mut self, key: &[u8], bytes: &[u8]) {
         if key == KEY {
@@ -58,30 +87,38 @@ impl Found {
     }
 }
 
-/// The number in this life, on the disk when this returns; 0 if it can't be written, and then this node keeps nothing. Drawn
-/// anew, too, if the log of a job is `lost` that it keeps with others, and was not known to be.
+/// The number in this life, on the disk when this returns. Drawn anew, too, if the log of a job is `lost` that it keeps with others,
+/// and was not known to be.
 pub(super) fn settle(
     journal: &Journal,
     opened: &Opened,
     news: &News,
     found: &Found,
     lost: &BTreeSet<JobId>,
-) -> u64 {
+) -> Settled {
+    let none = Settled { disk: 0, knows_all: false };
     let opens = opened.stamp.opens;
     let is_whole = opened.continuity.is_whole() && lost.is_subset(&found.lost);
     let before = found.written.filter(|found| is_whole && found.opens.checked_add(1) == Some(opens));
-    let Some(disk) = before.map(|found| found.disk).or_else(draw) else { return 0 };
+    let Some(disk) = before.map(|found| found.disk).or_else(draw) else { return none };
     let put = |key: Vec<u8>, bytes| Entry::Put { shelf: Shelf::Disk, key, bytes };
     let mut entries: Vec<Entry> =
         lost.difference(&found.lost).map(|job| put(lost_key(*job), Vec::new())).collect();
     entries.extend(found.lost.difference(lost).map(|job| no_longer_lost(*job)));
     entries.push(put(KEY.to_vec(), Written { disk, opens }.encode()));
+    let knows_all = before.is_none() || found.knows_all(opened.removed);
+    let (shelf, key) = (Shelf::Left, ALL.to_vec());
+    if before.is_none() {
+        entries.push(Entry::Put { shelf, key, bytes: Vec::new() });
+    } else if !knows_all {
+        entries.push(Entry::Take { shelf, key });
+    }
     match journal.append(entries) {
-        Ok(append) if news.wait_written(append) => disk,
-        Ok(_) => 0,
+        Ok(append) if news.wait_written(append) => Settled { disk, knows_all },
+        Ok(_) => none,
         Err(refused) => {
             tracing::warn!(%refused, "the number of this node's disk was not written: it keeps no jobs of others");
-            0
+            none
         }
     }
 }
@@ -118,5 +155,20 @@ mod tests {
         for bad in [&[1; 15][..], &[1; 17], &[], &[0; 16]] {
             assert_eq!(Written::decode(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_went_from_a_disk_is_known_until_some_of_it_is_not() {
+        let mut found = Found::default();
+        assert!(
+            !found.knows_all(0),
+            "an older program gave the disk its number, or more were left than have room"
+        );
+        found.note_gone(Shelf::Forgotten, ALL);
+        assert!(!found.knows_all(0));
+        found.note_gone(Shelf::Left, ALL);
+        assert!(found.knows_all(0) && !found.knows_all(1), "what was hurt may be a job that was left");
+        (1..TOMBSTONES_MAX).for_each(|job| found.note_gone(Shelf::Forgotten, &key_of(JobId(job as u64))));
+        assert!(!found.knows_all(0), "the next one has no room");
     }
 }

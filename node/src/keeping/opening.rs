@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use weft_blobs::Store;
 use weft_core::durable::Restored;
-use weft_core::{BlobId, JobId, Join, PeerId, Remembered, Retained, Time};
+use weft_core::{BlobId, JobId, Join, Left, PeerId, Remains, Remembered, Retained, Time};
 use weft_journal::{Error, Journal, Listing, Reader, Settings};
 
 use super::back::{Back, Found, Unusable};
@@ -46,6 +46,10 @@ pub(crate) struct Opened {
     pub(crate) mesh: Vec<(u32, Restored)>,
     /// Jobs that every node which kept them was to forget.
     pub(crate) forgotten: Vec<JobId>,
+    /// Jobs that this node left because another one keeps them in its place.
+    pub(crate) left: Vec<(JobId, Left)>,
+    /// These two are all jobs of others that ever went from this disk.
+    pub(crate) knows_all: bool,
     /// The number of this node's disk; 0 if it keeps no jobs with others.
     pub(crate) disk: u64,
     /// For the job table.
@@ -74,14 +78,7 @@ pub(crate) fn open(
     let readers = |count: usize| (0..count).map(|_| journal.reader()).collect::<Result<Vec<Reader>, _>>();
     let (shelf, own) = (readers(READERS_MAX)?, readers(READERS_MORE)?);
     let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
-    let mut troubles = Vec::new();
-    if !opened.continuity.is_whole() {
-        troubles.push(opened.continuity.to_string());
-    }
-    if let Some(rebuilt) = &opened.rebuilt {
-        let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
-        troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
-    }
+    let mut troubles = troubles_of(&opened);
     back.read_again(&shelf);
     let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
     for (job, why) in std::mem::take(&mut back.unusable) {
@@ -101,7 +98,7 @@ pub(crate) fn open(
             given_up.insert(job);
         }
     }
-    let disk = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
+    let settled = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
     let mesh = back.jobs.iter().filter(|found| found.is_shared());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
     let parts =
@@ -112,7 +109,9 @@ pub(crate) fn open(
         path: place.dir.clone(),
         source,
     })?;
-    unaccepted.into_iter().for_each(|job| keeper.add(Order::Forget { ticket: None, job, remembered: false }));
+    for job in unaccepted {
+        keeper.add(Order::Forget { ticket: None, job, remains: Remains::Nothing });
+    }
     let mut opened = Opened {
         keeper,
         restored: Vec::new(),
@@ -120,7 +119,9 @@ pub(crate) fn open(
         retained: std::mem::take(&mut back.retained),
         mesh: Vec::new(),
         forgotten: std::mem::take(&mut back.forgotten),
-        disk,
+        left: std::mem::take(&mut back.left),
+        knows_all: settled.knows_all,
+        disk: settled.disk,
         jobs: Vec::new(),
         unlisted: Vec::new(),
         latest: back.latest,
@@ -186,6 +187,19 @@ fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
         "blobs that job {job} rests on are not in the store ({count}, the first is {first}): another program removed them; \
          put them back (`weft blob put FILE`), or cancel the job and submit it again"
     ))
+}
+
+/// What is wrong with the journal's file.
+fn troubles_of(opened: &weft_journal::Opened) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if !opened.continuity.is_whole() {
+        troubles.push(opened.continuity.to_string());
+    }
+    if let Some(rebuilt) = &opened.rebuilt {
+        let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
+        troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
+    }
+    troubles
 }
 
 fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) {

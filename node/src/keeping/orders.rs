@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weft_core::durable::{Ends, LogRecord, RestTask};
-use weft_core::{JobId, Remembered, Retained, RetainedKey, TaskId};
+use weft_core::{JobId, Remains, Remembered, Retained, RetainedKey, TaskId};
 use weft_journal::Listing;
 
 use super::reading::Question;
@@ -88,8 +88,8 @@ pub(crate) enum Order {
         ticket: Option<u64>,
         /// The job.
         job: JobId,
-        /// Whether later lives are to know that it is gone.
-        remembered: bool,
+        /// What later lives are to know of it.
+        remains: Remains,
     },
 }
 

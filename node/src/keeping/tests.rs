@@ -232,7 +232,7 @@ fn a_job_that_is_forgotten_leaves_nothing() {
         vec![accepted(module, 1), LogRecord::Outcomes(vec![end(0, Outcome::Done, long)]), LogRecord::Ended];
     keep(&place, &keeper, records);
     assert!(place.store.usage().pinned >= 100_000, "an output is pinned as long as its job is known");
-    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: false });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Nothing });
     place.wait_for(&keeper, 4);
     assert_eq!(place.store.usage().pinned, 0);
     assert_eq!(page(&keeper, 0, ALL), (Vec::new(), 0));
@@ -339,7 +339,7 @@ fn a_record_of_a_job_that_was_forgotten_meanwhile_is_left_out() {
     let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
     keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended]);
-    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: false });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Nothing });
     let retried = Box::new(LogRecord::Retried { epoch: 2, at: Time(2_000_000) });
     keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, listing: None });
     place.wait_for(&keeper, 5);

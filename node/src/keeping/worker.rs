@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_blobs::Store;
+use weft_core::custody::Position;
 use weft_core::durable::LogRecord;
-use weft_core::{JobId, PeerId, Retained, RetainedKey};
+use weft_core::{JobId, Left, PeerId, Remains, Retained, RetainedKey};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, Shelf as Thing};
 
 use super::keeper::line_of;
@@ -106,7 +107,7 @@ impl Worker {
             Order::Remember { known, gone } => self.remembering.note(known, gone),
             Order::Retain { outcomes, gone } => self.retain(outcomes, gone),
             Order::Ask(question) => self.readings.ask(question, self.last),
-            Order::Forget { ticket, job, remembered } => self.forget(ticket, job, remembered),
+            Order::Forget { ticket, job, remains } => self.forget(ticket, job, remains),
         }
     }
 
@@ -242,7 +243,7 @@ impl Worker {
     }
 
     /// What the log names in the store is wanted no longer. It can be read once all of it is on the disk.
-    fn forget(&mut self, ticket: Option<u64>, job: JobId, remembered: bool) {
+    fn forget(&mut self, ticket: Option<u64>, job: JobId, remains: Remains) {
         if !self.is_written() {
             return;
         }
@@ -258,8 +259,11 @@ impl Worker {
         if self.parts.mesh.remove(&job).is_some() {
             entries.push(Entry::Take { shelf: Thing::Reads, key: key_of(job) });
         }
-        if remembered {
-            entries.push(Entry::Put { shelf: Thing::Forgotten, key: key_of(job), bytes: Vec::new() });
+        let put = |shelf, bytes| Entry::Put { shelf, key: key_of(job), bytes };
+        match remains {
+            Remains::Nothing => {}
+            Remains::Left(left) => entries.push(put(Thing::Left, encode_left(left))),
+            Remains::Forgotten => entries.push(put(Thing::Forgotten, Vec::new())),
         }
         if ticket.is_none() {
             entries.push(disk::no_longer_lost(job));
@@ -344,6 +348,20 @@ pub(super) fn read_at_ms(bytes: &[u8]) -> Option<u64> {
 /// The epoch that was promised.
 pub(super) fn promised(bytes: &[u8]) -> Option<u32> {
     <[u8; PROMISE_BYTES]>::try_from(bytes).ok().map(u32::from_le_bytes)
+}
+
+/// What is known of a job that this node left, as it is on its shelf.
+fn encode_left(left: Left) -> Vec<u8> {
+    let Left { at, promised } = left;
+    [at.epoch, at.seq, promised].iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// The same from its bytes.
+pub(super) fn left_of(bytes: &[u8]) -> Option<Left> {
+    let number = |chunk: &[u8]| chunk.try_into().ok().map(u32::from_le_bytes);
+    let numbers: Vec<u32> = bytes.chunks(size_of::<u32>()).map(number).collect::<Option<_>>()?;
+    let [epoch, seq, promised] = numbers[..] else { return None };
+    Some(Left { at: Position { epoch, seq }, promised })
 }
 
 /// A job's name on a shelf.

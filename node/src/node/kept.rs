@@ -42,8 +42,8 @@ pub(super) struct Keeping {
     keep_results: Duration,
     /// How long the clients of open jobs are waited for.
     client_wait: Duration,
-    /// For the engine, first of all.
-    forgotten: Vec<JobId>,
+    /// For the engine, first of all: what is gone from the disk.
+    gone: Option<Box<Input>>,
     mesh: Vec<(u32, Restored)>,
     restored: Vec<Restored>,
     unlisted: Vec<JobId>,
@@ -83,6 +83,8 @@ impl Keeping {
             retained,
             mesh,
             forgotten,
+            left,
+            knows_all,
             disk,
             jobs: shown,
             unlisted,
@@ -97,7 +99,7 @@ impl Keeping {
             keep_results: settings.keep_results,
             client_wait: settings.client_wait,
             disk,
-            forgotten,
+            gone: Some(Box::new(Input::RestoreGone { forgotten, left, knows_all })),
             mesh,
             restored,
             unlisted,
@@ -123,7 +125,7 @@ impl Keeping {
             keep_results: settings.keep_results,
             client_wait: settings.client_wait,
             disk: 0,
-            forgotten: Vec::new(),
+            gone: None,
             mesh: Vec::new(),
             restored: Vec::new(),
             unlisted: Vec::new(),
@@ -252,9 +254,8 @@ impl Node {
         for job in std::mem::take(&mut self.kept.unlisted) {
             self.ports.list(job);
         }
-        let forgotten = std::mem::take(&mut self.kept.forgotten);
-        if !forgotten.is_empty() {
-            self.apply(Input::RestoreForgotten(forgotten));
+        if let Some(gone) = self.kept.gone.take() {
+            self.apply(*gone);
         }
         for (promised, job) in std::mem::take(&mut self.kept.mesh) {
             self.apply(Input::RestoreKept { promised, job: Box::new(job) });

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use weft_core::durable::{Accepted, LogRecord};
-use weft_core::{BlobId, Event, Input, JobId, Remembered, Retained, RetainedKey, TaskId};
+use weft_core::{BlobId, Event, Input, JobId, Remains, Remembered, Retained, RetainedKey, TaskId};
 
 use super::Ports;
 use crate::jobs::{CLIENT_WAIT_MAX, Led, now_ms};
@@ -155,12 +155,12 @@ impl Ports {
     }
 
     /// Has a log removed. A job that another node led is unknown at once: no client is told of it.
-    pub(super) fn forget(&mut self, ticket: u64, job: JobId, remembered: bool) {
+    pub(super) fn forget(&mut self, ticket: u64, job: JobId, remains: Remains) {
         self.recalled.remove(&job);
         self.leaders.remove(&job);
         self.jobs.forget_followed(job);
         if let Some(keeper) = &self.keeper {
-            keeper.add(Order::Forget { ticket: Some(ticket), job, remembered });
+            keeper.add(Order::Forget { ticket: Some(ticket), job, remains });
         }
     }
 

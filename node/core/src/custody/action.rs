@@ -79,6 +79,10 @@ pub enum Action<R> {
         /// The node that is told, if any is.
         tell: Option<PeerId>,
     },
-    /// Another member sits on this node's seat: delete the log, without a tombstone. This member has done its work.
-    Leave,
+    /// Another member sits on this node's seat: delete the log, and remember what it
+    /// left ([`Tombstones`](super::Tombstones)). This member has done its work.
+    Leave {
+        /// Where it lost its seat; [`Position::NONE`] if it has nothing of the job on its disk.
+        at: Position,
+    },
 }

@@ -26,6 +26,7 @@ use super::unwritten::Unwritten;
 use super::writes::{Gone, Writes};
 use crate::ctx::Ctx;
 use crate::durable::{self, LogRecord};
+use crate::effect::{Left, Remains};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Message};
@@ -37,7 +38,7 @@ pub(crate) struct Custody {
     me: Seat,
     jobs: BTreeMap<JobId, Box<Kept>>,
     shares: Shares,
-    forgotten: Tombstones,
+    gone: Tombstones,
     writes: Writes,
     blobs: Blobs,
     post: Post,
@@ -77,7 +78,7 @@ pub(crate) struct Custody {
 pub(super) struct Kept {
     pub(super) member: Member<LogRecord>,
     serial: u64,
-    /// The node for which it counts: the first that was heard as its leader in this life.
+    /// The node for which it counts: the one by which it came here in this life, or the first that was heard as its leader in it.
     told_by: Option<PeerId>,
     wakes_at: Option<Time>,
     /// What its records that are not to be written yet take in memory.
@@ -127,7 +128,7 @@ impl Custody {
             me: Seat { peer: me, disk },
             jobs: BTreeMap::new(),
             shares: Shares::default(),
-            forgotten: Tombstones::default(),
+            gone: Tombstones::default(),
             writes: Writes::default(),
             blobs: Blobs::default(),
             post: Post::default(),
@@ -169,14 +170,14 @@ impl Custody {
         };
         let moment = moment(ctx, self.draining);
         let restored = Restored { job, me: self.me, log: log.clone(), promised };
-        let member = Member::restored(restored, &moment);
+        let member = Member::restored(restored, &moment).having_left(self.gone.left_at(job));
         self.insert(job, member);
         self.news.push_back(News::Keeps(job));
         self.perform(ctx, job);
     }
 
-    pub(crate) fn on_restore_forgotten(&mut self, jobs: &[JobId]) {
-        jobs.iter().for_each(|job| self.forgotten.add(*job));
+    pub(crate) fn on_restore_gone(&mut self, forgotten: &[JobId], left: &[(JobId, Left)], knows_all: bool) {
+        self.gone.restore(forgotten, left, knows_all);
     }
 
     // ---- the other nodes
@@ -222,10 +223,7 @@ impl Custody {
     /// Whether a job that another node leads has ended, and its end is committed, or a job was forgotten.
     pub(crate) fn is_over_elsewhere(&self, job: JobId) -> bool {
         let kept = self.jobs.get(&job).map(|kept| &kept.member);
-        kept.map_or_else(
-            || self.forgotten.has(job),
-            |member| member.has_ended() && member.role() != Role::Leader,
-        )
+        kept.map_or_else(|| self.gone.has(job), |member| member.has_ended() && member.role() != Role::Leader)
     }
 
     /// Its user wants something of an ended job. A follower leads it first, if the node that led it is gone. False if another
@@ -273,7 +271,7 @@ impl Custody {
             senders.on_time(means);
         });
         for job in self.unwritten.take_due(ctx.now) {
-            let gone = Gone { job, remembered: false, tell: None };
+            let gone = Gone { job, remains: Remains::Nothing, tell: None };
             if self.copies.has(job) { self.remove_copy(gone) } else { self.remove(job, gone) }
         }
         let due: Vec<JobId> =

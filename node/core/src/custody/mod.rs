@@ -26,7 +26,7 @@ mod member;
 pub(crate) mod message;
 pub(crate) mod news;
 pub(crate) mod outline;
-mod position;
+pub(crate) mod position;
 mod post;
 pub(crate) mod record;
 mod shares;

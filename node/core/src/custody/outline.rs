@@ -9,6 +9,8 @@ use crate::id::PeerId;
 
 /// Most ends, retries and replacements of one log; what would be one more is no record of such a log.
 const TURNS_MAX: usize = 4 * SPANS_MAX;
+/// Beyond this many there is no further replacement: each epoch has room for a retry and an end.
+const REPLACED_MAX: usize = 2 * SPANS_MAX;
 
 /// The outline of one job's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
@@ -88,7 +90,8 @@ impl Outline {
             Mark::Led(epoch) => (Some(epoch), None),
             Mark::Retried(epoch) => (Some(epoch), Some(What::Retried)),
             Mark::Replaced { seat, by } => {
-                if u32::from(seat) >= SEATS || !self.trio().with(seat, by).is_sound() {
+                let has_room = self.turns.len() < REPLACED_MAX;
+                if !has_room || u32::from(seat) >= SEATS || !self.trio().with(seat, by).is_sound() {
                     return false;
                 }
                 (None, Some(What::Replaced { seat, by }))

@@ -1,81 +1,178 @@
-//! The jobs that were forgotten, so that no member keeps one for ever. Pure bookkeeping.
+//! The jobs that are gone from this node's disk: those that were forgotten, so that no member keeps one for ever, and those that it
+//! left, because another node has its seat. Of any other job it knows that it never had a log. Pure bookkeeping.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::message::CustodyMessage;
+use super::position::Position;
+use crate::effect::{Left, Remains};
 use crate::id::JobId;
 
-/// Forgotten jobs that are remembered; the oldest goes.
+/// Jobs that are remembered as forgotten, and as left, each; the oldest goes.
 pub const TOMBSTONES_MAX: usize = 65_536;
 
-/// The forgotten jobs that a node remembers.
+/// The jobs that are gone from a node's disk.
 #[derive(Debug, Default)]
 pub struct Tombstones {
-    jobs: BTreeSet<JobId>,
-    /// The same, the newest last.
-    order: VecDeque<JobId>,
+    forgotten: Names<()>,
+    left: Names<Left>,
+    /// Whether all jobs that ever went from this disk are in one of these.
+    knows_all: bool,
 }
 
 impl Tombstones {
-    /// A job was forgotten.
-    pub fn add(&mut self, job: JobId) {
-        if !self.jobs.insert(job) {
-            return;
-        }
-        self.order.push_back(job);
-        if self.order.len() > TOMBSTONES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.jobs.remove(&oldest);
-        }
+    /// What an earlier life knew; `knows_all` says that it knew of all jobs that ever went from this disk.
+    pub fn restore(&mut self, forgotten: &[JobId], left: &[(JobId, Left)], knows_all: bool) {
+        self.knows_all = knows_all;
+        left.iter().for_each(|(job, left)| self.add(*job, Remains::Left(*left)));
+        forgotten.iter().for_each(|job| self.add(*job, Remains::Forgotten));
+    }
+
+    /// A job's log goes.
+    pub fn add(&mut self, job: JobId, remains: Remains) {
+        let had_room = match remains {
+            Remains::Nothing => true,
+            Remains::Left(left) => self.left.add(job, left),
+            Remains::Forgotten => self.forgotten.add(job, ()),
+        };
+        self.knows_all &= had_room;
     }
 
     /// Whether a job was forgotten.
     #[must_use]
     pub fn has(&self, job: JobId) -> bool {
-        self.jobs.contains(&job)
+        self.forgotten.jobs.contains_key(&job)
     }
 
-    /// What a member is told that asks about a forgotten job.
+    /// Where this node lost its seat in a job that it left; [`Position::NONE`] if it left none of that name.
+    #[must_use]
+    pub fn left_at(&self, job: JobId) -> Position {
+        self.left.jobs.get(&job).map_or(Position::NONE, |left| left.at)
+    }
+
+    /// Whether this disk is known never to have had a log of a job that is not here now.
+    #[must_use]
+    pub fn never_had(&self, job: JobId) -> bool {
+        self.knows_all && !self.has(job) && !self.left.jobs.contains_key(&job)
+    }
+
+    /// What a node is told that speaks of a job which is not here any more: that it was forgotten, or, to a leader of the past, that
+    /// a higher epoch was promised. None if there is nothing to tell: a leader of now may give a job to a node again that left it.
     #[must_use]
     pub fn answer(&self, message: &CustodyMessage) -> Option<CustodyMessage> {
         let job = message.job();
-        (!message.is_end() && self.has(job)).then_some(CustodyMessage::Forgotten { job })
+        if self.has(job) {
+            return (!message.is_end()).then_some(CustodyMessage::Forgotten { job });
+        }
+        let promised = self.left.jobs.get(&job)?.promised;
+        let CustodyMessage::Keep { epoch, .. } = message else { return None };
+        (*epoch < promised).then_some(CustodyMessage::Stale { job, promised })
+    }
+}
+
+/// Jobs, at most [`TOMBSTONES_MAX`], with what is known of each.
+#[derive(Debug)]
+struct Names<T> {
+    jobs: BTreeMap<JobId, T>,
+    /// The same, the newest last.
+    order: VecDeque<JobId>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { jobs: BTreeMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<T: Copy + Ord> Names<T> {
+    /// False if the oldest had to go for it.
+    fn add(&mut self, job: JobId, what: T) -> bool {
+        if let Some(known) = self.jobs.get_mut(&job) {
+            *known = what.max(*known);
+            return true;
+        }
+        self.jobs.insert(job, what);
+        self.order.push_back(job);
+        let oldest = self.order.pop_front_if(|_| self.jobs.len() > TOMBSTONES_MAX);
+        oldest.is_none_or(|oldest| self.jobs.remove(&oldest).is_none())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::custody::Position;
+    use alloc::vec::Vec;
 
-    #[test]
-    fn a_member_that_asks_about_a_forgotten_job_is_told() {
-        let mut forgotten = Tombstones::default();
-        let (job, other) = (JobId(1), JobId(2));
-        forgotten.add(job);
-        let told = Some(CustodyMessage::Forgotten { job });
-        assert_eq!(forgotten.answer(&CustodyMessage::Seal { job, epoch: 4 }), told);
-        let want = CustodyMessage::Want { job, epoch: 4, after: Position::NONE };
-        assert_eq!(forgotten.answer(&want), told);
-        assert_eq!(forgotten.answer(&CustodyMessage::Forget { job, epoch: 3 }), told);
-        assert_eq!(
-            forgotten.answer(&CustodyMessage::Forgotten { job }),
-            None,
-            "two would tell each other for ever"
-        );
-        assert_eq!(forgotten.answer(&CustodyMessage::Seal { job: other, epoch: 4 }), None);
+    use super::*;
+
+    fn left(promised: u32) -> Left {
+        Left { at: Position { epoch: 3, seq: 2 }, promised }
     }
 
     #[test]
-    fn the_oldest_goes_at_the_bound() {
-        let mut forgotten = Tombstones::default();
-        (0..=TOMBSTONES_MAX as u64).for_each(|job| forgotten.add(JobId(job)));
-        forgotten.add(JobId(1));
-        assert!(
-            !forgotten.has(JobId(0))
-                && forgotten.has(JobId(1))
-                && forgotten.has(JobId(TOMBSTONES_MAX as u64))
-        );
+    fn a_member_that_asks_about_a_forgotten_job_is_told() {
+        let mut gone = Tombstones::default();
+        let [job, other, never] = [1, 2, 3].map(JobId);
+        gone.add(job, Remains::Forgotten);
+        gone.add(other, Remains::Left(left(4)));
+        let told = Some(CustodyMessage::Forgotten { job });
+        assert_eq!(gone.answer(&CustodyMessage::Seal { job, epoch: 4 }), told);
+        let want = CustodyMessage::Want { job, epoch: 4, after: Position::NONE };
+        assert_eq!(gone.answer(&want), told);
+        assert_eq!(gone.answer(&CustodyMessage::Forget { job, epoch: 3 }), told);
+        let forgotten = CustodyMessage::Forgotten { job };
+        assert_eq!(gone.answer(&forgotten), None, "two would tell each other for ever");
+        for job in [other, never] {
+            assert_eq!(gone.answer(&CustodyMessage::Seal { job, epoch: 4 }), None, "{job}");
+        }
+    }
+
+    #[test]
+    fn a_leader_of_the_past_is_told_so_by_a_node_that_left() {
+        let mut gone = Tombstones::default();
+        let job = JobId(2);
+        gone.restore(&[], &[(job, left(4))], true);
+        let keep = |epoch| CustodyMessage::Keep {
+            job,
+            epoch,
+            after: Position::NONE,
+            records: Vec::new(),
+            committed: 0,
+            last: 1,
+        };
+        assert_eq!(gone.answer(&keep(3)), Some(CustodyMessage::Stale { job, promised: 4 }));
+        assert_eq!(gone.answer(&keep(4)), None, "it may have given the seat back");
+        gone.add(job, Remains::Left(left(8)));
+        gone.add(job, Remains::Left(left(7)));
+        assert_eq!(gone.answer(&keep(7)), Some(CustodyMessage::Stale { job, promised: 8 }));
+    }
+
+    #[test]
+    fn a_disk_never_had_what_is_not_gone_from_it() {
+        let mut gone = Tombstones::default();
+        assert!(!gone.never_had(JobId(9)), "it does not know what earlier lives had");
+        gone.restore(&[JobId(1)], &[(JobId(2), left(3))], true);
+        gone.add(JobId(3), Remains::Left(left(3)));
+        gone.add(JobId(4), Remains::Forgotten);
+        gone.add(JobId(5), Remains::Nothing);
+        let never: [bool; 5] = core::array::from_fn(|job| gone.never_had(JobId(job as u64 + 1)));
+        assert_eq!(never, [false, false, false, false, true]);
+        assert_eq!([2, 5].map(|job| gone.left_at(JobId(job))), [left(3).at, Position::NONE]);
+        gone.restore(&[], &[], false);
+        assert!(!gone.never_had(JobId(5)), "an older program did not remember what was left");
+    }
+
+    #[test]
+    fn the_oldest_goes_at_the_bound_and_then_no_disk_is_known_not_to_have_had_a_job() {
+        let mut gone = Tombstones::default();
+        gone.restore(&[], &[], true);
+        (0..TOMBSTONES_MAX as u64).for_each(|job| gone.add(JobId(job), Remains::Forgotten));
+        gone.add(JobId(1), Remains::Forgotten);
+        let newest = JobId(TOMBSTONES_MAX as u64);
+        assert!(gone.has(JobId(0)) && gone.never_had(newest));
+        gone.add(newest, Remains::Forgotten);
+        assert!(!gone.has(JobId(0)) && gone.has(JobId(1)) && gone.has(newest));
+        assert!(!gone.never_had(JobId(u64::MAX)));
+        gone.add(JobId(9), Remains::Left(left(3)));
+        assert_eq!(gone.left_at(JobId(9)), left(3).at, "what was left has places of its own");
     }
 }

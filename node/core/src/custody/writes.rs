@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::durable::LogRecord;
-use crate::effect::Effect;
+use crate::effect::{Effect, Remains};
 use crate::id::{JobId, PeerId};
 
 /// A member, of all that this node had of its job: a job that left may come back.
@@ -32,8 +32,8 @@ pub(super) enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone {
     pub(super) job: JobId,
-    /// Later lives are to know.
-    pub(super) remembered: bool,
+    /// What later lives are to know.
+    pub(super) remains: Remains,
     /// The node that is told then.
     pub(super) tell: Option<PeerId>,
 }
@@ -89,8 +89,8 @@ impl Writes {
                     ((ticket, Done::Writes { of, count: 1 }), Effect::Promise { ticket, job, epoch })
                 }
                 Order::Forget(gone) => {
-                    let (ticket, remembered) = (issue(), gone.remembered);
-                    ((ticket, Done::Gone(gone)), Effect::Forget { ticket, job, remembered })
+                    let (ticket, remains) = (issue(), gone.remains);
+                    ((ticket, Done::Gone(gone)), Effect::Forget { ticket, job, remains })
                 }
             };
             self.emitted.push_back(done);

@@ -8,7 +8,7 @@ use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
 use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
 use crate::durable::Restored;
-use crate::effect::Event;
+use crate::effect::{Event, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
@@ -131,7 +131,8 @@ impl Engine {
     pub(super) fn forget_kept(&mut self, job: JobId) {
         self.with_keepers(|owner, custody, ctx, _| {
             let is_copied = custody.is_copied(job);
-            if owner.on_forget(ctx, job, is_copied) && is_copied {
+            let remains = if is_copied { Remains::Forgotten } else { Remains::Nothing };
+            if owner.on_forget(ctx, job, remains) && is_copied {
                 custody.forget_copied(ctx, job);
             }
         });

@@ -23,7 +23,7 @@ use super::words::Word;
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
 use crate::durable::{LogRecord, ParentEnd};
-use crate::effect::{Effect, Event};
+use crate::effect::{Effect, Event, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
 use crate::snapshot::Note;
@@ -318,14 +318,14 @@ impl Keeping {
         seq.is_some()
     }
 
-    /// A job's log is to go. Later lives are to know if it is `remembered`.
-    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId, remembered: bool) {
+    /// A job's log is to go.
+    pub(super) fn forget(&mut self, ctx: &mut Ctx<'_>, job: JobId, remains: Remains) {
         if self.forgotten.len() >= FORGOTTEN_MAX {
             self.forgotten.pop_front();
         }
         self.forgotten.push_back(job);
         let ticket = self.issue();
-        ctx.emit(Effect::Forget { ticket, job, remembered });
+        ctx.emit(Effect::Forget { ticket, job, remains });
         self.wait(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
     }
 

@@ -17,7 +17,7 @@ use super::holding;
 use super::record::{Record, known};
 use crate::ctx::Ctx;
 use crate::durable::{Figures, KeptTask, Level, LogRecord, ParentEnd, Restored};
-use crate::effect::Event;
+use crate::effect::{Event, Remains};
 use crate::id::{JobId, LeaseId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
@@ -134,14 +134,14 @@ impl Owner {
         }
     }
 
-    /// An ended job is to be forgotten; later lives are to know if it is `remembered`. False if it goes on, or nothing is kept.
-    pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId, remembered: bool) -> bool {
+    /// An ended job is to be forgotten; `remains` is for later lives. False if it goes on, or nothing is kept.
+    pub(crate) fn on_forget(&mut self, ctx: &mut Ctx<'_>, name: JobId, remains: Remains) -> bool {
         if self.records.contains_key(&name) || self.books.keeping.has_failed() {
             ctx.counters.dropped += 1;
             return false;
         }
         self.history.forget(name);
-        self.books.keeping.forget(ctx, name, remembered);
+        self.books.keeping.forget(ctx, name, remains);
         true
     }
 

@@ -172,6 +172,37 @@ fn a_keeper_that_is_gone_for_long_is_replaced() {
 }
 
 #[test]
+fn a_node_that_left_a_job_has_no_vote_for_a_member_that_does_not_know_it() {
+    for starts_again in [false, true] {
+        let (mut mesh, [_, custodian, witness]) = submitted(&[0; 5], 1);
+        let pass = |mesh: &mut Mesh, seconds: u64| {
+            for _ in 0..seconds / 10 {
+                mesh.steps = 0;
+                mesh.advance_ms(10_000);
+            }
+        };
+        (1..5).for_each(|node| mesh.cut(0, node, false));
+        pass(&mut mesh, 800);
+        let keepers = view(&mesh, custodian, JOB).expect("it is kept").keepers;
+        assert!(!keepers.contains(&id(0)), "{keepers:?}");
+        mesh.input(witness, Input::Command(Command::Drain(true)));
+        pass(&mut mesh, 200);
+        assert_eq!(view(&mesh, witness, JOB), None, "another node has its seat, too");
+        mesh.input(witness, Input::Command(Command::Drain(false)));
+        if starts_again {
+            mesh.switch_off(witness);
+            mesh.restart(witness, 0);
+        }
+        // The owner and the witness of old, with their disks, would be a majority.
+        (1..5).filter(|node| *node != witness).for_each(|node| mesh.cut(node, witness, false));
+        mesh.join_again(0, witness);
+        pass(&mut mesh, 400);
+        assert_eq!((leader(&mesh, 0), view(&mesh, witness, JOB)), (None, None), "{starts_again}");
+        assert!(leader(&mesh, custodian).is_some_and(|node| ![0, witness].contains(&node)));
+    }
+}
+
+#[test]
 fn a_keeper_that_takes_no_work_any_more_is_replaced() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0, 0], 1);
     let other = (1..4).find(|node| ![custodian, witness].contains(node)).expect("there are four");

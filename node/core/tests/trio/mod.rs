@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use weft_core::custody::{
-    Action, CustodyMessage, Mark, Member, Moment, Outline, Record, Restored, Role, Seat, Trio,
+    Action, CustodyMessage, Mark, Member, Moment, Outline, Position, Record, Restored, Role, Seat, Trio,
     answer_without_log,
 };
 use weft_core::{JobId, PeerId, Time};
@@ -111,6 +111,8 @@ pub(crate) struct Disk {
     pub(crate) log: Vec<Tiny>,
     pub(crate) promised: u32,
     pub(crate) forgotten: bool,
+    /// It had a log that is gone: the epoch that it had promised, and where it lost its seat.
+    pub(crate) left: Option<(u32, Position)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -204,8 +206,16 @@ impl Node {
             let asks =
                 !matches!(message, CustodyMessage::Forgotten { .. } | CustodyMessage::Dismissed { .. });
             asks.then_some(CustodyMessage::Forgotten { job })
+        } else if let CustodyMessage::Keep { epoch, job, .. } = message
+            && let Some(promised) = self.disk.left.map(|left| left.0).filter(|promised| epoch < promised)
+        {
+            Some(CustodyMessage::Stale { job: *job, promised })
         } else {
-            self.member = Member::learn(self.me, peer(from), message, moment);
+            let late = || Member::late(self.me, peer(from), message, moment);
+            let learnt = Member::learn(self.me, peer(from), message, moment);
+            let left = self.disk.left.map_or(Position::NONE, |left| left.1);
+            let learnt = learnt.map(|member| member.having_left(left));
+            self.member = learnt.or_else(|| self.disk.left.is_none().then(late).flatten());
             self.act(said);
             answer_without_log(message, self.me.disk)
         };
@@ -235,7 +245,9 @@ impl Node {
         // What it promised and did not sync was told to no other node.
         let last = restored.as_ref().map_or(0, |restored| restored.log.last().epoch);
         self.lived = self.lived.max(promised).max(last);
-        self.member = restored.map(|restored| Member::restored(restored, &moment(self.now_ms)));
+        let left = self.disk.left.map_or(Position::NONE, |left| left.1);
+        let begun = |restored| Member::restored(restored, &moment(self.now_ms)).having_left(left);
+        self.member = restored.map(begun);
         self.act(said);
     }
 
@@ -299,7 +311,7 @@ impl Node {
             Action::Follow { leader } => said.push(Said::Follows(leader.map(node_of))),
             Action::Keepers(trio) => said.push(Said::Keepers(trio)),
             Action::Forget { tell } => {
-                self.end(true);
+                self.end(true, Some((0, Position::NONE)));
                 said.push(Said::Forgot);
                 let told = tell.map(|to| Said::Sent {
                     to: node_of(to),
@@ -307,17 +319,18 @@ impl Node {
                 });
                 said.extend(told);
             }
-            Action::Leave => {
-                self.end(false);
+            Action::Leave { at } => {
+                let promised = self.member.as_ref().map(Member::epoch);
+                self.end(false, promised.map(|epoch| (epoch, at)).filter(|_| !self.log().is_empty()));
                 said.push(Said::Left);
             }
         }
     }
 
     /// The log is deleted, durably.
-    fn end(&mut self, forgotten: bool) {
+    fn end(&mut self, forgotten: bool, left: Option<(u32, Position)>) {
         self.member = None;
         self.writes.clear();
-        self.disk = Disk { forgotten, ..Disk::default() };
+        self.disk = Disk { forgotten, left: self.disk.left.max(left), ..Disk::default() };
     }
 }

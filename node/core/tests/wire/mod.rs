@@ -85,6 +85,8 @@ pub(crate) struct Disk {
     pub(crate) promises: BTreeMap<JobId, u32>,
     /// Jobs that are known to be gone.
     pub(crate) tombstones: Vec<JobId>,
+    /// Jobs that were left because another node has the seat.
+    pub(crate) left: Vec<(JobId, Left)>,
 }
 
 /// One thing that a node wrote.
@@ -93,7 +95,7 @@ pub(crate) enum Written {
     Record(Vec<u8>),
     Cut(u32),
     Promise(u32),
-    Forget { remembered: bool },
+    Forget(Remains),
 }
 
 impl Written {
@@ -101,7 +103,7 @@ impl Written {
     pub(crate) fn record(&self) -> Option<&Vec<u8>> {
         match self {
             Self::Record(bytes) => Some(bytes),
-            Self::Cut(_) | Self::Promise(_) | Self::Forget { .. } => None,
+            Self::Cut(_) | Self::Promise(_) | Self::Forget(_) => None,
         }
     }
 }
@@ -121,9 +123,12 @@ impl Disk {
                     log.truncate(after as usize);
                 }
                 (Written::Promise(epoch), _) => drop(self.promises.insert(job, epoch)),
-                (Written::Forget { remembered }, place) => {
+                (Written::Forget(remains), place) => {
                     self.promises.remove(&job);
-                    self.tombstones.extend(remembered.then_some(job));
+                    self.tombstones.extend((remains == Remains::Forgotten).then_some(job));
+                    if let Remains::Left(left) = remains {
+                        self.left.push((job, left));
+                    }
                     place.into_iter().for_each(|place| drop(self.logs.remove(place)));
                 }
             }
@@ -375,8 +380,8 @@ impl Mesh {
                 Effect::Persist { ticket, job, record } => {
                     self.write(node, ticket, job, Written::Record(record.encode()));
                 }
-                Effect::Forget { ticket, job, remembered } => {
-                    self.write(node, ticket, job, Written::Forget { remembered });
+                Effect::Forget { ticket, job, remains } => {
+                    self.write(node, ticket, job, Written::Forget(remains));
                 }
                 Effect::Cut { ticket, job, after } => self.write(node, ticket, job, Written::Cut(after)),
                 Effect::Promise { ticket, job, epoch } => {
@@ -474,8 +479,8 @@ impl Mesh {
         if !retained.is_empty() {
             self.input(node, Input::Retained(retained));
         }
-        let gone = self.disks[node].tombstones.clone();
-        self.input(node, Input::RestoreForgotten(gone));
+        let (forgotten, left) = (self.disks[node].tombstones.clone(), self.disks[node].left.clone());
+        self.input(node, Input::RestoreGone { forgotten, left, knows_all: true });
         for job in self.disks[node].logs.iter().map(|(job, _)| *job).collect::<Vec<_>>() {
             // What was never told to be accepted is of no use.
             let restored = self.disks[node].try_fold_of(me, job);

@@ -33,20 +33,6 @@ impl Mesh {
         gone
     }
 
-    /// The jobs that no node leads, and of which fewer than two of the disks that are left have anything: one was lost for ever, and the
-    /// node of another crashed before its disk had the job, and before a leader could send it again. A member without a record seals
-    /// nothing, as it may have been one and have left, so a person decides. Asked long after the last fault: until then a leader may come.
-    pub(crate) fn on_stranded(&mut self, hosts: &[SimHost]) -> Vec<JobId> {
-        let mut gone = Vec::new();
-        let waits = |job: &MeshJob| job.accepted.is_some() && !job.told_end && !job.is_over();
-        for (name, job) in self.jobs.iter_mut().filter(|(_, job)| waits(job) && job.leader.is_none()) {
-            let has_it = |host: &&SimHost| !host.disk.records(*name).is_empty();
-            job.gone = sitting(hosts, &job.seats()).filter(has_it).count() < 2;
-            gone.extend(job.gone.then_some(*name));
-        }
-        gone
-    }
-
     /// The jobs of which two of the three disks were lost, also by what the log of a node that leads them says of who sits where: no
     /// record of theirs can be committed there, so nothing that waits for that is told, to users or to workers.
     pub(crate) fn lost_at(&self, hosts: &[SimHost], leader: &SimHost) -> Vec<JobId> {
@@ -70,7 +56,7 @@ impl Mesh {
     /// What a node of a mesh at rest still keeps of a job that another one knows to be forgotten.
     pub(crate) fn kept_in_vain(hosts: &[SimHost]) -> Option<(HostId, JobId)> {
         let live = || hosts.iter().filter(|host| host.engine.is_some());
-        let forgotten = |job: &JobId| live().any(|host| host.disk.forgotten().any(|name| name == *job));
+        let forgotten = |job: &JobId| live().any(|host| host.disk.has_forgotten(*job));
         live().find_map(|host| host.disk.jobs().find(forgotten).map(|job| (host.id, job)))
     }
 }
@@ -87,14 +73,9 @@ impl MeshJob {
 
 /// How many of these members are there, each with the disk that has the seat.
 fn count_disks(hosts: &[SimHost], seats: &[Seat]) -> usize {
-    sitting(hosts, seats).count()
-}
-
-/// Those members.
-fn sitting<'a>(hosts: &'a [SimHost], seats: &'a [Seat]) -> impl Iterator<Item = &'a SimHost> {
     let sits = |host: &&SimHost| {
         let disk = host.disk.number;
         !host.is_gone && seats.iter().any(|seat| seat.peer == host.peer && seat.disk == disk)
     };
-    hosts.iter().filter(sits)
+    hosts.iter().filter(sits).count()
 }

@@ -1,6 +1,7 @@
 //! Jobs that other nodes keep, too: their logs follow the node that leads, and are read for others.
 
-use weft_core::custody::{Keepers, Pair, Seat, Trio};
+use weft_core::Left;
+use weft_core::custody::{Keepers, Pair, Position, Seat, Trio};
 
 use super::*;
 use crate::jobs::{Led, Moved};
@@ -245,7 +246,7 @@ fn that_results_were_read_takes_no_number_in_a_log_that_is_others_too() {
     keeper.close().unwrap();
     let Opened { keeper, jobs, .. } = place.open();
     assert_eq!(jobs.first().unwrap().1.read_ms, Some(77_000));
-    keeper.add(Order::Forget { ticket: Some(1), job: JOB, remembered: true });
+    keeper.add(Order::Forget { ticket: Some(1), job: JOB, remains: Remains::Forgotten });
     place.wait_for(&keeper, 1);
     add(&place, &keeper, 2, theirs(module, 1));
     place.wait_for(&keeper, 2);
@@ -254,22 +255,26 @@ fn that_results_were_read_takes_no_number_in_a_log_that_is_others_too() {
 }
 
 #[test]
-fn a_job_that_all_were_to_forget_is_remembered_as_gone_and_one_that_this_node_drops_is_not() {
+fn what_went_from_the_disk_is_remembered_as_forgotten_or_as_left() {
     let place = Disk::new();
     let module = place.store.put(b"module").unwrap();
-    let Opened { keeper, forgotten, .. } = place.open();
-    assert_eq!(forgotten, []);
+    let Opened { keeper, forgotten, left, knows_all, .. } = place.open();
+    assert_eq!((forgotten, left, knows_all), (vec![], vec![], true));
+    let seat_lost = Left { at: Position { epoch: 3, seq: 9 }, promised: 4 };
     keep(&place, &keeper, vec![theirs(module, 1)]);
-    keeper.add(Order::Forget { ticket: Some(2), job: JOB, remembered: true });
-    let LogRecord::Accepted(mut other) = theirs(module, 1) else { panic!("it is made above") };
-    other.spec.job = JobId(6);
-    let record = Box::new(LogRecord::Accepted(other));
-    keeper.add(Order::Keep { ticket: 3, job: JobId(6), record, listing: None });
-    keeper.add(Order::Forget { ticket: Some(4), job: JobId(6), remembered: false });
-    place.wait_for(&keeper, 4);
+    keeper.add(Order::Forget { ticket: Some(2), job: JOB, remains: Remains::Forgotten });
+    for (ticket, job, remains) in [(3, JobId(6), Remains::Left(seat_lost)), (5, JobId(7), Remains::Nothing)] {
+        let LogRecord::Accepted(mut other) = theirs(module, 1) else { panic!("it is made above") };
+        other.spec.job = job;
+        let record = Box::new(LogRecord::Accepted(other));
+        keeper.add(Order::Keep { ticket, job, record, listing: None });
+        keeper.add(Order::Forget { ticket: Some(ticket + 1), job, remains });
+    }
+    place.wait_for(&keeper, 6);
     keeper.close().unwrap();
-    let Opened { forgotten, mesh, .. } = place.open();
+    let Opened { forgotten, left, knows_all, mesh, .. } = place.open();
     assert_eq!((forgotten, mesh.len()), (vec![JOB], 0));
+    assert_eq!((left, knows_all), (vec![(JobId(6), seat_lost)], true));
 }
 
 #[test]
@@ -464,7 +469,7 @@ fn clients_that_read_results_do_not_hold_up_what_the_engine_reads() {
     let busy: Vec<_> = (0..shelf::READERS_MAX).map(|_| shelf.reader()).collect();
     assert_eq!(records(&place, &keeper, 1, u32::MAX), log);
     keeper.add(Order::Cut { ticket: 3, job: JOB, after: 1 });
-    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remembered: true });
+    keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Forgotten });
     place.wait_for(&keeper, 4);
     drop(busy);
 }

@@ -12,7 +12,7 @@ use crate::custody::member::{Member, Moment, Role};
 use crate::custody::position::Position;
 use crate::custody::writes::{Gone, Of, Order};
 use crate::durable::LogRecord;
-use crate::effect::Event;
+use crate::effect::{Event, Left, Remains};
 use crate::id::{JobId, PeerId};
 
 impl Custody {
@@ -88,10 +88,14 @@ impl Custody {
             }
             Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
             Action::Forget { tell } => {
-                self.forgotten.add(job);
-                self.leave(Gone { job, remembered: true, tell });
+                self.leave(Gone { job, remains: Remains::Forgotten, tell });
             }
-            Action::Leave => self.leave(Gone { job, remembered: false, tell: None }),
+            Action::Leave { at } => {
+                // Without anything on its disk it acknowledged nothing.
+                let left = Remains::Left(Left { at, promised: kept.member.epoch() });
+                let remains = if kept.member.is_empty() { Remains::Nothing } else { left };
+                self.leave(Gone { job, remains, tell: None });
+            }
         }
     }
 
@@ -146,6 +150,7 @@ impl Custody {
     /// A member has done its work. Its log stays until the owner has been told what it wants to know of it.
     fn leave(&mut self, gone: Gone) {
         let job = gone.job;
+        self.gone.add(job, gone.remains);
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         if !kept.owes_its_end() {
             return self.remove(job, gone);
@@ -179,7 +184,11 @@ impl Custody {
             orphans.recalls += kept.awaits.recalls;
         }
         let keepers = kept.member.log().trio().peers().to_vec();
-        self.news.push_back(News::Gone(Departed { job, forgotten: gone.remembered, keepers }));
+        self.news.push_back(News::Gone(Departed {
+            job,
+            forgotten: gone.remains == Remains::Forgotten,
+            keepers,
+        }));
         self.writes.add(Of { job, serial: kept.serial }, Order::Forget(gone));
     }
 }

@@ -10,7 +10,7 @@ use crate::custody::message::CustodyMessage;
 use crate::custody::trio::Pair;
 use crate::custody::writes::{Gone, Of, Order};
 use crate::durable::{self, LogRecord};
-use crate::effect::Event;
+use crate::effect::{Event, Remains};
 use crate::id::{JobId, PeerId};
 
 impl Custody {
@@ -59,7 +59,7 @@ impl Custody {
 
     /// One of this node's jobs was forgotten: so is its copy.
     pub(crate) fn forget_copied(&mut self, ctx: &mut Ctx<'_>, job: JobId) {
-        self.forgotten.add(job);
+        self.gone.add(job, Remains::Forgotten);
         self.copied(ctx, |_, senders, means| senders.forget(means, job));
     }
 
@@ -137,9 +137,9 @@ impl Custody {
         if let CustodyMessage::Keep { epoch: copies::EPOCH, after, records, .. } = message {
             self.copied(ctx, |copies, _, means| copies.on_keep(means, job, *after, records));
         } else if let CustodyMessage::Forget { epoch: copies::EPOCH, .. } = message {
-            self.remove_copy(Gone { job, remembered: false, tell: Some(from) });
+            self.remove_copy(Gone { job, remains: Remains::Nothing, tell: Some(from) });
         } else if let CustodyMessage::Forgotten { .. } = message {
-            self.remove_copy(Gone { job, remembered: false, tell: None });
+            self.remove_copy(Gone { job, remains: Remains::Nothing, tell: None });
         } else {
             // An owner that does not know its job has lost its disk: then the copy is all that there is.
             let is_lost = matches!(message, CustodyMessage::Unknown { .. });

@@ -39,7 +39,7 @@ impl Custody {
                         self.copied(ctx, |copies, _, means| copies.on_durable(means, of.job, count));
                     }
                 }
-                Done::Gone(Gone { job, remembered: _, tell }) => {
+                Done::Gone(Gone { job, remains: _, tell }) => {
                     tell.into_iter().for_each(|to| self.post.add(to, CustodyMessage::Forgotten { job }));
                     ctx.notify(Event::Forgotten { job });
                 }
@@ -152,7 +152,7 @@ impl Custody {
         if leads && restored.is_whole() {
             let (retried, committed) = (core::mem::take(&mut kept.retried), kept.member.committed());
             let after = restored.spec.after.iter().copied();
-            let forgotten = after.filter(|parent| self.forgotten.has(*parent)).collect();
+            let forgotten = after.filter(|parent| self.gone.has(*parent)).collect();
             self.news.push_back(News::Leads(Box::new(Led { job: *restored, retried, committed, forgotten })));
         } else if leads {
             // No client was told that it is accepted, and its inputs are nowhere.

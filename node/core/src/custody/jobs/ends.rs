@@ -15,7 +15,7 @@ impl Custody {
         let mut ends: Vec<(JobId, bool)> = Vec::new();
         for job in ctx.within_frame(asked).iter().copied() {
             let kept = self.jobs.get(&job).filter(|kept| kept.member.has_ended());
-            if self.forgotten.has(job) {
+            if self.gone.has(job) {
                 ends.push((job, false));
             } else if let Some(kept) = kept {
                 let known = kept.ended_as.filter(|(seq, _)| Some(*seq) == kept.member.log().ended());

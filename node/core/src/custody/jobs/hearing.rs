@@ -54,7 +54,7 @@ impl Custody {
             return;
         }
         let moment = moment(ctx, self.draining);
-        if let Some(answer) = self.forgotten.answer(&message) {
+        if let Some(answer) = self.gone.answer(&message) {
             self.post.add(from, answer);
         } else if let Some(kept) = self.jobs.get_mut(&job) {
             self.unwritten.hear(&message, ctx.now);
@@ -65,7 +65,7 @@ impl Custody {
             self.unwritten.hear(&message, ctx.now);
         } else if let Some(member) = self.learn(from, &message, &moment) {
             self.insert(job, member);
-            self.count_for(job, from);
+            self.count(job, from);
             self.unwritten.begin(job, ctx.now);
             self.news.push_back(News::Keeps(job));
             self.perform(ctx, job);
@@ -82,15 +82,27 @@ impl Custody {
     }
 
     fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
-        let takes = self.has_room(from);
-        if takes { Member::learn(self.me, from, message, moment) } else { None }
+        if !self.has_room(from) {
+            return None;
+        }
+        let job = message.job();
+        if let Some(member) = Member::learn(self.me, from, message, moment) {
+            return Some(member.having_left(self.gone.left_at(job)));
+        }
+        if self.gone.never_had(job) { Member::late(self.me, from, message, moment) } else { None }
     }
 
-    /// A job counts for the first node that is heard as its leader, until it is here no more.
+    /// A job counts for the node by which it came here, or the first one that is heard as its leader, until it is here no more.
     fn count_for(&mut self, job: JobId, from: PeerId) {
+        let role = self.jobs.get(&job).map(|kept| kept.member.role());
+        if role == Some(Role::Follower { leader: Some(from) }) {
+            self.count(job, from);
+        }
+    }
+
+    fn count(&mut self, job: JobId, from: PeerId) {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
-        let is_led = kept.member.role() == Role::Follower { leader: Some(from) };
-        if is_led && kept.told_by.is_none() {
+        if kept.told_by.is_none() {
             kept.told_by = Some(from);
             self.shares.add(from);
         }

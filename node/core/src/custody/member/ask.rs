@@ -2,14 +2,21 @@
 //! member has heard the leader lately, only a connection is lost, and the leader is left in peace. Nothing is promised here, so
 //! no rule of safety rests on it: a takeover needs the seal of one of those that are asked in any case.
 
-use super::state::{First, Following, State, Unknown};
-use super::{Member, Moment};
+use alloc::vec;
+
+use super::state::{First, Following, Reading, State, Unknown};
+use super::{Member, Moment, Restored};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
-use crate::custody::record::Record;
-use crate::custody::trio::{SEATS, Seat};
+use crate::custody::outline::Outline;
+use crate::custody::position::Position;
+use crate::custody::record::{Mark, Record};
+use crate::custody::trio::{FIRST_EPOCH, SEATS, Seat};
 use crate::id::PeerId;
 
+/// How long another member says that it has nothing of a job, and no third one is heard, before it is sent the first record; and
+/// before it is sent it again. In milliseconds.
+const LATE_MS: u64 = 30_000;
 /// The leader counts as there for this long after it was heard, in milliseconds: three heartbeats, and less than the shortest
 /// silence after which a member asks, by more than one.
 const LATELY_MS: u64 = 6_000;
@@ -20,7 +27,7 @@ const ASK_LATER_MS: u64 = 60_000;
 /// How long all others say that they have nothing of a job before this member deletes its log, in milliseconds. One that sits on a
 /// seat of which this log knows nothing has time to say so.
 const UNKNOWN_MS: u64 = 600_000;
-/// The same before a member leaves that has nothing of the job on its disk either: what another one said before it had something
+/// How long all others say so before a member leaves that has nothing of the job on its disk either: what another one said before it had something
 /// is out of date by then, as all are asked again meanwhile.
 const NOWHERE_MS: u64 = 2_000;
 
@@ -111,18 +118,71 @@ impl<R: Record + Clone> Member<R> {
             return false;
         }
         if following.unknown.iter().all(|known| known.by != by) {
-            following.unknown.push(Unknown { by, since: moment.now });
+            following.unknown.push(Unknown { by, since: moment.now, sent: moment.now });
         }
         let may_have_it = |seat: &Seat| {
             let unknown = following.unknown.iter().find(|unknown| unknown.by == *seat);
             unknown.is_none_or(|unknown| moment.now < unknown.since.plus_ms(UNKNOWN_MS))
         };
-        let mut others = trio.0.iter().filter(|seat| seat.peer != self.me.peer);
-        if trio.has(self.me) && !others.any(may_have_it) {
+        let others = || trio.0.iter().filter(|seat| seat.peer != self.me.peer);
+        if trio.has(self.me) && !others().any(may_have_it) {
             return self.end(Action::Forget { tell: None });
+        }
+        let all_say_so = others().all(|seat| following.unknown.iter().any(|known| known.by == *seat));
+        if !all_say_so {
+            self.send_late(by, moment);
         }
         true
     }
+
+    // ---- a member that never had the job
+
+    /// A node of the trio has nothing of the job, and the third one is not heard: it is sent the first record. If its disk never had
+    /// a log of the job, that is as if the owner's message with it had come late, and it can seal then.
+    fn send_late(&mut self, by: Seat, moment: &Moment) {
+        let State::Follower(following) = &self.state else { return };
+        if !self.may_seal(following) || self.reading.is_some() {
+            return;
+        }
+        let State::Follower(following) = &mut self.state else { return };
+        let known = following.unknown.iter_mut().find(|known| known.by == by);
+        let Some(known) = known.filter(|known| moment.now >= known.sent.plus_ms(LATE_MS)) else { return };
+        known.sent = moment.now;
+        self.reading = Some(Reading { to: by.peer, from: 1, is_late: true, stale: false });
+        self.emit(Action::Read { from: 1, bytes_max: 1 });
+    }
+
+    /// The first record was read for it.
+    pub(super) fn send_first(&mut self, to: PeerId, records: &[R]) {
+        if let Some(first) = records.first().filter(|first| matches!(first.mark(), Mark::Accepted(_))) {
+            let (job, records) = (self.job, vec![first.encode().into()]);
+            self.send(to, CustodyMessage::Have { job, epoch: FIRST_EPOCH, after: Position::NONE, records });
+        }
+    }
+
+    /// A node whose disk never had a log of a job, and has a seat of it, by a member that sends it the first record. None if the
+    /// message is not that, or its disk has no seat. A disk that had one may have acknowledged what that member never had, or lost
+    /// its seat since: the caller knows that it did not ([`Tombstones::never_had`](crate::custody::Tombstones::never_had)).
+    #[must_use]
+    pub fn late(me: Seat, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Self> {
+        let CustodyMessage::Have { job, epoch: FIRST_EPOCH, after: Position::NONE, records } = message else {
+            return None;
+        };
+        let [bytes] = records.as_slice() else { return None };
+        let log = Outline::new(&R::decode(bytes)?)?;
+        let trio = log.trio();
+        if !trio.has(me) || trio.seat_of(from).is_none() || from == me.peer {
+            return None;
+        }
+        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0 }, moment);
+        member.on_connected(from, moment);
+        member.promise(FIRST_EPOCH);
+        let agreed = member.take_all(Position::NONE, records, FIRST_EPOCH);
+        member.settle(moment);
+        (agreed == 1).then_some(member)
+    }
+
+    // ---- nothing of the job is on this disk
 
     /// The same to a member that has nothing of the job on its disk either, because it waits for bytes that the first record names.
     /// Once all others say so, whatever their disks, no node can send it those bytes: it leaves. Nothing of the job is on its disk,
@@ -131,14 +191,14 @@ impl<R: Record + Clone> Member<R> {
         let others = self.others();
         let State::Follower(following) = &mut self.state else { return false };
         if following.unknown.iter().all(|known| known.by.peer != by.peer) {
-            following.unknown.push(Unknown { by, since: moment.now });
+            following.unknown.push(Unknown { by, since: moment.now, sent: moment.now });
         }
         let says_so = |peer: &PeerId| {
             let unknown = following.unknown.iter().find(|unknown| unknown.by.peer == *peer);
             unknown.is_some_and(|unknown| moment.now >= unknown.since.plus_ms(NOWHERE_MS))
         };
         if others.iter().all(says_so) {
-            return self.end(Action::Leave);
+            return self.end(Action::Leave { at: Position::NONE });
         }
         true
     }

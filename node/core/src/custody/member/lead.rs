@@ -110,7 +110,7 @@ impl<R: Record + Clone> Member<R> {
     }
 
     pub(super) fn read(&mut self, to: PeerId, from: u32) {
-        self.reading = Some(Reading { to, from, stale: false });
+        self.reading = Some(Reading { to, from, is_late: false, stale: false });
         self.emit(Action::Read { from, bytes_max: u32::try_from(PAGE_BYTES).unwrap_or(u32::MAX) });
     }
 

@@ -107,6 +107,8 @@ pub struct Member<R> {
     lacks: bool,
     /// Its log can't be read from its disk: it leads nothing, and does not say that it keeps anything more.
     unread: bool,
+    /// Where this node lost its seat before it was given the job again.
+    left: Position,
     /// Its job was forgotten, or another member has its seat.
     over: bool,
     out: Vec<Action<R>>,
@@ -182,6 +184,7 @@ impl<R: Record + Clone> Member<R> {
             reading: None,
             lacks: false,
             unread: false,
+            left: Position::NONE,
             over: false,
             out: Vec::new(),
         };
@@ -237,6 +240,7 @@ impl<R: Record + Clone> Member<R> {
         if reading.from == from && !reading.stale && !self.over {
             match self.state {
                 State::Leader(_) => self.send_read(reading, &records),
+                _ if reading.is_late => self.send_first(reading.to, &records),
                 State::Follower(_) => self.send_have(reading, &records),
                 State::Candidate(_) => {}
             }

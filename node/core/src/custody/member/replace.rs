@@ -101,7 +101,7 @@ impl<R: Record + Clone> Member<R> {
     /// Another member has this node's seat since that record, unless this node got one again.
     pub(super) fn on_dismissed(&mut self, at: Position) -> bool {
         let sits_again = self.log.spans().has(at) && self.log.trio().seat_of(self.me.peer).is_some();
-        !sits_again && at != Position::NONE && self.end(Action::Leave)
+        !sits_again && at != Position::NONE && self.end(Action::Leave { at })
     }
 
     // ---- the end

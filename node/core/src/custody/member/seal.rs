@@ -42,7 +42,8 @@ impl<R: Record + Clone> Member<R> {
     /// Whether its disk has a seat and the job, which can be read, and there is an epoch for it.
     pub(super) fn can_lead(&self) -> bool {
         let has_epoch = self.next_epoch().is_some();
-        self.log.trio().has(self.me) && self.written > 0 && has_epoch && !self.lacks && !self.unread
+        let has_seat = self.log.trio().has(self.me) && self.has_what_it_left();
+        has_seat && self.written > 0 && has_epoch && !self.lacks && !self.unread
     }
 
     /// Whether its log has room for the record with which an epoch begins.

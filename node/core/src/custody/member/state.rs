@@ -51,6 +51,8 @@ pub(super) struct Unknown {
     pub(super) by: Seat,
     /// Since when it says so.
     pub(super) since: Time,
+    /// When it was sent the first record last, or since when it could have been.
+    pub(super) sent: Time,
 }
 
 /// With which record an epoch begins.
@@ -189,6 +191,8 @@ pub(super) struct Link {
 pub(super) struct Reading {
     pub(super) to: PeerId,
     pub(super) from: u32,
+    /// For a member that never had the job.
+    pub(super) is_late: bool,
     /// Records were cut since.
     pub(super) stale: bool,
 }

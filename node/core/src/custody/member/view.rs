@@ -9,6 +9,7 @@ use super::{Member, Moment, Role};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
 use crate::custody::outline::Outline;
+use crate::custody::position::Position;
 use crate::custody::record::Record;
 use crate::custody::trio::FIRST_EPOCH;
 use crate::custody::trio::Trio;
@@ -73,11 +74,24 @@ impl<R: Record + Clone> Member<R> {
         self.log.ended().is_some_and(|seq| seq <= self.committed)
     }
 
-    /// Whether its own disk has a seat. Otherwise it learns: what it keeps does not count.
+    /// Whether its own disk has a seat, and a vote. Otherwise it learns: what it keeps does not count.
     #[must_use]
     pub fn is_member(&self) -> bool {
         let (trio, before) = self.trios();
-        trio.has(self.me) || before.is_some_and(|before| before.has(self.me))
+        let has_seat = trio.has(self.me) || before.is_some_and(|before| before.has(self.me));
+        has_seat && self.has_what_it_left()
+    }
+
+    /// This node had left the job, and is given it again: it has no vote before its log has the record with which it lost its seat.
+    /// Until then its log may say that it sits where it sat before, and it may have acknowledged more than it has.
+    #[must_use]
+    pub fn having_left(mut self, at: Position) -> Self {
+        self.left = at;
+        self
+    }
+
+    pub(super) fn has_what_it_left(&self) -> bool {
+        self.left == Position::NONE || self.log.spans().has(self.left)
     }
 
     /// The trio, and the one before it if a replacement is not known to be committed.
@@ -87,7 +101,7 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// Whether nothing of the job is on its disk, or on its way there.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.written == 0
     }
 
