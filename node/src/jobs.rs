@@ -11,7 +11,8 @@
 //!   forget (ended)                       by the API
 //! ```
 //!
-//! The results of a job at level `disk` are in the journal; the table has their number, and `crate::handle` reads them.
+//! The results of a job at level `disk` are in the journal; the table has their number, and `crate::handle` reads them. While a
+//! client reads them as they come, those that were told a moment ago are in `lately.rs`, too.
 //! Such a job stays until it is forgotten by its user, or by the loop when it was not read for long enough.
 //!
 //! Bounds: an attached job keeps what was not taken, and its stream stops reading inputs meanwhile. A detached job
@@ -25,6 +26,7 @@ mod custody;
 mod entry;
 mod feeding;
 mod kept;
+mod lately;
 mod led;
 mod open;
 mod table;
@@ -41,6 +43,7 @@ use entry::Entry;
 pub(crate) use entry::WAKERS_MAX;
 pub use feeding::{CLIENT_WAIT_MAX, Feed, NotFed};
 pub use kept::NotEnded;
+pub(crate) use lately::Listener;
 use table::Table;
 pub use view::{
     Counts, JobMeta, JobState, JobSummary, Portion, Print, Restarted, RestoredJob, Results, Shown, Taken,
@@ -294,12 +297,6 @@ impl JobTable {
             return Poll::Ready(Ok(()));
         }
         entry.ended_or_wait(cx, job).map_ok(|_| ()).map_err(NotHere::from)
-    }
-
-    /// Copies results that are in memory, from the `cursor`-th on; none if a client took them, or the job is unknown.
-    #[must_use]
-    pub fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
-        self.lock().jobs.get(&job).and_then(|entry| entry.results(job, cursor, portion))
     }
 
     /// Notes that a job is read. Whether that is to be noted in the journal, too: it is there, and that was not done for

@@ -15,7 +15,7 @@ use super::convert;
 use super::error::ApiError;
 use super::json;
 use crate::handle::NoResults;
-use crate::jobs::{JobSummary, NoSuchJob, Portion, Print, Results, TaskEnd};
+use crate::jobs::{JobSummary, Listener, NoSuchJob, Portion, Print, Results, TaskEnd};
 
 /// Results told at once.
 pub(super) const PORTION: Portion = Portion { results_max: frames::BATCH_MAX, bytes: frames::BATCH_BYTES };
@@ -60,13 +60,15 @@ struct Reader {
     reading: Reading,
     first: Option<Vec<u8>>,
     over: bool,
+    _listener: Option<Listener>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Results of a kept job.
 pub(super) fn read_results(api: Api, job: JobId, reading: Reading, permit: OwnedSemaphorePermit) -> Body {
     let first = Some(accepted(reading.encoding, job));
-    let reader = Reader { api, job, reading, first, over: false, _permit: permit };
+    let listener = reading.follow.then(|| api.handle.listen(job));
+    let reader = Reader { api, job, reading, first, over: false, _listener: listener, _permit: permit };
     Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let chunk = reader.next_chunk().await?;
         Some((chunk.map(Bytes::from), reader))

@@ -54,11 +54,13 @@ pub(super) async fn resume(
     let feed = api.handle.jobs().feed_on(job, from)?;
     let mut open = OpenJob::new(api, job, feed, permit);
     (open.handed_in, open.goes_on) = (true, !detached);
+    let listener = (!detached).then(|| open.api.handle.listen(job));
     let source = Source { body: request.into_body().into_data_stream(), splitter: Splitter::default() };
     let stream = JobStream {
         open,
         source: Some(source),
         results: if detached { Results::NotTold } else { Results::Read { next } },
+        _listener: listener,
         reading: None,
         encoding: Encoding::Frames,
         first: accepted(Encoding::Frames, job),

@@ -23,7 +23,7 @@ use super::results::{
     encode_prints, encode_results,
 };
 use crate::handle::NoResults;
-use crate::jobs::{self, JobSummary, NoSuchJob, NotAccepted, Taken};
+use crate::jobs::{self, JobSummary, Listener, NoSuchJob, NotAccepted, Taken};
 
 /// Tasks of one job that may be unfinished or undelivered before its inputs are left unread; a job that is kept and detached
 /// may have more of them, within the job table's bounds over all jobs.
@@ -94,6 +94,8 @@ pub(super) struct JobStream {
     /// `None` once all inputs came.
     pub(super) source: Option<Source>,
     pub(super) results: Results,
+    /// While it reads them where they are kept.
+    pub(super) _listener: Option<Listener>,
     /// The next part of them, which is read where they are kept. It goes on while inputs are read, or each of these would have it
     /// begin again.
     pub(super) reading: Option<Reading>,
@@ -207,7 +209,7 @@ impl JobStream {
 
     /// Inputs go first, or the workers would run dry while results are told; their bound lets results through.
     async fn wait(&mut self) -> Woken {
-        let Self { open, source, results, reading, is_cut, kept, encoding: _, first: _, over: _ } = self;
+        let Self { open, source, results, reading, is_cut, kept, .. } = self;
         let (jobs, job, least) = (open.api.handle.jobs(), open.job, kept.saturating_add(KEPT_EVERY));
         if *results == Results::NotTold
             && let Some(source) = source

@@ -150,6 +150,7 @@ async fn open(
     }
     // Whatever ends this early from here on, cancels.
     let mut open = OpenJob::new(api.clone(), job, jobs.feed(job), permit);
+    let listener = (is_kept && !detached).then(|| api.handle.listen(job));
     api.handle.command(Command::Submit(submission)).await?;
     open.handed_in = true;
     if level != Level::Memory {
@@ -179,10 +180,24 @@ async fn open(
         (false, true) => Results::Read { next: 0 },
         (false, false) => Results::Taken,
     };
-    let reading = None;
-    let stream =
-        JobStream { open, source, results, reading, encoding, first, kept: 0, is_cut: false, over: false };
+    let stream = JobStream { source, results, _listener: listener, first, ..begun(open, encoding) };
     Ok(streaming(job, encoding, stream.into_body()))
+}
+
+/// A job's stream before it has taken or told anything.
+fn begun(open: OpenJob, encoding: Encoding) -> JobStream {
+    JobStream {
+        open,
+        source: None,
+        results: Results::NotTold,
+        _listener: None,
+        reading: None,
+        encoding,
+        first: Vec::new(),
+        kept: 0,
+        is_cut: false,
+        over: false,
+    }
 }
 
 /// Whether the node takes jobs.

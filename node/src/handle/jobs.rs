@@ -11,7 +11,7 @@ use weft_core::{Command, JobId, Level};
 
 use super::{NodeHandle, NodeStopped, Request};
 use crate::jobs::{
-    Custody, JobSummary, Moved, NoSuchJob, NotAccepted, NotEnded, NotHere, Portion, Results, now_ms,
+    Custody, JobSummary, Listener, Moved, NoSuchJob, NotAccepted, NotEnded, NotHere, Portion, Results, now_ms,
 };
 use crate::keeping::{Kept, Unreadable};
 
@@ -172,6 +172,13 @@ impl NodeHandle {
         poll_fn(|cx| self.jobs.poll_accepted(cx, job)).await
     }
 
+    /// A client reads a job's results as they come from now on: while this lives, what was told a moment ago is not read from the
+    /// journal.
+    #[must_use]
+    pub(crate) fn listen(&self, job: JobId) -> Listener {
+        Listener::new(&self.jobs, job)
+    }
+
     /// Results of a job from the `cursor`-th on, from memory or from the journal; waits while there are none and it has not
     /// ended. They can be read again and again.
     ///
@@ -199,6 +206,7 @@ impl NodeHandle {
     /// [`NoResults`].
     pub async fn results_now(&self, job: JobId, cursor: u64, portion: Portion) -> Result<Results, NoResults> {
         if let Some(results) = self.jobs.results(job, cursor, portion) {
+            self.note_read(job);
             return Ok(results);
         }
         let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;

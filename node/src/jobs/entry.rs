@@ -169,17 +169,12 @@ impl Entry {
         (!self.prints.is_empty()).then(|| std::mem::take(&mut self.prints))
     }
 
-    /// Counts and keeps a result; says what it keeps more than before.
+    /// Counts and keeps a result of a job that is not in the journal; says what it keeps more than before.
     pub(super) fn task_ended(&mut self, mut end: TaskEnd, proof: Option<Proof>) -> Kept {
         if !self.mark(end.index) {
             return Kept::default();
         }
         self.counts.end(&end.report.outcome);
-        if let Some(journal) = &mut self.journal {
-            journal.told += 1;
-            self.wake();
-            return Kept::default();
-        }
         let input = self.inputs.remove(&end.index);
         if self.abandoned {
             return Kept::default();
@@ -359,7 +354,7 @@ impl Entry {
 }
 
 /// How many of these results make the portion; at least one, if there is one.
-fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) -> usize {
+pub(super) fn portion_of<'a>(results: impl Iterator<Item = &'a TaskEnd>, portion: Portion) -> usize {
     let mut bytes = 0u64;
     let mut count = 0;
     for end in results.take(portion.results_max) {

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use weft_core::{JobId, PeerId, Refusal};
 
 use super::entry::Entry;
-use super::{JobTable, Print};
+use super::table::Table;
+use super::{JobTable, Portion, Print, Results};
 
 /// The job is unknown, or has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,22 @@ impl JobTable {
         }
         entry.wait(cx);
         Poll::Pending
+    }
+
+    /// Copies results that are in memory, from the `cursor`-th on: all of a job that keeps them there, or those of one in the journal
+    /// that were told a moment ago. None if a client took them, if they are in the journal alone, or if the job is unknown.
+    #[must_use]
+    pub fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
+        let mut table = self.lock();
+        let Table { jobs, lately, .. } = &mut *table;
+        let entry = jobs.get(&job)?;
+        if !entry.is_journalled() {
+            return entry.results(job, cursor, portion);
+        }
+        let ends = lately.read(job, cursor, portion).filter(|_| entry.is_here())?;
+        let next = cursor + ends.len() as u64;
+        let end = (entry.is_ended() && next >= entry.told()).then(|| entry.summary(job));
+        Some(Results { ends, next, end })
     }
 
     /// Waits until tasks of a job were refused after its first ones.

@@ -6,6 +6,7 @@ use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Report};
 
 use super::entry::Entry;
 use super::feeding::Feed;
+use super::lately::Lately;
 use super::open::Open;
 use super::{
     ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, Shown,
@@ -25,6 +26,8 @@ pub(super) struct Table {
     pub(super) kept: Kept,
     /// What detached jobs have that has not ended.
     pub(super) open: Open,
+    /// What was told a moment ago of jobs in the journal.
+    pub(super) lately: Lately,
     /// Why the disk takes nothing more, if that is so.
     pub(super) journal_failure: Option<String>,
     /// Streams of inputs that there were.
@@ -81,6 +84,7 @@ impl Table {
         self.unfinished -= usize::from(entry.is_unfinished());
         self.journalled -= usize::from(entry.is_kept_here());
         entry.follow(leader);
+        self.lately.clear(job);
         self.recount(job);
     }
 
@@ -146,6 +150,9 @@ impl Table {
 
     fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
+        if entry.is_journalled() {
+            return self.told(job, end);
+        }
         let kept = entry.task_ended(end, proof);
         let is_detached = entry.meta.detached;
         self.recount(job);
@@ -155,6 +162,17 @@ impl Table {
             if self.kept.is_over() {
                 self.forget_surplus();
             }
+        }
+    }
+
+    /// An end is in the journal, as safe as the level of its job promises.
+    fn told(&mut self, job: JobId, end: TaskEnd) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let Some(number) = entry.tell(&end) else { return };
+        let has_receipts = entry.meta.signed.is_some();
+        self.recount(job);
+        if !has_receipts {
+            self.lately.add(job, number, end);
         }
     }
 
@@ -226,6 +244,7 @@ impl Table {
 
     /// Forgets a job, whatever its state.
     pub(super) fn forget(&mut self, job: JobId) {
+        self.lately.clear(job);
         let Some(mut entry) = self.jobs.remove(&job) else { return };
         self.unfinished -= usize::from(entry.is_unfinished());
         self.journalled -= usize::from(entry.is_kept_here());

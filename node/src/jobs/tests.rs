@@ -9,6 +9,7 @@ use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report,
 use super::*;
 
 mod feeding;
+mod lately;
 mod led;
 mod open;
 

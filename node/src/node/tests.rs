@@ -3,6 +3,7 @@
 
 mod adopted;
 mod kept;
+mod lately;
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use self::gathering::Granted;
+use self::gathering::{Granted, Pace};
 use super::job::Job;
 use super::lines::Lines;
 use super::words::Word;
@@ -56,9 +56,9 @@ pub(super) struct Keeping {
     persisted: u64,
     /// What is to be written and told at the end of this input, or of a later one.
     gathered: Vec<Gathered>,
-    /// Until then what may wait for later inputs does.
-    gathers_until: Time,
-    /// The same of what workers were given.
+    /// By this what may wait for later inputs does.
+    pace: Pace,
+    /// Until then what workers were given waits.
     grants_until: Time,
     /// Records of these.
     records: u64,
@@ -249,9 +249,7 @@ impl Keeping {
 
     /// What was gathered is emitted, and what may be told is told.
     fn emit(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
-        if !self.gathered.is_empty() {
-            self.gathers_until = ctx.now.plus_ms(gathering::GATHER_MS);
-        }
+        self.begin_to_gather(ctx.now);
         self.records = 0;
         if self.failed {
             self.gathered.clear();

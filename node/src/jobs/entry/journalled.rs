@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use weft_core::Refusal;
 
-use super::super::{NotAccepted, RestoredJob, not_taken, now_ms};
+use super::super::{NotAccepted, RestoredJob, TaskEnd, not_taken, now_ms};
 use super::{Before, Entry, Journalled};
 
 impl Entry {
@@ -138,6 +138,19 @@ impl Entry {
     /// Whether its results are in the journal.
     pub(in crate::jobs) fn is_journalled(&self) -> bool {
         self.journal.is_some()
+    }
+
+    /// Counts an end that is in the journal; its number there. None if it is not a task of this job, or had ended before.
+    pub(in crate::jobs) fn tell(&mut self, end: &TaskEnd) -> Option<u64> {
+        if !self.mark(end.index) {
+            return None;
+        }
+        self.counts.end(&end.report.outcome);
+        let journal = self.journal.as_mut()?;
+        let number = journal.told;
+        journal.told += 1;
+        self.wake();
+        Some(number)
     }
 
     /// Ends of tasks that were told so far; results can be read from any of these numbers on.

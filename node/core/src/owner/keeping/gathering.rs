@@ -20,12 +20,50 @@ use crate::time::Time;
 
 /// How long ends of tasks and further tasks wait for those of later inputs after records were emitted, in milliseconds: as long
 /// as the journal waits with what comes after a group.
-pub(super) const GATHER_MS: u64 = 2;
+const GATHER_MS: u64 = 2;
+/// The same of many of them while they keep coming, in milliseconds: each record more is work for three nodes and their disks,
+/// and a client with that many tasks does not wait for them one by one.
+const GATHER_MANY_MS: u64 = 6;
+/// Ends of tasks and further tasks that are many.
+const GATHER_MANY: usize = 32;
+/// How long after the last of them they no longer keep coming, in milliseconds: a client may wait for those that it has out.
+const GATHER_GAP_MS: u64 = 1;
 /// What they may count meanwhile, in bytes.
-const GATHER_BYTES_MAX: usize = 64 << 10;
+const GATHER_BYTES_MAX: usize = 256 << 10;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
 /// task whose owner is lost before it was written runs again.
 const GIVEN_MS: u64 = 50;
+
+/// How what was gathered came.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When records were emitted last; none if nothing is to wait.
+    emitted_at: Option<Time>,
+    /// Ends of tasks and further tasks that were gathered since then.
+    tasks: usize,
+    /// When the last of these came.
+    grew_at: Time,
+}
+
+impl Pace {
+    /// There are this many now.
+    fn note(&mut self, now: Time, tasks: usize) {
+        if tasks > self.tasks {
+            self.grew_at = now;
+        }
+        self.tasks = tasks;
+    }
+
+    /// Until when they may wait.
+    fn until(&self) -> Time {
+        let Some(emitted_at) = self.emitted_at else { return Time::ZERO };
+        let few = emitted_at.plus_ms(GATHER_MS);
+        if self.tasks < GATHER_MANY {
+            return few;
+        }
+        emitted_at.plus_ms(GATHER_MANY_MS).min(self.grew_at.plus_ms(GATHER_GAP_MS)).max(few)
+    }
+}
 
 /// What workers were given of a job: one record.
 #[derive(Debug)]
@@ -178,6 +216,7 @@ impl Keeping {
 
     /// The input has been handled: what was gathered is emitted, unless it waits for more, and what may be told is told.
     pub(in crate::owner) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
+        self.pace.note(ctx.now, self.gathered.iter().map(Gathered::count_tasks).sum());
         let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
         let waits = !self.gathered.is_empty() && self.waits_for_more(ctx.now);
         let due = !self.granted.is_empty() && !self.grants_wait(ctx.now);
@@ -186,14 +225,21 @@ impl Keeping {
         }
     }
 
+    /// What was gathered is emitted. From now on what may wait for later inputs does.
+    pub(super) fn begin_to_gather(&mut self, now: Time) {
+        if !self.gathered.is_empty() {
+            self.pace = Pace { emitted_at: Some(now), tasks: 0, grew_at: now };
+        }
+    }
+
     /// Nothing that was gathered waits for later inputs.
     pub(in crate::owner) fn hasten(&mut self) {
-        (self.gathers_until, self.grants_until) = (Time::ZERO, Time::ZERO);
+        (self.pace, self.grants_until) = (Pace::default(), Time::ZERO);
     }
 
     /// When what was gathered is emitted at the latest, if it waits.
     pub(in crate::owner) fn next_wakeup(&self) -> Option<Time> {
-        let gathered = (!self.gathered.is_empty()).then_some(self.gathers_until);
+        let gathered = (!self.gathered.is_empty()).then(|| self.pace.until());
         let granted = (!self.granted.is_empty()).then_some(self.grants_until);
         [gathered, granted].into_iter().flatten().min()
     }
@@ -212,7 +258,7 @@ impl Keeping {
     pub(super) fn waits_for_more(&self, now: Time) -> bool {
         let cost = || self.gathered.iter().map(|part| part.cost).sum::<usize>();
         let has_room = || self.gathered.len() < GATHERED_MAX && cost() < GATHER_BYTES_MAX;
-        now < self.gathers_until && !self.failed && has_room() && self.gathered.iter().all(Gathered::may_wait)
+        now < self.pace.until() && !self.failed && has_room() && self.gathered.iter().all(Gathered::may_wait)
     }
 
     /// What workers were given, unless it waits for more.
@@ -238,6 +284,15 @@ impl Gathered {
             What::Record(LogRecord::Outcomes(_) | LogRecord::Extended { .. }) => true,
             What::Event(event) => is_more(event),
             What::Record(_) | What::End { .. } | What::ParentEnded(_) => false,
+        }
+    }
+
+    /// Ends of tasks and further tasks that may wait for those of later inputs.
+    fn count_tasks(&self) -> usize {
+        match &self.what {
+            What::Record(LogRecord::Outcomes(all)) => all.len(),
+            What::Record(LogRecord::Extended { inputs }) => inputs.len(),
+            What::Record(_) | What::Event(_) | What::End { .. } | What::ParentEnded(_) => 0,
         }
     }
 

@@ -122,6 +122,52 @@ fn ends_of_tasks_that_follow_closely_are_one_record() {
     );
 }
 
+/// When records were emitted, of inputs that end at these times, after each of which this many tasks more had ended.
+fn emitted_of_many(ends: &[(u64, u32)]) -> Vec<u64> {
+    let times: Vec<u64> = ends.iter().map(|(at_us, _)| *at_us).collect();
+    let told = emitted(&times, |keeping, now_us| {
+        let (_, more) = ends.iter().find(|(at_us, _)| *at_us == now_us).expect("it is one of them");
+        (0..*more).for_each(|index| keeping.task_ended(JOB, kept(index, 8)));
+    });
+    told.iter().map(|(at_us, _)| *at_us).collect()
+}
+
+#[test]
+fn many_tasks_wait_longer_than_few_while_they_keep_coming() {
+    let few = [(0, 1), (500, 15), (1500, 16), (2000, 0)];
+    assert_eq!(emitted_of_many(&few), [0, 2000], "31 of them");
+    let many = [
+        (0, 40),
+        (500, 15),
+        (1500, 17),
+        (2000, 0),
+        (2499, 1),
+        (3498, 1),
+        (4497, 1),
+        (5496, 1),
+        (5999, 0),
+        (6000, 0),
+    ];
+    assert_eq!(emitted_of_many(&many), [0, 6000]);
+    let pause = [(0, 1), (500, 15), (1500, 17), (2499, 0), (2500, 0), (2600, 1)];
+    assert_eq!(emitted_of_many(&pause), [0, 2500], "none has come for 1 ms");
+    let early = [(0, 1), (100, 64), (1100, 0), (1999, 0), (2000, 0)];
+    assert_eq!(emitted_of_many(&early), [0, 2000]);
+    let late = [(0, 1), (9000, 64)];
+    assert_eq!(emitted_of_many(&late), [0, 9000], "after a pause none waits");
+}
+
+#[test]
+fn further_tasks_count_as_ends_do() {
+    let told = emitted(&[0, 100, 200, 2000, 2100], |keeping, at_us| match at_us {
+        0 => keeping.task_ended(JOB, kept(0, 8)),
+        100 => keeping.extend(JOB, &alloc::vec![Payload::empty(); 20], 0),
+        200 => (0..12).for_each(|index| keeping.task_ended(JOB, kept(index, 8))),
+        _ => keeping.extend(JOB, &[Payload::empty()], 20),
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
 #[test]
 fn inputs_that_follow_closely_are_one_record_and_tasks_end_behind_them() {
     let told = emitted(&[0, 100, 200, 300, 2000], |keeping, at_us| match at_us {
@@ -166,10 +212,10 @@ fn what_is_no_end_of_a_task_waits_for_nothing_and_takes_along_what_does() {
 
 #[test]
 fn ends_that_take_much_memory_do_not_wait() {
-    let told =
-        emitted(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
+    let times: Vec<u64> = (0..40).collect();
+    let told = emitted(&times, |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
     let times: Vec<u64> = told.iter().map(|(at_us, _)| *at_us).collect();
-    assert_eq!(times, [0, 8], "eight of them are too much");
+    assert_eq!(times, [0, 31], "as many as that are too much");
 }
 
 #[test]
