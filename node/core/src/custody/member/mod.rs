@@ -148,14 +148,13 @@ impl<R: Record + Clone> Member<R> {
         member
     }
 
-    /// A node that has no log of a job, and is to keep one, by the first message of its leader. None if it is not that: the
-    /// message has no first record, or neither node is in the trio that it names.
+    /// A node that has no log of a job, and is to keep one, by the first message of its leader. None if the message has no first
+    /// record. The trio that this names may be of the past: since then both nodes may have got seats of others.
     #[must_use]
     pub fn learn(me: Seat, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Self> {
         let CustodyMessage::Keep { job, after: Position::NONE, records, .. } = message else { return None };
         let log = Outline::new(&R::decode(records.first()?)?)?;
-        let [sender, own] = [from, me.peer].map(|peer| log.trio().seat_of(peer));
-        if sender.or(own).is_none() || from == me.peer {
+        if from == me.peer {
             return None;
         }
         let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0 }, moment);
