@@ -83,7 +83,6 @@ fn each_member_has_epochs_of_its_own_and_promises_none_to_two() {
     assert_eq!(mesh.epoch(1), 6);
 }
 
-/// The greatest epoch of a member's seat.
 #[test]
 fn a_node_that_is_given_a_job_again_has_no_vote_before_it_knows_how_it_left() {
     // Node 3 leads on seat 0. The witness lost its seat to node 4, and has the custodian's by now; it may have acknowledged all
@@ -130,11 +129,21 @@ fn a_node_that_is_given_a_job_again_has_no_vote_before_it_knows_how_it_left() {
         assert!(!votes(&hear(&mut node, 0, CustodyMessage::PreSeal { job: JOB, epoch: 9 })));
         assert!(!votes(&hear(&mut node, 0, CustodyMessage::Seal { job: JOB, epoch: 12 })));
     }
+    let mut said = Vec::new();
+    let connected = moment(node.now_ms);
+    node.with(&mut said, |member| member.on_connected(peer(0), &connected));
+    said.clear();
+    node.now_ms += 60_000;
+    let later = moment(node.now_ms);
+    node.with(&mut said, |member| member.on_time(&later));
+    let asks = |said: &Said| matches!(said, Said::Sent { message: CustodyMessage::PreSeal { .. }, .. });
+    assert!(said.iter().any(asks), "it asks those that it knows who leads now");
     hear(&mut node, 3, keep(Position { epoch: 3, seq: 2 }, &log[2..]));
     assert_eq!(node.disk.log, log, "a leader that it does not know tells it the rest");
     assert!(votes(&hear(&mut node, 3, CustodyMessage::Seal { job: JOB, epoch: 12 })));
 }
 
+/// The greatest epoch of a member's seat.
 fn last_epoch_of(seat: u32) -> u32 {
     let last = u32::MAX - 2;
     (last..=u32::MAX).find(|epoch| epoch % 3 == seat).expect("each seat has one in three")

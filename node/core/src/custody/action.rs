@@ -82,7 +82,7 @@ pub enum Action<R> {
     /// Another member sits on this node's seat: delete the log, and remember what it
     /// left ([`Tombstones`](super::Tombstones)). This member has done its work.
     Leave {
-        /// Where it lost its seat; [`Position::NONE`] if it has nothing of the job on its disk.
+        /// Where it lost its seat; [`Position::NONE`] if it never had one that counted.
         at: Position,
     },
 }

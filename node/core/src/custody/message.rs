@@ -83,7 +83,7 @@ pub enum CustodyMessage {
         /// The last record that both have.
         after: Position,
     },
-    /// To a candidate: some of them.
+    /// To a candidate: some of them. To a member that never had the job, in the first epoch: the first record.
     Have {
         /// The job.
         job: JobId,
@@ -174,13 +174,13 @@ impl CustodyMessage {
         match self {
             Self::Keep { epoch, .. } | Self::Seal { epoch, .. } | Self::Forget { epoch, .. } => Some(*epoch),
             Self::Stale { promised, .. } => Some(*promised),
+            Self::Dismissed { at, .. } => Some(at.epoch),
             Self::Kept { .. }
             | Self::Behind { .. }
             | Self::Sealed { .. }
             | Self::Want { .. }
             | Self::Have { .. }
             | Self::Forgotten { .. }
-            | Self::Dismissed { .. }
             | Self::PreSeal { .. }
             | Self::PreSealed { .. }
             | Self::Unknown { .. }
@@ -230,7 +230,7 @@ impl CustodyMessage {
 
 /// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record, and a
 /// member that asks is told. A [`CustodyMessage::Keep`] from the first record on begins a [`Member`](super::Member) there
-/// ([`Member::learn`](super::Member::learn)).
+/// ([`Member::learn`](super::Member::learn)), as a [`CustodyMessage::Have`] of it may ([`Member::late`](super::Member::late)).
 #[must_use]
 pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
     if let CustodyMessage::PreSeal { job, epoch: _ } = message {

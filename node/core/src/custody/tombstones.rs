@@ -1,5 +1,6 @@
 //! The jobs that are gone from this node's disk: those that were forgotten, so that no member keeps one for ever, and those that it
-//! left, because another node has its seat. Of any other job it knows that it never had a log. Pure bookkeeping.
+//! left, because another node has its seat. Where these are all that went, it knows of any other job that it never had a log. Pure
+//! bookkeeping.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -24,18 +25,26 @@ impl Tombstones {
     /// What an earlier life knew; `knows_all` says that it knew of all jobs that ever went from this disk.
     pub fn restore(&mut self, forgotten: &[JobId], left: &[(JobId, Left)], knows_all: bool) {
         self.knows_all = knows_all;
-        left.iter().for_each(|(job, left)| self.add(*job, Remains::Left(*left)));
-        forgotten.iter().for_each(|job| self.add(*job, Remains::Forgotten));
+        let left = left.iter().map(|(job, left)| (*job, Remains::Left(*left)));
+        let forgotten = forgotten.iter().map(|job| (*job, Remains::Forgotten));
+        for (job, remains) in left.chain(forgotten) {
+            self.add(job, remains);
+        }
     }
 
-    /// A job's log goes.
-    pub fn add(&mut self, job: JobId, remains: Remains) {
-        let had_room = match remains {
-            Remains::Nothing => true,
-            Remains::Left(left) => self.left.add(job, left),
-            Remains::Forgotten => self.forgotten.add(job, ()),
+    /// A job's log goes. All that is known of it, with what was known before.
+    pub fn add(&mut self, job: JobId, remains: Remains) -> Remains {
+        let (had_room, all) = match remains {
+            Remains::Nothing => (true, remains),
+            Remains::Left(left) => {
+                let known = self.left.jobs.get(&job).copied().unwrap_or_default();
+                let left = Left { at: left.at.max(known.at), promised: left.promised.max(known.promised) };
+                (self.left.add(job, left), Remains::Left(left))
+            }
+            Remains::Forgotten => (self.forgotten.add(job, ()), remains),
         };
         self.knows_all &= had_room;
+        all
     }
 
     /// Whether a job was forgotten.
@@ -50,10 +59,16 @@ impl Tombstones {
         self.left.jobs.get(&job).map_or(Position::NONE, |left| left.at)
     }
 
+    /// Whether this node left a job. It may have acknowledged records of it: it does not say that it has nothing of the job.
+    #[must_use]
+    pub fn has_left(&self, job: JobId) -> bool {
+        self.left.jobs.contains_key(&job)
+    }
+
     /// Whether this disk is known never to have had a log of a job that is not here now.
     #[must_use]
     pub fn never_had(&self, job: JobId) -> bool {
-        self.knows_all && !self.has(job) && !self.left.jobs.contains_key(&job)
+        self.knows_all && !self.has(job) && !self.has_left(job)
     }
 
     /// What a node is told that speaks of a job which is not here any more: that it was forgotten, or, to a leader of the past, that
@@ -84,14 +99,12 @@ impl<T> Default for Names<T> {
     }
 }
 
-impl<T: Copy + Ord> Names<T> {
+impl<T> Names<T> {
     /// False if the oldest had to go for it.
     fn add(&mut self, job: JobId, what: T) -> bool {
-        if let Some(known) = self.jobs.get_mut(&job) {
-            *known = what.max(*known);
+        if self.jobs.insert(job, what).is_some() {
             return true;
         }
-        self.jobs.insert(job, what);
         self.order.push_back(job);
         let oldest = self.order.pop_front_if(|_| self.jobs.len() > TOMBSTONES_MAX);
         oldest.is_none_or(|oldest| self.jobs.remove(&oldest).is_none())
@@ -142,8 +155,16 @@ mod tests {
         assert_eq!(gone.answer(&keep(3)), Some(CustodyMessage::Stale { job, promised: 4 }));
         assert_eq!(gone.answer(&keep(4)), None, "it may have given the seat back");
         gone.add(job, Remains::Left(left(8)));
-        gone.add(job, Remains::Left(left(7)));
+        let later = Position { epoch: 6, seq: 9 };
+        let all = Remains::Left(Left { at: later, promised: 8 });
+        assert_eq!(gone.add(job, Remains::Left(Left { at: later, promised: 7 })), all);
+        assert_eq!(
+            gone.add(job, Remains::Left(left(3))),
+            all,
+            "what is known less well does not take its place"
+        );
         assert_eq!(gone.answer(&keep(7)), Some(CustodyMessage::Stale { job, promised: 8 }));
+        assert_eq!(gone.left_at(job), later);
     }
 
     #[test]
@@ -165,7 +186,9 @@ mod tests {
     fn the_oldest_goes_at_the_bound_and_then_no_disk_is_known_not_to_have_had_a_job() {
         let mut gone = Tombstones::default();
         gone.restore(&[], &[], true);
-        (0..TOMBSTONES_MAX as u64).for_each(|job| gone.add(JobId(job), Remains::Forgotten));
+        for job in 0..TOMBSTONES_MAX as u64 {
+            gone.add(JobId(job), Remains::Forgotten);
+        }
         gone.add(JobId(1), Remains::Forgotten);
         let newest = JobId(TOMBSTONES_MAX as u64);
         assert!(gone.has(JobId(0)) && gone.never_had(newest));

@@ -202,6 +202,39 @@ fn a_node_that_left_a_job_has_no_vote_for_a_member_that_does_not_know_it() {
     }
 }
 
+/// Nodes that are gone one after another are replaced, the last by a leader that got its seat by a replacement itself: neither it
+/// nor the new one is in the trio of the first record.
+#[test]
+fn a_job_is_not_forgotten_by_the_word_of_nodes_that_left_it() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0; 7], 1);
+    let pass = |mesh: &mut Mesh, seconds: u64| {
+        for _ in 0..seconds / 10 {
+            mesh.steps = 0;
+            mesh.advance_ms(10_000);
+        }
+    };
+    (1..7).for_each(|node| mesh.cut(0, node, false));
+    pass(&mut mesh, 800);
+    for node in [witness, custodian] {
+        let others = || (1..7).filter(move |other| *other != node);
+        others().for_each(|other| mesh.cut(other, node, false));
+        pass(&mut mesh, 800);
+        others().for_each(|other| mesh.join_again(other, node));
+        pass(&mut mesh, 60);
+        assert_eq!(view(&mesh, node, JOB), None, "another node has its seat");
+        others().for_each(|other| mesh.cut(other, node, false));
+    }
+    // The owner of old knows those two, and hears no other.
+    [witness, custodian].iter().for_each(|node| mesh.join_again(0, *node));
+    pass(&mut mesh, 1500);
+    let others = (1..7).filter(|node| ![witness, custodian].contains(node));
+    others.clone().for_each(|node| mesh.join_again(0, node));
+    pass(&mut mesh, 200);
+    let kept = others.filter(|node| view(&mesh, *node, JOB).is_some()).count();
+    let forgotten: usize = mesh.disks.iter().map(|disk| disk.tombstones.len()).sum();
+    assert_eq!((forgotten, view(&mesh, 0, JOB).is_some() || kept == 3), (0, true), "{kept}");
+}
+
 #[test]
 fn a_keeper_that_takes_no_work_any_more_is_replaced() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0, 0], 1);

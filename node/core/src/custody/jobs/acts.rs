@@ -150,7 +150,8 @@ impl Custody {
     /// A member has done its work. Its log stays until the owner has been told what it wants to know of it.
     fn leave(&mut self, gone: Gone) {
         let job = gone.job;
-        self.gone.add(job, gone.remains);
+        // At once, as its member says nothing more; what the disk knows follows once its end was read.
+        let gone = Gone { remains: self.gone.add(job, gone.remains), ..gone };
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         if !kept.owes_its_end() {
             return self.remove(job, gone);

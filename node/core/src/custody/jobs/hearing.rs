@@ -69,7 +69,9 @@ impl Custody {
             self.unwritten.begin(job, ctx.now);
             self.news.push_back(News::Keeps(job));
             self.perform(ctx, job);
-        } else if let Some(answer) = answer_without_log(&message, self.me.disk) {
+        } else if let Some(answer) = answer_without_log(&message, self.me.disk)
+            && !(self.gone.has_left(job) && matches!(answer, CustodyMessage::Unknown { .. }))
+        {
             self.post.add(from, answer);
         } else {
             ctx.counters.dropped += 1;

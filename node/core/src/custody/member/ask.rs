@@ -1,6 +1,7 @@
 //! How a member that hears no leader asks the others, before it seals (the pre-vote of Raft; Ongaro's thesis, 9.6). Where another
-//! member has heard the leader lately, only a connection is lost, and the leader is left in peace. Nothing is promised here, so
-//! no rule of safety rests on it: a takeover needs the seal of one of those that are asked in any case.
+//! member has heard the leader lately, only a connection is lost, and the leader is left in peace. Nothing is promised by it, so
+//! no rule of safety rests on it: a takeover needs the seal of one of those that are asked in any case. One of them that never had
+//! the job is sent its first record, so that it can seal.
 
 use alloc::vec;
 
@@ -112,7 +113,7 @@ impl<R: Record + Clone> Member<R> {
         if self.is_empty() {
             return self.on_nowhere(by, moment);
         }
-        let trio = self.log.trio();
+        let (trio, has_what_it_left) = (self.log.trio(), self.has_what_it_left());
         let State::Follower(following) = &mut self.state else { return false };
         if !trio.has(by) {
             return false;
@@ -125,7 +126,7 @@ impl<R: Record + Clone> Member<R> {
             unknown.is_none_or(|unknown| moment.now < unknown.since.plus_ms(UNKNOWN_MS))
         };
         let others = || trio.0.iter().filter(|seat| seat.peer != self.me.peer);
-        if trio.has(self.me) && !others().any(may_have_it) {
+        if trio.has(self.me) && has_what_it_left && !others().any(may_have_it) {
             return self.end(Action::Forget { tell: None });
         }
         let all_say_so = others().all(|seat| following.unknown.iter().any(|known| known.by == *seat));

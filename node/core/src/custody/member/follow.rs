@@ -143,7 +143,7 @@ impl<R: Record + Clone> Member<R> {
     /// Whether a silence of the leader means anything to it: it may take over, another node has its seat, or is to get it, or
     /// the job may have been forgotten, or it waits for bytes that may be nowhere.
     pub(super) fn waits(&self, following: &Following) -> bool {
-        let has_seat = self.log.trio().seat_of(self.me.peer).is_some();
+        let has_seat = self.log.trio().seat_of(self.me.peer).is_some() && self.has_what_it_left();
         self.may_seal(following) || !has_seat || !following.unknown.is_empty() || self.is_empty()
     }
 
