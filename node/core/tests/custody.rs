@@ -6,7 +6,7 @@ mod trio;
 
 use mesh::{ACCEPTED, Mesh, number};
 use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
-use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans, Trio};
+use weft_core::custody::{CustodyMessage, Member, Position, Record, Role, Spans, Trio};
 
 #[test]
 fn a_record_is_committed_once_the_leader_and_one_other_have_it_on_disk() {
@@ -298,6 +298,9 @@ fn a_disk_that_had_a_log_or_has_no_seat_is_not_sent_the_first_record() {
         mesh.join(0, 2);
         let promised = mesh.nodes[0].disk.promised;
         mesh.pass(1_000_000);
+        let (epoch, records) = (3, vec![ACCEPTED.encode().into()]);
+        let first = CustodyMessage::Have { job: JOB, epoch, after: Position::NONE, records };
+        mesh.at(2, |node, said| node.receive(0, &first, said));
         assert!(!mesh.nodes[0].leads() && mesh.nodes[2].member.is_none(), "one disk alone has it");
         assert_eq!(mesh.nodes[0].disk.promised, promised, "it promises nothing meanwhile");
         mesh.rejoin(1);

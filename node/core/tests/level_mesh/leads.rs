@@ -1,5 +1,6 @@
 //! Who leads a job at level `mesh`, and what goes on when another node does.
 
+use weft_core::custody::{CustodyMessage, Position};
 use weft_core::message::{Assign, Call, Delivery};
 
 use super::*;
@@ -196,6 +197,9 @@ fn a_node_that_left_a_job_has_no_vote_for_a_member_that_does_not_know_it() {
         // The owner and the witness of old, with their disks, would be a majority.
         (1..5).filter(|node| *node != witness).for_each(|node| mesh.cut(node, witness, false));
         mesh.join_again(0, witness);
+        let records = vec![mesh.disks[0].log(JOB)[0].encode().into()];
+        let first = CustodyMessage::Have { job: JOB, epoch: 3, after: Position::NONE, records };
+        mesh.say(0, witness, Message::Custody(vec![first]));
         pass(&mut mesh, 400);
         assert_eq!((leader(&mesh, 0), view(&mesh, witness, JOB)), (None, None), "{starts_again}");
         assert!(leader(&mesh, custodian).is_some_and(|node| ![0, witness].contains(&node)));
