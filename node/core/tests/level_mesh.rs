@@ -98,6 +98,14 @@ fn run(mesh: &mut Mesh, ms: u64) {
     }
 }
 
+/// Seconds in which little happens.
+fn pass(mesh: &mut Mesh, seconds: u64) {
+    for _ in 0..seconds {
+        mesh.steps = 0;
+        mesh.advance_ms(1_000);
+    }
+}
+
 /// Records of a job on a node's disk, in a word each.
 fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
     let kind = |record: LogRecord| match record {

@@ -158,10 +158,7 @@ fn a_keeper_that_is_gone_for_long_is_replaced() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0, 0], 1);
     let other = (1..4).find(|node| ![custodian, witness].contains(node)).expect("there are four");
     mesh.switch_off(custodian);
-    for _ in 0..80 {
-        mesh.steps = 0;
-        mesh.advance_ms(10_000);
-    }
+    pass(&mut mesh, 800);
     let keepers = view(&mesh, 0, JOB).expect("it is kept").keepers;
     assert_eq!(keepers, [id(0), id(other), id(witness)]);
     let told = format!("kept by {:?}", [0, other, witness]);
@@ -176,12 +173,6 @@ fn a_keeper_that_is_gone_for_long_is_replaced() {
 fn a_node_that_left_a_job_has_no_vote_for_a_member_that_does_not_know_it() {
     for starts_again in [false, true] {
         let (mut mesh, [_, custodian, witness]) = submitted(&[0; 5], 1);
-        let pass = |mesh: &mut Mesh, seconds: u64| {
-            for _ in 0..seconds / 10 {
-                mesh.steps = 0;
-                mesh.advance_ms(10_000);
-            }
-        };
         (1..5).for_each(|node| mesh.cut(0, node, false));
         pass(&mut mesh, 800);
         let keepers = view(&mesh, custodian, JOB).expect("it is kept").keepers;
@@ -211,12 +202,6 @@ fn a_node_that_left_a_job_has_no_vote_for_a_member_that_does_not_know_it() {
 #[test]
 fn a_job_is_not_forgotten_by_the_word_of_nodes_that_left_it() {
     let (mut mesh, [_, custodian, witness]) = submitted(&[0; 7], 1);
-    let pass = |mesh: &mut Mesh, seconds: u64| {
-        for _ in 0..seconds / 10 {
-            mesh.steps = 0;
-            mesh.advance_ms(10_000);
-        }
-    };
     (1..7).for_each(|node| mesh.cut(0, node, false));
     pass(&mut mesh, 800);
     for node in [witness, custodian] {
@@ -402,10 +387,7 @@ fn what_runs_goes_on_for_a_leader_that_got_its_seat_by_a_replacement() {
     for is_there in [true, false] {
         let Apart { mut mesh, custodian, other, worker, .. } = apart();
         mesh.switch_off(custodian);
-        for _ in 0..59 {
-            mesh.steps = 0;
-            mesh.advance_ms(10_000);
-        }
+        pass(&mut mesh, 590);
         if !is_there {
             // Its renewals come by gossip.
             mesh.cut(0, worker, false);

@@ -92,14 +92,6 @@ fn a_child_stays_where_its_parents_are_when_a_seat_is_given_away() {
     }
 }
 
-/// Seconds in which little happens.
-fn pass(mesh: &mut Mesh, seconds: u64) {
-    for _ in 0..seconds {
-        mesh.steps = 0;
-        mesh.advance_ms(1_000);
-    }
-}
-
 /// A job whose task runs on node 5, and one after it, which gets its inputs through node 0 and so is still led there. Node 0 drained,
 /// and another node has its seat of the first.
 fn parted() -> Mesh {

@@ -16,7 +16,7 @@ fn waiting() -> Mesh {
 }
 
 /// Time passes, and what was written reaches all disks.
-fn pass(mesh: &mut Mesh, seconds: u64) {
+fn pass_synced(mesh: &mut Mesh, seconds: u64) {
     for _ in 0..seconds {
         mesh.steps = 0;
         mesh.advance_ms(1_000);
@@ -44,11 +44,11 @@ fn a_job_of_which_no_node_has_anything_is_left_soon() {
     for is_wiped in [true, false] {
         let mut mesh = waiting();
         forgets(&mut mesh, is_wiped);
-        pass(&mut mesh, 40);
+        pass_synced(&mut mesh, 40);
         assert!(is_left(&mesh, 1) && is_left(&mesh, 2), "{is_wiped}: {:?}", mesh.pins);
         mesh.held_fetches = None;
         mesh.submit_with(0, 1, kept);
-        pass(&mut mesh, 3);
+        pass_synced(&mut mesh, 3);
         assert_eq!(words(&mesh, 0, JOB).last().map(String::as_str), Some("accepted 1"), "it may come again");
     }
 }
@@ -59,10 +59,10 @@ fn two_that_wait_do_not_keep_each_other_waiting() {
     mesh.switch_off(2);
     mesh.pins.retain(|(node, _), _| *node != 2);
     mesh.restart(2, 0);
-    pass(&mut mesh, 3);
+    pass_synced(&mut mesh, 3);
     assert!(view(&mesh, 2, JOB).is_some(), "its leader tells it again");
     forgets(&mut mesh, true);
-    pass(&mut mesh, 40);
+    pass_synced(&mut mesh, 40);
     assert!(is_left(&mesh, 1) && is_left(&mesh, 2), "{:?}", mesh.pins);
 }
 
@@ -71,17 +71,17 @@ fn a_job_that_one_other_node_has_is_not_left_because_its_owner_has_nothing_of_it
     let mut mesh = waiting();
     let [_, custodian, witness] = keepers(&mesh, 0, JOB);
     mesh.input(custodian, Input::Fetched { blob: BlobId::of(b"module"), fetched: Fetched::Here });
-    pass(&mut mesh, 1);
+    pass_synced(&mut mesh, 1);
     assert_eq!(words(&mesh, 0, JOB).last().map(String::as_str), Some("accepted 1"));
     forgets(&mut mesh, true);
     // It is away for a while, too.
     mesh.switch_off(custodian);
-    pass(&mut mesh, 60);
+    pass_synced(&mut mesh, 60);
     mesh.restart(custodian, 0);
-    pass(&mut mesh, 60);
+    pass_synced(&mut mesh, 60);
     assert_eq!(mesh.pinned(witness), [BlobId::of(b"module")]);
     mesh.input(witness, Input::Fetched { blob: BlobId::of(b"module"), fetched: Fetched::Here });
-    pass(&mut mesh, 60);
+    pass_synced(&mut mesh, 60);
     assert_eq!(leader(&mesh, 0), leader(&mesh, witness));
     assert!(kinds(&mesh, witness, JOB)[1].starts_with("led"), "{:?}", kinds(&mesh, witness, JOB));
 }
@@ -92,16 +92,16 @@ fn a_node_that_has_nothing_of_a_job_keeps_no_other_waiting_for_ever() {
     let [_, custodian, witness] = keepers(&mesh, 0, JOB);
     mesh.switch_off(custodian);
     forgets(&mut mesh, false);
-    pass(&mut mesh, 500);
+    pass_synced(&mut mesh, 500);
     assert!(!is_left(&mesh, witness), "the one that is away may have it");
-    pass(&mut mesh, 200);
+    pass_synced(&mut mesh, 200);
     assert!(is_left(&mesh, witness));
     // Two that wait, and hear of each other only.
     let mut mesh = waiting();
     mesh.switch_off(0);
-    pass(&mut mesh, 500);
+    pass_synced(&mut mesh, 500);
     assert!(!is_left(&mesh, 1) && !is_left(&mesh, 2), "their leader may have it");
-    pass(&mut mesh, 200);
+    pass_synced(&mut mesh, 200);
     assert!(is_left(&mesh, 1) && is_left(&mesh, 2));
 }
 
