@@ -8,8 +8,8 @@ pub const KEY_BYTES_MAX: usize = 256;
 pub const THING_BYTES_MAX: usize = 1 << 20;
 /// Things on the shelf of remembered results; the oldest goes.
 const REMEMBERED_MAX: u64 = 1_000_000;
-/// Things on each other shelf; the oldest goes. Their users have closer bounds of their own.
-const THINGS_MAX: u64 = 65_536;
+/// Things on each other shelf; the oldest goes. Who goes by it that none has gone has a bound of its own that is not greater.
+pub const THINGS_MAX: u64 = 65_536;
 
 /// Which things. The numbers are in the file and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

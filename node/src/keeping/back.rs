@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
 use weft_core::durable::{Figures, Fold, LogRecord, Restored, Unsound};
-use weft_core::{BlobId, JobId, Left, Level, PeerId, Remembered, Retained, Time};
+use weft_core::{BlobId, JobId, Level, PeerId, Remembered, Retained, Time};
 use weft_journal::{Damage, Kind, Listing, Shelf as Thing, State};
 
 use super::disk;
 use super::shelf::Shelf;
 use super::tally::Tally;
-use super::worker::{job_of, left_of, promised, read_at_ms};
+use super::worker::{job_of, promised, read_at_ms};
 use crate::jobs::{Counts, now_ms};
 
 /// Known results that the engine is told of: more than it takes.
@@ -35,16 +35,13 @@ pub(super) struct Back {
     pub(super) latest: Time,
     /// When results were read of jobs whose logs don't say so, in milliseconds since 1970.
     reads: BTreeMap<JobId, u64>,
-    /// Jobs that every node which kept them was to forget.
-    pub(super) forgotten: Vec<JobId>,
-    pub(super) left: Vec<(JobId, Left)>,
     /// Jobs that are listed as ended, and are not by their logs.
     unended: Vec<JobId>,
     /// Known results, in the order in which they were kept.
     pub(super) remembered: VecDeque<Remembered>,
     /// Outcomes of this node's worker that were not acknowledged.
     pub(super) retained: Vec<Retained>,
-    /// The number of this node's disk.
+    /// The number of this node's disk, and the jobs that went from it.
     pub(super) disk: disk::Found,
 }
 
@@ -123,8 +120,6 @@ impl Back {
             unusable: Vec::new(),
             latest: Time::default(),
             reads: BTreeMap::new(),
-            forgotten: Vec::new(),
-            left: Vec::new(),
             unended: Vec::new(),
             remembered: VecDeque::new(),
             retained: Vec::new(),
@@ -270,14 +265,8 @@ impl weft_journal::Fold for Back {
         match shelf {
             Thing::Reads => self.reads.extend(job_of(key).zip(read_at_ms(bytes))),
             Thing::Disk => self.disk.note(key, bytes),
-            Thing::Forgotten => {
-                self.disk.note_gone(shelf, key);
-                self.forgotten.extend(job_of(key));
-            }
-            Thing::Left => {
-                self.disk.note_gone(shelf, key);
-                self.left.extend(job_of(key).zip(left_of(bytes)));
-            }
+            Thing::Forgotten => self.disk.note_forgotten(key),
+            Thing::Left => self.disk.note_left(key, bytes),
             Thing::Remembered => self.remember(bytes),
             Thing::Undelivered => self.retained.extend(Retained::decode(bytes)),
             // Nothing of this node's is on the others yet.

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use weft_core::JobId;
 use weft_core::custody::TOMBSTONES_MAX;
-use weft_journal::{Entry, Journal, Opened, Shelf};
+use weft_core::{JobId, Left};
+use weft_journal::{Entry, Journal, Opened, Shelf, THINGS_MAX};
 
 use super::news::News;
-use super::worker::{job_of, key_of};
+use super::worker::{job_of, key_of, left_of};
 
 /// Its name on its shelf.
 const KEY: &[u8] = b"disk";
@@ -20,6 +20,9 @@ const LOST: &[u8] = b"lost";
 /// On the shelf of jobs that were left: no job has gone from the disk since it got its number but those that are there, and those that
 /// were forgotten. It goes with the first of them that has no room.
 const ALL: &[u8] = b"all";
+
+// Of fewer forgotten jobs than that, none has gone from its shelf.
+const _: () = assert!(TOMBSTONES_MAX as u64 <= THINGS_MAX);
 
 /// What is on the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +52,14 @@ pub(super) struct Found {
     written: Option<Written>,
     /// Jobs in quarantine that are known to be lost under that number.
     lost: BTreeSet<JobId>,
+    /// Jobs that every node which kept them was to forget.
+    pub(super) forgotten: Vec<JobId>,
+    /// Jobs that this node left.
+    pub(super) left: Vec<(JobId, Left)>,
     /// [`ALL`] is on its shelf.
     has_all: bool,
-    /// Jobs that were forgotten.
-    forgotten: u64,
+    /// One of the jobs that were forgotten, or were left, can't be read.
+    misses_one: bool,
 }
 
 /// What this life goes by.
@@ -65,16 +72,28 @@ pub(super) struct Settled {
 }
 
 impl Found {
-    /// A thing on the shelf of jobs that were left, or were forgotten.
-    pub(super) fn note_gone(&mut self, shelf: Shelf, key: &[u8]) {
-        self.has_all |= shelf == Shelf::Left && key == ALL;
-        self.forgotten += u64::from(shelf == Shelf::Forgotten);
+    /// A thing on the shelf of jobs that were forgotten.
+    pub(super) fn note_forgotten(&mut self, key: &[u8]) {
+        let job = job_of(key);
+        self.misses_one |= job.is_none();
+        self.forgotten.extend(job);
+    }
+
+    /// A thing on the shelf of jobs that were left.
+    pub(super) fn note_left(&mut self, key: &[u8], bytes: &[u8]) {
+        if key == ALL {
+            self.has_all = true;
+            return;
+        }
+        let job = job_of(key).zip(left_of(bytes));
+        self.misses_one |= job.is_none();
+        self.left.extend(job);
     }
 
     /// Whether all jobs are known that went from the disk before this life, which did not give it a number. `removed` things of the
     /// journal were not what was written.
     fn knows_all(&self, removed: u64) -> bool {
-        self.has_all && removed == 0 && self.forgotten < TOMBSTONES_MAX as u64
+        self.has_all && !self.misses_one && removed == 0 && self.forgotten.len() < TOMBSTONES_MAX
     }
 
     /// A thing on the shelf.
@@ -164,11 +183,30 @@ mod tests {
             !found.knows_all(0),
             "an older program gave the disk its number, or more were left than have room"
         );
-        found.note_gone(Shelf::Forgotten, ALL);
-        assert!(!found.knows_all(0));
-        found.note_gone(Shelf::Left, ALL);
+        found.note_left(ALL, &[]);
         assert!(found.knows_all(0) && !found.knows_all(1), "what was hurt may be a job that was left");
-        (1..TOMBSTONES_MAX).for_each(|job| found.note_gone(Shelf::Forgotten, &key_of(JobId(job as u64))));
+        (1..TOMBSTONES_MAX).for_each(|job| found.note_forgotten(&key_of(JobId(job as u64))));
+        found.note_left(&key_of(JobId(0)), &[1; 12]);
+        assert!(found.knows_all(0));
+        found.note_forgotten(&key_of(JobId(0)));
         assert!(!found.knows_all(0), "the next one has no room");
+    }
+
+    #[test]
+    fn a_job_that_went_and_can_t_be_read_is_not_known() {
+        let all = || {
+            let mut found = Found::default();
+            found.note_left(ALL, &[]);
+            found
+        };
+        let job = key_of(JobId(1));
+        for (key, bytes) in [(&job[..], &[1; 11][..]), (&job, &[]), (&job[1..], &[1; 12])] {
+            let mut found = all();
+            found.note_left(key, bytes);
+            assert!(!found.knows_all(0) && found.left.is_empty(), "{key:?} {bytes:?}");
+        }
+        let mut found = all();
+        found.note_forgotten(ALL);
+        assert!(!found.knows_all(0) && found.forgotten.is_empty());
     }
 }
