@@ -27,7 +27,9 @@ pub enum Remains {
 }
 
 /// What a node knows of a job that it left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
 pub struct Left {
     /// Where it lost its seat. It may have acknowledged all up to there: it has no vote in a log without that record.
     pub at: Position,

@@ -7,7 +7,7 @@ mod trio;
 
 use mesh::{ACCEPTED, Mesh, number};
 use trio::{JOB, Node, Said, Tiny, moment, peer};
-use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans};
+use weft_core::custody::{CustodyMessage, Member, Position, Role, Spans, Tombstones};
 
 #[test]
 fn a_record_is_committed_once_the_leader_and_one_other_have_it_on_disk() {
@@ -228,11 +228,11 @@ fn a_member_that_was_cut_off_while_its_job_was_forgotten_asks_when_it_is_back() 
     let now = moment(mesh.now_ms);
     mesh.member(0, |member| assert!(member.forget(&now)));
     mesh.settle();
-    assert!(mesh.nodes[0].disk.forgotten && mesh.nodes[1].disk.forgotten);
+    assert!(mesh.nodes[0].disk.has_forgotten() && mesh.nodes[1].disk.has_forgotten());
     mesh.pass(3_600_000);
     mesh.join(1, 2);
     mesh.settle();
-    assert!(mesh.nodes[2].disk.forgotten && mesh.nodes[2].member.is_none(), "it was not started again");
+    assert!(mesh.nodes[2].disk.has_forgotten() && mesh.nodes[2].member.is_none(), "it was not started again");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_job_that_the_others_have_forgotten_too_long_ago_to_know_goes_in_the_end() {
         mesh.member(0, |member| assert!(member.forget(&now)));
         mesh.settle();
         // Their tombstones are gone: they forgot many jobs since.
-        [0, 1].iter().for_each(|node| mesh.nodes[*node].disk.forgotten = false);
+        [0, 1].iter().for_each(|node| mesh.nodes[*node].disk.gone = Tombstones::default());
         mesh.join(1, 2);
         mesh.pass(1_000_000);
         assert!(mesh.nodes[2].member.is_some(), "the other one may have it");
@@ -414,11 +414,11 @@ fn a_forgotten_job_is_forgotten_by_all_also_by_one_that_was_away() {
     assert!(mesh.nodes[0].member.is_some(), "not before another one agrees");
     mesh.join(0, 1);
     mesh.pass(2_500);
-    assert!(mesh.nodes[0].disk.forgotten && mesh.nodes[1].disk.forgotten);
+    assert!(mesh.nodes[0].disk.has_forgotten() && mesh.nodes[1].disk.has_forgotten());
     mesh.at(2, Node::crash);
     mesh.rejoin(2);
     mesh.pass(20_000);
-    assert!(mesh.nodes[2].disk.forgotten && mesh.nodes[2].member.is_none());
+    assert!(mesh.nodes[2].disk.has_forgotten() && mesh.nodes[2].member.is_none());
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn a_leader_of_the_past_forgets_nothing() {
     mesh.member(0, |member| assert!(member.forget(&now)));
     mesh.rejoin(0);
     mesh.pass(5_000);
-    assert!(mesh.nodes.iter().all(|node| !node.disk.forgotten));
+    assert!(mesh.nodes.iter().all(|node| !node.disk.has_forgotten()));
     assert_eq!(mesh.nodes[0].disk.log, mesh.nodes[1].disk.log);
 }
 

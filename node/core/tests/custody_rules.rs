@@ -7,11 +7,11 @@ mod trio;
 
 use mesh::{ACCEPTED, Mesh};
 use trio::{JOB, Node, Said, Tiny, moment, peer, seat};
-use weft_core::Time;
 use weft_core::custody::{
     Action, CustodyMessage, Mark, Member, Outline, Position, Record, Restored, Role, SPANS_MAX, Seat, Spans,
     Trio,
 };
+use weft_core::{Left, Remains, Time};
 
 #[test]
 fn of_two_logs_the_one_of_the_later_epoch_is_further_though_it_is_shorter() {
@@ -106,7 +106,8 @@ fn a_node_that_is_given_a_job_again_has_no_vote_before_it_knows_how_it_left() {
         last: 7,
     };
     let mut node = Node::new(seat(2, 3));
-    node.disk.left = Some((9, Position { epoch: 6, seq: 5 }));
+    let at = Position { epoch: 6, seq: 5 };
+    node.disk.gone.add(JOB, Remains::Left(Left { at, promised: 9 }));
     let hear = |node: &mut Node, from: usize, message: CustodyMessage| {
         let mut said = Vec::new();
         node.receive(from, &message, &mut said);
@@ -297,7 +298,8 @@ fn a_job_whose_log_has_as_many_epochs_as_it_may_is_not_tried_again() {
         epoch += 3;
         assert!(log.push(&Bare(Mark::Led(epoch))));
     }
-    let restored = Restored { job: JOB, me: seat(0, 1), log: log.clone(), promised: epoch };
+    let (me, left) = (seat(0, 1), Position::NONE);
+    let restored = Restored { job: JOB, me, log: log.clone(), promised: epoch, left };
     let mut member = Member::<Bare>::restored(restored, &moment(0));
     member.on_connected(peer(1), &moment(0));
     member.take_over(&moment(0));

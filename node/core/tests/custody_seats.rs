@@ -7,6 +7,7 @@ mod trio;
 use mesh::{ACCEPTED, Mesh};
 use trio::{JOB, Node, Said, Tiny, moment, seat};
 use weft_core::custody::{CustodyMessage, Position, Record, Role, Trio};
+use weft_core::{Left, Remains};
 
 #[test]
 fn a_job_is_not_given_up_because_others_have_new_disks() {
@@ -36,8 +37,10 @@ fn a_disk_that_never_had_the_job_counts_once_it_was_sent_the_first_record() {
 #[test]
 fn a_disk_that_had_a_log_or_has_no_seat_is_not_sent_the_first_record() {
     // Each may have acknowledged what the asking member never had, and a majority with it may be one too many.
-    let had_a_log =
-        |node: &mut Node, _: &mut Vec<Said>| node.disk.left = Some((3, Position { epoch: 3, seq: 1 }));
+    let had_a_log = |node: &mut Node, _: &mut Vec<Said>| {
+        let left = Left { at: Position { epoch: 3, seq: 1 }, promised: 3 };
+        node.disk.gone.add(JOB, Remains::Left(left));
+    };
     for change in [had_a_log, Node::wipe] {
         let mut mesh = never_had_by_the_third();
         mesh.at(2, change);

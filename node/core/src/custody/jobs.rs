@@ -169,9 +169,9 @@ impl Custody {
             return;
         };
         let moment = moment(ctx, self.draining);
-        let restored = Restored { job, me: self.me, log: log.clone(), promised };
-        let member = Member::restored(restored, &moment).having_left(self.gone.left_at(job));
-        self.insert(job, member);
+        let left = self.gone.left_at(job);
+        let restored = Restored { job, me: self.me, log: log.clone(), promised, left };
+        self.insert(job, Member::restored(restored, &moment));
         self.news.push_back(News::Keeps(job));
         self.perform(ctx, job);
     }

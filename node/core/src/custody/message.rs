@@ -227,16 +227,3 @@ impl CustodyMessage {
         records.saturating_add(spans.saturating_mul(10)).saturating_add(64)
     }
 }
-
-/// What a node answers that has no log of a job, and has not forgotten it: the leader is to begin at the first record, and a
-/// member that asks is told. A [`CustodyMessage::Keep`] from the first record on begins a [`Member`](super::Member) there
-/// ([`Member::learn`](super::Member::learn)), as a [`CustodyMessage::Have`] of it may ([`Member::late`](super::Member::late)).
-#[must_use]
-pub fn answer_without_log(message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
-    if let CustodyMessage::PreSeal { job, epoch: _ } = message {
-        return Some(CustodyMessage::Unknown { job: *job, disk });
-    }
-    let CustodyMessage::Keep { job, epoch, after, .. } = message else { return None };
-    let behind = CustodyMessage::Behind { job: *job, epoch: *epoch, spans: Spans::new(), disk };
-    (*after != Position::NONE).then_some(behind)
-}

@@ -4,16 +4,19 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+use super::member::{Member, Moment};
 use super::message::CustodyMessage;
-use super::position::Position;
+use super::position::{Position, Spans};
+use super::record::Record;
+use super::trio::Seat;
 use crate::effect::{Left, Remains};
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 
 /// Jobs that are remembered as forgotten, and as left, each; the oldest goes.
 pub const TOMBSTONES_MAX: usize = 65_536;
 
 /// The jobs that are gone from a node's disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tombstones {
     forgotten: Names<()>,
     left: Names<Left>,
@@ -59,9 +62,8 @@ impl Tombstones {
         self.left.jobs.get(&job).map_or(Position::NONE, |left| left.at)
     }
 
-    /// Whether this node left a job. It may have acknowledged records of it: it does not say that it has nothing of the job.
-    #[must_use]
-    pub fn has_left(&self, job: JobId) -> bool {
+    /// Whether this node left a job.
+    fn has_left(&self, job: JobId) -> bool {
         self.left.jobs.contains_key(&job)
     }
 
@@ -83,10 +85,48 @@ impl Tombstones {
         let CustodyMessage::Keep { epoch, .. } = message else { return None };
         (*epoch < promised).then_some(CustodyMessage::Stale { job, promised })
     }
+
+    /// The member that begins at a node that has no log of a job, by a message about it to which [`Self::answer`] has nothing to
+    /// say: a [`CustodyMessage::Keep`] from the first record on, or, where its disk never had the job, a [`CustodyMessage::Have`]
+    /// of that record. None by any other.
+    #[must_use]
+    pub fn begin<R: Record + Clone>(
+        &self,
+        me: Seat,
+        from: PeerId,
+        message: &CustodyMessage,
+        moment: &Moment,
+    ) -> Option<Member<R>> {
+        let job = message.job();
+        let learnt = Member::learn(me, from, message, self.left_at(job), moment);
+        let late = || Member::late(me, from, message, moment).filter(|_| self.never_had(job));
+        learnt.or_else(late)
+    }
+
+    /// What a node with this disk answers that has no log of a job, to a message by which none begins: the leader is to begin at
+    /// the first record, and a member that asks is told that nothing is here. A node that left the job does not say so: it may
+    /// have acknowledged records of it.
+    #[must_use]
+    pub fn answer_without_log(&self, message: &CustodyMessage, disk: u64) -> Option<CustodyMessage> {
+        let job = message.job();
+        if let CustodyMessage::PreSeal { .. } = message {
+            return (!self.has_left(job)).then_some(CustodyMessage::Unknown { job, disk });
+        }
+        let CustodyMessage::Keep { epoch, after, .. } = message else { return None };
+        let behind = CustodyMessage::Behind { job, epoch: *epoch, spans: Spans::new(), disk };
+        (*after != Position::NONE).then_some(behind)
+    }
+}
+
+/// What a node is to remember of a job whose member leaves it, at that place. Without anything on its disk it acknowledged nothing.
+#[must_use]
+pub fn remains_of<R: Record + Clone>(member: &Member<R>, at: Position) -> Remains {
+    let left = Left { at, promised: member.epoch() };
+    if member.is_empty() { Remains::Nothing } else { Remains::Left(left) }
 }
 
 /// Jobs, at most [`TOMBSTONES_MAX`], with what is known of each.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Names<T> {
     jobs: BTreeMap<JobId, T>,
     /// The same, the newest last.

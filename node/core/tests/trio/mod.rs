@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use weft_core::custody::{
-    Action, CustodyMessage, Mark, Member, Moment, Outline, Position, Record, Restored, Role, Seat, Trio,
-    answer_without_log,
+    Action, CustodyMessage, Mark, Member, Moment, Outline, Record, Restored, Role, Seat, Tombstones, Trio,
+    remains_of,
 };
-use weft_core::{JobId, PeerId, Time};
+use weft_core::{JobId, PeerId, Remains, Time};
 
 pub(crate) const JOB: JobId = JobId(7);
 
@@ -106,13 +106,12 @@ pub(crate) fn moment(now_ms: u64) -> Moment {
 }
 
 /// What is on a disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     pub(crate) log: Vec<Tiny>,
     pub(crate) promised: u32,
-    pub(crate) forgotten: bool,
-    /// It had a log that is gone: the epoch that it had promised, and where it lost its seat.
-    pub(crate) left: Option<(u32, Position)>,
+    /// What it knows of logs that are gone.
+    pub(crate) gone: Tombstones,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +122,17 @@ pub(crate) enum Write {
 }
 
 impl Disk {
+    /// A new one, from which nothing is gone.
+    fn new() -> Self {
+        let mut gone = Tombstones::default();
+        gone.restore(&[], &[], true);
+        Self { log: Vec::new(), promised: 0, gone }
+    }
+
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.gone.has(JOB)
+    }
+
     fn write(&mut self, write: Write) {
         match write {
             Write::Persist(record) => self.log.push(record),
@@ -173,7 +183,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(me: Seat) -> Self {
-        Self { me, member: None, disk: Disk::default(), writes: VecDeque::new(), lived: 0, now_ms: 0 }
+        Self { me, member: None, disk: Disk::new(), writes: VecDeque::new(), lived: 0, now_ms: 0 }
     }
 
     /// The owner of a new job.
@@ -195,30 +205,17 @@ impl Node {
     pub(crate) fn receive(&mut self, from: usize, message: &CustodyMessage, said: &mut Vec<Said>) {
         let from = u8::try_from(from).expect("few nodes");
         let moment = &moment(self.now_ms);
-        if self.member.is_some() {
-            return self.with(said, |member| {
+        let gone = &self.disk.gone;
+        let answer = gone.answer(message).or_else(|| {
+            if let Some(member) = &mut self.member {
                 // It says whether it was dropped.
                 let _ = member.on_message(peer(from), message.clone(), moment);
-            });
-        }
-        let answer = if self.disk.forgotten {
-            let job = message.job();
-            let asks =
-                !matches!(message, CustodyMessage::Forgotten { .. } | CustodyMessage::Dismissed { .. });
-            asks.then_some(CustodyMessage::Forgotten { job })
-        } else if let CustodyMessage::Keep { epoch, job, .. } = message
-            && let Some(promised) = self.disk.left.map(|left| left.0).filter(|promised| epoch < promised)
-        {
-            Some(CustodyMessage::Stale { job: *job, promised })
-        } else {
-            let late = || Member::late(self.me, peer(from), message, moment);
-            let learnt = Member::learn(self.me, peer(from), message, moment);
-            let left = self.disk.left.map_or(Position::NONE, |left| left.1);
-            let learnt = learnt.map(|member| member.having_left(left));
-            self.member = learnt.or_else(|| self.disk.left.is_none().then(late).flatten());
-            self.act(said);
-            answer_without_log(message, self.me.disk)
-        };
+                return None;
+            }
+            self.member = gone.begin(self.me, peer(from), message, moment);
+            if self.member.is_some() { None } else { gone.answer_without_log(message, self.me.disk) }
+        });
+        self.act(said);
         said.extend(answer.map(|message| Said::Sent { to: usize::from(from), message }));
     }
 
@@ -241,19 +238,18 @@ impl Node {
     pub(crate) fn crash(&mut self, said: &mut Vec<Said>) {
         self.writes.clear();
         let (me, promised) = (self.me, self.disk.promised);
-        let restored = self.disk.outline().map(|log| Restored { job: JOB, me, log, promised });
+        let left = self.disk.gone.left_at(JOB);
+        let restored = self.disk.outline().map(|log| Restored { job: JOB, me, log, promised, left });
         // What it promised and did not sync was told to no other node.
         let last = restored.as_ref().map_or(0, |restored| restored.log.last().epoch);
         self.lived = self.lived.max(promised).max(last);
-        let left = self.disk.left.map_or(Position::NONE, |left| left.1);
-        let begun = |restored| Member::restored(restored, &moment(self.now_ms)).having_left(left);
-        self.member = restored.map(begun);
+        self.member = restored.map(|restored| Member::restored(restored, &moment(self.now_ms)));
         self.act(said);
     }
 
     /// The node dies, and starts again with another disk.
     pub(crate) fn wipe(&mut self, said: &mut Vec<Said>) {
-        self.disk = Disk::default();
+        self.disk = Disk::new();
         self.me.disk += 3;
         self.crash(said);
     }
@@ -311,7 +307,7 @@ impl Node {
             Action::Follow { leader } => said.push(Said::Follows(leader.map(node_of))),
             Action::Keepers(trio) => said.push(Said::Keepers(trio)),
             Action::Forget { tell } => {
-                self.end(true, Some((0, Position::NONE)));
+                self.end(Remains::Forgotten);
                 said.push(Said::Forgot);
                 let told = tell.map(|to| Said::Sent {
                     to: node_of(to),
@@ -320,17 +316,17 @@ impl Node {
                 said.extend(told);
             }
             Action::Leave { at } => {
-                let promised = self.member.as_ref().map(Member::epoch);
-                self.end(false, promised.map(|epoch| (epoch, at)).filter(|_| !self.log().is_empty()));
+                self.end(self.member.as_ref().map_or(Remains::Nothing, |member| remains_of(member, at)));
                 said.push(Said::Left);
             }
         }
     }
 
     /// The log is deleted, durably.
-    fn end(&mut self, forgotten: bool, left: Option<(u32, Position)>) {
+    fn end(&mut self, remains: Remains) {
         self.member = None;
         self.writes.clear();
-        self.disk = Disk { forgotten, left: self.disk.left.max(left), ..Disk::default() };
+        (self.disk.log, self.disk.promised) = (Vec::new(), 0);
+        self.disk.gone.add(JOB, remains);
     }
 }

@@ -10,9 +10,10 @@ use crate::custody::action::Action;
 use crate::custody::blobs::Wanted;
 use crate::custody::member::{Member, Moment, Role};
 use crate::custody::position::Position;
+use crate::custody::tombstones::remains_of;
 use crate::custody::writes::{Gone, Of, Order};
 use crate::durable::LogRecord;
-use crate::effect::{Event, Left, Remains};
+use crate::effect::{Event, Remains};
 use crate::id::{JobId, PeerId};
 
 impl Custody {
@@ -91,9 +92,7 @@ impl Custody {
                 self.leave(Gone { job, remains: Remains::Forgotten, tell });
             }
             Action::Leave { at } => {
-                // Without anything on its disk it acknowledged nothing.
-                let left = Remains::Left(Left { at, promised: kept.member.epoch() });
-                let remains = if kept.member.is_empty() { Remains::Nothing } else { left };
+                let remains = remains_of(&kept.member, at);
                 self.leave(Gone { job, remains, tell: None });
             }
         }

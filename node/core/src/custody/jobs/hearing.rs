@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Custody, News, moment};
 use crate::ctx::Ctx;
 use crate::custody::member::{Member, Moment, Role};
-use crate::custody::message::{CustodyMessage, answer_without_log};
+use crate::custody::message::CustodyMessage;
 use crate::custody::post::RECORDS_MAX;
 use crate::durable::LogRecord;
 use crate::id::{JobId, PeerId};
@@ -69,9 +69,7 @@ impl Custody {
             self.unwritten.begin(job, ctx.now);
             self.news.push_back(News::Keeps(job));
             self.perform(ctx, job);
-        } else if let Some(answer) = answer_without_log(&message, self.me.disk)
-            && !(self.gone.has_left(job) && matches!(answer, CustodyMessage::Unknown { .. }))
-        {
+        } else if let Some(answer) = self.gone.answer_without_log(&message, self.me.disk) {
             self.post.add(from, answer);
         } else {
             ctx.counters.dropped += 1;
@@ -84,14 +82,7 @@ impl Custody {
     }
 
     fn learn(&self, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Member<LogRecord>> {
-        if !self.has_room(from) {
-            return None;
-        }
-        let job = message.job();
-        if let Some(member) = Member::learn(self.me, from, message, moment) {
-            return Some(member.having_left(self.gone.left_at(job)));
-        }
-        if self.gone.never_had(job) { Member::late(self.me, from, message, moment) } else { None }
+        if self.has_room(from) { self.gone.begin(self.me, from, message, moment) } else { None }
     }
 
     /// A job counts for the node by which it came here, or the first one that is heard as its leader, until it is here no more.

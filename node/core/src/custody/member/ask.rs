@@ -175,7 +175,8 @@ impl<R: Record + Clone> Member<R> {
         if !trio.has(me) || trio.seat_of(from).is_none() || from == me.peer {
             return None;
         }
-        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0 }, moment);
+        let (log, left) = (log.emptied(), Position::NONE);
+        let mut member = Self::new(Restored { job: *job, me, log, promised: 0, left }, moment);
         member.on_connected(from, moment);
         member.promise(FIRST_EPOCH);
         let agreed = member.take_all(Position::NONE, records, FIRST_EPOCH);

@@ -23,7 +23,8 @@ impl<R: Record + Clone> Member<R> {
         if log.trio().0.first() != Some(&me) {
             return None;
         }
-        let mut member = Self::new(Restored { job, me, log: log.emptied(), promised: FIRST_EPOCH }, moment);
+        let (log, left) = (log.emptied(), Position::NONE);
+        let mut member = Self::new(Restored { job, me, log, promised: FIRST_EPOCH, left }, moment);
         member.become_leader(FIRST_EPOCH, moment);
         member.append(accepted)?;
         Some(member)
@@ -47,21 +48,28 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// A node that has no log of a job, and is to keep one, by the first message of its leader. None if the message has no first
-    /// record. The trio that this names may be of the past: since then both nodes may have got seats of others.
+    /// record. The trio that this names may be of the past: since then both nodes may have got seats of others. `left` is where
+    /// this node lost its seat, if it kept the job before.
     #[must_use]
-    pub fn learn(me: Seat, from: PeerId, message: &CustodyMessage, moment: &Moment) -> Option<Self> {
+    pub fn learn(
+        me: Seat,
+        from: PeerId,
+        message: &CustodyMessage,
+        left: Position,
+        moment: &Moment,
+    ) -> Option<Self> {
         let CustodyMessage::Keep { job, after: Position::NONE, records, .. } = message else { return None };
         let log = Outline::new(&R::decode(records.first()?)?)?;
         if from == me.peer {
             return None;
         }
-        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0 }, moment);
+        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0, left }, moment);
         member.on_connected(from, moment);
         member.on_message(from, message.clone(), moment).then_some(member)
     }
 
     pub(super) fn new(restored: Restored, moment: &Moment) -> Self {
-        let Restored { job, me, log, promised } = restored;
+        let Restored { job, me, log, promised, left } = restored;
         let (last, promised) = (log.last(), promised.max(log.last().epoch));
         let mut member = Self {
             job,
@@ -81,7 +89,7 @@ impl<R: Record + Clone> Member<R> {
             reading: None,
             lacks: false,
             unread: false,
-            left: Position::NONE,
+            left,
             over: false,
             out: Vec::new(),
         };

@@ -61,6 +61,9 @@ pub struct Restored {
     pub log: Outline,
     /// The greatest epoch that it promised; 0 if none.
     pub promised: u32,
+    /// Where this node lost its seat before it was given the job again, or [`Position::NONE`]: it has no vote before its log has
+    /// that record. Until then its log may say that it sits where it sat before, and it may have acknowledged more than it has.
+    pub left: Position,
 }
 
 /// What a member is.
@@ -107,7 +110,7 @@ pub struct Member<R> {
     lacks: bool,
     /// Its log can't be read from its disk: it leads nothing, and does not say that it keeps anything more.
     unread: bool,
-    /// Where this node lost its seat before it was given the job again.
+    /// As [`Restored::left`].
     left: Position,
     /// Its job was forgotten, or another member has its seat.
     over: bool,

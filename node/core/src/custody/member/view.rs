@@ -82,14 +82,7 @@ impl<R: Record + Clone> Member<R> {
         has_seat && self.has_what_it_left()
     }
 
-    /// This node had left the job, and is given it again: it has no vote before its log has the record with which it lost its seat.
-    /// Until then its log may say that it sits where it sat before, and it may have acknowledged more than it has.
-    #[must_use]
-    pub fn having_left(mut self, at: Position) -> Self {
-        self.left = at;
-        self
-    }
-
+    /// Whether its log has the record with which this node lost its seat, if it did.
     pub(super) fn has_what_it_left(&self) -> bool {
         self.left == Position::NONE || self.log.spans().has(self.left)
     }
