@@ -47,7 +47,7 @@ pub enum CustodyMessage {
         /// The number of the follower's disk.
         disk: u64,
     },
-    /// To a leader or candidate: a higher epoch was promised.
+    /// To a leader or candidate: a higher epoch was promised. A node that left the job says so, too.
     Stale {
         /// The job.
         job: JobId,
@@ -130,7 +130,7 @@ pub enum CustodyMessage {
         /// Whether the sender has not heard a leader lately either.
         silent: bool,
     },
-    /// To a member that asks: this node has no log of the job, and does not know that it was forgotten.
+    /// To a member that asks: this node has no log of the job, did not leave it, and does not know that it was forgotten.
     Unknown {
         /// The job.
         job: JobId,

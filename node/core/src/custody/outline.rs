@@ -9,7 +9,8 @@ use crate::id::PeerId;
 
 /// Most ends, retries and replacements of one log; what would be one more is no record of such a log.
 const TURNS_MAX: usize = 4 * SPANS_MAX;
-/// Beyond this many there is no further replacement: each epoch has room for a retry and an end.
+/// Beyond this many there is no further replacement: each epoch has room for a retry and an end. A replacement takes two, as it is
+/// confirmed by another record: so there are some 4096.
 const REPLACED_MAX: usize = 2 * SPANS_MAX;
 
 /// The outline of one job's log.
