@@ -252,9 +252,9 @@ impl Entry {
         (count > 0).then(|| self.results.iter().skip(cursor).take(count).cloned().collect())
     }
 
-    /// Results in memory from the `cursor`-th on; none if some of the job's were taken out, or are in the journal.
+    /// Results from the `cursor`-th on of a job that is not in the journal; none if some of them were taken out.
     pub(super) fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
-        if self.taken > 0 || self.abandoned || self.journal.is_some() {
+        if self.taken > 0 || self.abandoned {
             return None;
         }
         let mut ends = self.read(usize::try_from(cursor).ok()?, portion).unwrap_or_default();

@@ -42,7 +42,10 @@ impl JobTable {
         if !entry.is_journalled() {
             return entry.results(job, cursor, portion);
         }
-        let ends = lately.read(job, cursor, portion).filter(|_| entry.is_here())?;
+        if !entry.is_here() {
+            return None;
+        }
+        let ends = lately.read(job, cursor, portion)?;
         let next = cursor + ends.len() as u64;
         let end = (entry.is_ended() && next >= entry.told()).then(|| entry.summary(job));
         Some(Results { ends, next, end })
