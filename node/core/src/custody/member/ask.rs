@@ -9,14 +9,13 @@ use super::state::{First, Following, Reading, State, Unknown};
 use super::{Member, Moment, Restored};
 use crate::custody::action::Action;
 use crate::custody::message::CustodyMessage;
-use crate::custody::outline::Outline;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record};
 use crate::custody::trio::{FIRST_EPOCH, SEATS, Seat};
 use crate::id::PeerId;
 
-/// How long another member says that it has nothing of a job, and no third one is heard, before it is sent the first record; and
-/// before it is sent it again. In milliseconds.
+/// How long another member says that it has nothing of a job, and the third one does not say so, too, before it is sent the first
+/// record; and before it is sent it again. In milliseconds.
 const LATE_MS: u64 = 30_000;
 /// The leader counts as there for this long after it was heard, in milliseconds: three heartbeats, and less than the shortest
 /// silence after which a member asks, by more than one.
@@ -138,8 +137,8 @@ impl<R: Record + Clone> Member<R> {
 
     // ---- a member that never had the job
 
-    /// A node of the trio has nothing of the job, and the third one is not heard: it is sent the first record. If its disk never had
-    /// a log of the job, that is as if the owner's message with it had come late, and it can seal then.
+    /// A node of the trio has nothing of the job, and the third one does not say so, too: it is sent the first record. If its
+    /// disk never had a log of the job, that is as if the owner's message with it had come late, and it can seal then.
     fn send_late(&mut self, by: Seat, moment: &Moment) {
         let State::Follower(following) = &self.state else { return };
         if !self.may_seal(following) || self.reading.is_some() {
@@ -169,13 +168,12 @@ impl<R: Record + Clone> Member<R> {
         let CustodyMessage::Have { job, epoch: FIRST_EPOCH, after: Position::NONE, records } = message else {
             return None;
         };
-        let [bytes] = records.as_slice() else { return None };
-        let log = Outline::new(&R::decode(bytes)?)?;
+        let log = Self::sent_log(me, from, records)?;
         let trio = log.trio();
-        if !trio.has(me) || trio.seat_of(from).is_none() || from == me.peer {
+        if records.len() > 1 || !trio.has(me) || trio.seat_of(from).is_none() {
             return None;
         }
-        let (log, left) = (log.emptied(), Position::NONE);
+        let left = Position::NONE;
         let mut member = Self::new(Restored { job: *job, me, log, promised: 0, left }, moment);
         member.on_connected(from, moment);
         member.promise(FIRST_EPOCH);

@@ -1,6 +1,7 @@
 //! How a member begins: as the owner of a new job, from its disk, or by the first message of a leader.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::reach::Reach;
@@ -59,13 +60,16 @@ impl<R: Record + Clone> Member<R> {
         moment: &Moment,
     ) -> Option<Self> {
         let CustodyMessage::Keep { job, after: Position::NONE, records, .. } = message else { return None };
-        let log = Outline::new(&R::decode(records.first()?)?)?;
-        if from == me.peer {
-            return None;
-        }
-        let mut member = Self::new(Restored { job: *job, me, log: log.emptied(), promised: 0, left }, moment);
+        let log = Self::sent_log(me, from, records)?;
+        let mut member = Self::new(Restored { job: *job, me, log, promised: 0, left }, moment);
         member.on_connected(from, moment);
         member.on_message(from, message.clone(), moment).then_some(member)
+    }
+
+    /// The outline of a log of which another node sends the first of these records, without any.
+    pub(super) fn sent_log(me: Seat, from: PeerId, records: &[Arc<[u8]>]) -> Option<Outline> {
+        let log = Outline::new(&R::decode(records.first()?)?)?;
+        (from != me.peer).then(|| log.emptied())
     }
 
     pub(super) fn new(restored: Restored, moment: &Moment) -> Self {

@@ -165,8 +165,8 @@ impl<R: Record + Clone> Member<R> {
         let Some(reading) = self.reading.take() else { return };
         if reading.from == from && !reading.stale && !self.over {
             match self.state {
-                State::Leader(_) => self.send_read(reading, &records),
                 _ if reading.is_late => self.send_first(reading.to, &records),
+                State::Leader(_) => self.send_read(reading, &records),
                 State::Follower(_) => self.send_have(reading, &records),
                 State::Candidate(_) => {}
             }
