@@ -149,6 +149,12 @@ impl Outline {
         })
     }
 
+    /// The number of the last record of a replacement, if there was one.
+    pub(super) fn last_replaced(&self) -> Option<u32> {
+        let last = self.turns.iter().rev().find(|turn| matches!(turn.what, What::Replaced { .. }));
+        last.map(|turn| turn.seq)
+    }
+
     /// The last replacement, if there was one. Its leader had committed the one before.
     #[must_use]
     pub fn replacement(&self) -> Option<Replacement> {
@@ -239,11 +245,12 @@ mod tests {
         assert_eq!(log.trio(), Trio([seat(1), seat(2), seat(4)]));
         let before = Trio([seat(1), seat(2), seat(3)]);
         assert_eq!(log.replacement(), Some(Replacement { seq: 5, seat: 2, by: seat(4), before }));
+        assert_eq!(log.last_replaced(), Some(5));
         assert_eq!((log.left_at(seat(3).peer), log.left_at(seat(4).peer)), (Some(5), None));
         log.cut(5);
         assert_eq!(log.ended(), Some(3), "the retry was cut");
         log.cut(4);
-        assert_eq!((log.trio(), log.replacement()), (before, None));
+        assert_eq!((log.trio(), log.replacement(), log.last_replaced()), (before, None, None));
         log.cut(2);
         assert_eq!((log.ended(), log.last()), (None, Position { epoch: 3, seq: 2 }));
     }

@@ -230,7 +230,10 @@ impl<R: Record + Clone> Member<R> {
     /// confirmation, too: a member without that record would still ask the one that left.
     fn committable(&self, leading: &Leading) -> u32 {
         let now = second_of(self.kept(leading, &self.log.trio()));
-        let Some(last) = self.log.replacement().filter(|last| last.seq > self.committed) else { return now };
+        if self.log.last_replaced().is_none_or(|seq| seq <= self.committed) {
+            return now;
+        }
+        let Some(last) = self.log.replacement() else { return now };
         let Some(change) = self.log.replacements().find(|of| !of.confirms()) else { return now };
         if last.confirms() && now >= last.seq {
             return now;

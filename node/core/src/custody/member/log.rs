@@ -131,6 +131,9 @@ impl<R: Record + Clone> Member<R> {
         }
         let before = core::mem::replace(&mut self.committed, upto);
         self.emit(Action::Committed { upto });
+        if self.log.last_replaced().is_none_or(|seq| seq <= before) {
+            return;
+        }
         let new = self.log.replacements().take_while(|of| of.seq > before);
         let is_replaced = new.into_iter().any(|of| of.seq <= upto && !of.confirms());
         if is_replaced {

@@ -89,7 +89,8 @@ impl<R: Record + Clone> Member<R> {
 
     /// The trio, and the one before it if a replacement is not known to be committed.
     pub(super) fn trios(&self) -> (Trio, Option<Trio>) {
-        let pending = self.log.replacement().filter(|last| last.seq > self.committed);
+        let is_pending = self.log.last_replaced().is_some_and(|seq| seq > self.committed);
+        let pending = if is_pending { self.log.replacement() } else { None };
         (self.log.trio(), pending.map(|last| last.before))
     }
 
