@@ -20,7 +20,7 @@ use crate::retry::Tries;
 /// Most requests of this node under way; a further one is refused at once.
 pub(crate) const ASKS_MAX: usize = 512;
 /// An answerer says something at least this often, or its answer is given up.
-const STALL: Duration = Duration::from_secs(10);
+pub const STALL: Duration = Duration::from_secs(10);
 /// Most tries of a request that only reads, after streams that were dropped before the answer, which happens in bursts.
 const TRIES: u32 = 5;
 

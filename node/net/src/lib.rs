@@ -50,7 +50,7 @@ mod versions;
 mod zone;
 
 pub use api::{ApiBody, ApiHead, ApiReply, ApiRequest, Asked, REQUEST_BODY_BYTES_MAX};
-pub use ask::{ApiAnswer, AskError, Asker};
+pub use ask::{ApiAnswer, AskError, Asker, STALL as ASK_STALL};
 pub use blob::{BLOB_BYTES_MAX, BlobSink, BlobStore};
 pub use caught::{Panicked, caught, caught_call, of_task};
 pub use config::{Admission, DEFAULT_PORT, NetConfig, NetError, is_host_name};

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use common::{Node, duo, eventually, story};
 use futures::{StreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
-use weft_net::{ApiBody, ApiHead, ApiReply, ApiRequest, AskError, Asked, REQUEST_BODY_BYTES_MAX, peer_id_of};
+use weft_net::{
+    ASK_STALL, ApiBody, ApiHead, ApiReply, ApiRequest, AskError, Asked, REQUEST_BODY_BYTES_MAX, peer_id_of,
+};
 
 /// Bounds of the answerer, as `docs/limits.md` has them.
 const ANSWERS_A_PEER_MAX: usize = 64;
@@ -84,7 +86,7 @@ fn a_body_comes_as_it_is_made_and_a_quiet_one_is_waited_for() {
         assert_eq!(answer.chunk().await.unwrap().unwrap(), &b"one"[..]);
         // Longer than an answerer may be silent.
         let quiet = async {
-            tokio::time::sleep(Duration::from_secs(12)).await;
+            tokio::time::sleep(ASK_STALL + Duration::from_secs(2)).await;
             parts.send(Ok(Bytes::from(vec![2; 200_000]))).await.unwrap();
         };
         let (chunk, ()) = tokio::join!(answer.chunk(), quiet);
