@@ -2,6 +2,8 @@
 //! are tested in `custody.rs`; here is what engines do with them.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[path = "level_mesh/adopted.rs"]
+mod adopted;
 #[path = "level_mesh/leads.rs"]
 mod leads;
 #[path = "level_mesh/left.rs"]
