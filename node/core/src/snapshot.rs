@@ -211,7 +211,7 @@ pub enum Note {
         /// For how long, in milliseconds.
         waited_ms: u64,
     },
-    /// Its job waits for the end of one that other nodes keep, and this one does not.
+    /// Its job waits for the end of one that other nodes keep, and this one does not, or can't read.
     ParentElsewhere {
         /// The other job.
         job: JobId,

@@ -10,6 +10,7 @@ use std::ops::Range;
 use weft_core::custody::{CustodyMessage, Position};
 use weft_core::durable::LogRecord;
 use weft_core::message::{BATCH_MAX, Message};
+use weft_core::snapshot::Note;
 use weft_core::*;
 use wire::{JOB, Mesh, index};
 
@@ -290,6 +291,29 @@ fn a_parent_whose_end_can_t_be_read_any_more_is_told_as_lost() {
         run(&mut mesh, 60_000);
         assert_eq!(outcomes(&mesh, 0, CHILD), [told]);
         assert!(mesh.disks[0].logs.is_empty());
+    }
+}
+
+#[test]
+fn a_parent_whose_log_can_t_be_read_is_asked_of_the_others_and_its_child_can_be_cancelled() {
+    for is_heard in [true, false] {
+        for level in [Level::Memory, Level::Disk] {
+            let (mut mesh, custodian) = parent_that_is_read(Outcome::Done, |what| what.level = level);
+            mesh.unreadable = Some(0);
+            mesh.deaf = (!is_heard).then_some((custodian, 0));
+            mesh.read_logs();
+            mesh.switch_off(3 - custodian);
+            run(&mut mesh, 60_000);
+            if is_heard {
+                assert_eq!(outcomes(&mesh, 0, CHILD), [Outcome::Done], "{level:?}");
+                continue;
+            }
+            let why = mesh.engines[0].why(mesh.now, CHILD, 0).expect("it has that task");
+            assert!(why.notes.contains(&Note::ParentElsewhere { job: JOB }), "{why:?}");
+            mesh.input(0, Input::Command(Command::Cancel { job: CHILD }));
+            run(&mut mesh, 1_000);
+            assert_eq!(outcomes(&mesh, 0, CHILD), [Outcome::Cancelled], "{level:?}");
+        }
     }
 }
 

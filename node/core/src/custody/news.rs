@@ -22,6 +22,8 @@ pub(crate) enum News {
     Keepers { job: JobId, trio: Trio },
     /// A job that another node leads has ended for good.
     Ended(Box<durable::Restored>),
+    /// The log of a job can't be read here, and how it ended is to be known; these nodes keep it, too.
+    Unread { job: JobId, keepers: [PeerId; 3] },
     /// This node keeps a job no more.
     Gone(Departed),
 }

@@ -78,6 +78,7 @@ impl Engine {
                 let succeeded = owner.on_ended_elsewhere(ctx, *job);
                 ended.into_iter().for_each(|seq| self.custody.note_end(name, seq, succeeded));
             }
+            News::Unread { job, keepers } => owner.on_unread(ctx, job, &keepers),
             News::Gone(gone) => owner.on_gone(ctx, &gone),
         }
     }

@@ -1,7 +1,8 @@
-//! Jobs at level mesh that jobs here come after and that only other nodes keep: this node lost its seat, or came to lead the later job
-//! without having one. That says nothing about how such a job ends, so what comes after it waits, and the nodes that keep it are
-//! asked until one answers. A node is believed about a job that it kept when this one last knew, and by a later job that it keeps,
-//! too: both were kept by the same three when the later one was submitted. `custody/jobs/ends.rs` answers.
+//! Jobs at level mesh that jobs here come after and that only other nodes can tell of: this node lost its seat, or came to lead
+//! the later job without having one, or can't read the earlier one's log. That says nothing about how such a job ends, so what
+//! comes after it waits, and the nodes that keep it are asked until one answers. A node is believed about a job that it kept when
+//! this one last knew, and by a later job that it keeps, too: both were kept by the same three when the later one was submitted.
+//! `custody/jobs/ends.rs` answers.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

@@ -19,7 +19,7 @@ use crate::custody::news::{Departed, Led};
 use crate::custody::trio::Trio;
 use crate::durable::{ParentEnd, Restored};
 use crate::effect::{Effect, Event};
-use crate::id::JobId;
+use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 
 impl Owner {
@@ -100,6 +100,13 @@ impl Owner {
             self.books.keeping.done.push_back(ParentEnd { parent: *job, succeeded: false });
         } else if absent::waiting(&self.records, *job).next().is_some() {
             absent::begin(&mut self.books, ctx.now, *job, keepers);
+        }
+    }
+
+    /// How a job ended that jobs here come after can't be read from this node's disk: the others that keep it are asked.
+    pub(crate) fn on_unread(&mut self, ctx: &Ctx<'_>, job: JobId, keepers: &[PeerId]) {
+        if absent::waiting(&self.records, job).next().is_some() {
+            absent::begin(&mut self.books, ctx.now, job, keepers);
         }
     }
 

@@ -174,12 +174,16 @@ impl Custody {
         }
     }
 
-    /// A log was not read. Nothing goes on with the job before it was; one that can't be read is another node's to lead, and one
-    /// that is to go then goes as it is.
+    /// A log was not read. Nothing goes on with the job before it was; one that can't be read is another node's to lead, and to say
+    /// how it ended; and one that is to go then goes as it is.
     fn on_unread(&mut self, ctx: &mut Ctx<'_>, members: &Membership, job: JobId) {
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         kept.unread = kept.unread.saturating_add(1);
         if kept.unread >= UNREAD_MAX {
+            if kept.is_parent && kept.leaves.is_none() {
+                let keepers = kept.member.log().trio().peers();
+                self.news.push_back(News::Unread { job, keepers });
+            }
             self.leave_at_last(job);
             self.with(ctx, job, |member, moment| lookout::misread(member, members, moment));
         }
