@@ -60,6 +60,28 @@ fn a_disk_that_had_a_log_or_has_no_seat_is_not_sent_the_first_record() {
 }
 
 #[test]
+fn nodes_that_left_a_job_do_not_say_that_they_have_nothing_of_it() {
+    // Whether they left it, or never had it as far as they know.
+    for (left, is_forgotten) in [(true, false), (false, true)] {
+        let mut mesh = Mesh::accepted();
+        mesh.isolate(0);
+        for node in [1, 2] {
+            let me = mesh.nodes[node].me;
+            mesh.nodes[node] = Node::new(me);
+            let left_at = Left { at: Position { epoch: 4, seq: 3 }, promised: 4 };
+            if left {
+                mesh.nodes[node].disk.gone.add(JOB, Remains::Left(left_at));
+            }
+        }
+        mesh.at(0, Node::crash);
+        mesh.rejoin(0);
+        mesh.pass(2_000_000);
+        let owner = &mesh.nodes[0];
+        assert_eq!((owner.disk.has_forgotten(), owner.member.is_none()), (is_forgotten, is_forgotten));
+    }
+}
+
+#[test]
 fn a_job_that_neither_of_the_others_has_is_sent_to_none_of_them() {
     let mut mesh = never_had_by_the_third();
     mesh.nodes[1].disk.log.clear();
