@@ -9,7 +9,7 @@ mod tasks;
 
 use std::path::PathBuf;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use weft_node::settings::{Given as Settings, parse_whole};
 
 pub(crate) use control::{DrainArgs, StopArgs};
@@ -50,18 +50,15 @@ pub(crate) struct Cli {
         hide_env_values = true,
         value_parser = parse_filter
     )]
-    pub(crate) log: Option<String>,
+    pub(crate) log: Option<Targets>,
     /// The verb.
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
 
-/// A filter of log lines, unchanged.
-fn parse_filter(text: &str) -> Result<String, String> {
-    match EnvFilter::try_new(text) {
-        Ok(_filter) => Ok(text.to_owned()),
-        Err(error) => Err(format!("a filter such as info or weft_node=debug: {error}")),
-    }
+/// A filter of log lines: levels, for all lines or those of one target.
+fn parse_filter(text: &str) -> Result<Targets, String> {
+    text.parse().map_err(|error| format!("a filter such as info or weft_node=debug: {error}"))
 }
 
 const EXIT_CODES: &str = "\

@@ -9,7 +9,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use commands::Problem;
 
@@ -73,14 +74,13 @@ fn run(cli: cli::Cli) -> Result<u8, Problem> {
 
 /// Logs go to stderr, filtered by `--log` or `WEFT_LOG`, or else warnings only.
 fn start_log(cli: &cli::Cli) {
-    let filter = cli.log.clone().unwrap_or_else(|| String::from("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let filter = cli.log.clone().unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| weft_node::terminal::Screen::new(render::Stderr, false))
         // A line that can't be written is not reported by another line.
         .log_internal_errors(false)
-        .with_ansi(render::stderr_has_colour())
-        .init();
+        .with_ansi(render::stderr_has_colour());
+    tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
 /// Help and version are answers; all else is a wrong command line, or a wrong variable.
