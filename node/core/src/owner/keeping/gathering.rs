@@ -30,6 +30,8 @@ const GATHER_MANY: usize = 32;
 const GATHER_GAP_MS: u64 = 1;
 /// What they may count meanwhile, in bytes.
 const GATHER_BYTES_MAX: usize = 256 << 10;
+/// Ends of tasks that room is made for at once, where as many came together the last time.
+const EXPECTED_MAX: usize = 512;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
 /// task whose owner is lost before it was written runs again.
 const GIVEN_MS: u64 = 50;
@@ -41,6 +43,8 @@ pub(super) struct Pace {
     emitted_at: Option<Time>,
     /// Ends of tasks and further tasks that were gathered since then.
     tasks: usize,
+    /// The same before then, after the time before.
+    before: usize,
     /// When the last of these came.
     grew_at: Time,
 }
@@ -192,7 +196,10 @@ impl Keeping {
             *cost += more;
             return all.push(kept);
         }
-        self.push(job, What::Record(LogRecord::Outcomes(alloc::vec![kept])), more);
+        // Most often about as many come together as the last time.
+        let mut all = Vec::with_capacity(self.pace.before.clamp(1, EXPECTED_MAX));
+        all.push(kept);
+        self.push(job, What::Record(LogRecord::Outcomes(all)), more);
     }
 
     /// A task ended with its job.
@@ -228,7 +235,7 @@ impl Keeping {
     /// What was gathered is emitted. From now on what may wait for later inputs does.
     pub(super) fn begin_to_gather(&mut self, now: Time) {
         if !self.gathered.is_empty() {
-            self.pace = Pace { emitted_at: Some(now), tasks: 0, grew_at: now };
+            self.pace = Pace { emitted_at: Some(now), tasks: 0, before: self.pace.tasks, grew_at: now };
         }
     }
 
