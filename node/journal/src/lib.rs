@@ -5,7 +5,7 @@
 //! fold over the log ([`Fold`]). It is no mirror of the engine's tables, and no calls, bids or leases are in it.
 //!
 //! ```text
-//!   driver --append--> queue --group of 2 ms or 256 KiB--> writer thread --one transaction, one fsync--> journal.db
+//!   driver --append--> queue --group, after 2 ms at most--> writer thread --one transaction, one fsync--> journal.db
 //!     ^                (bounded)                               |                                            |
 //!     '--------- Event::Persisted { upto }, in order ----------'                     Reader: pages, counts, records
 //!                                                                                    Fold: all of it, at open

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 use crate::error::{Failure, Refused};
 use crate::heads::Op;
 
-/// How long after a group the next one is taken at the soonest, so that what comes meanwhile goes together. What comes after a
-/// pause waits for nothing.
+/// How long after a large group the next one is taken at the soonest, so that what comes meanwhile goes together. What comes
+/// after a pause, or after a small group, waits for nothing but the disk: there, one who waits for each record is more likely
+/// than a stream of them.
 const GROUP_WAIT_MAX: Duration = Duration::from_millis(2);
+/// Bytes of a small group are fewer.
+const SMALL_GROUP_BYTES: usize = 4 << 10;
 /// Bytes that make a group ready at once.
 const GROUP_BYTES: usize = 256 << 10;
 /// Bytes of one group; what is beyond waits for the next one. A single longer batch is a group of its own.
@@ -44,8 +47,8 @@ pub(crate) enum Turn {
 struct State {
     waiting: VecDeque<Batch>,
     bytes: usize,
-    /// When the last group was taken.
-    last_group: Option<Instant>,
+    /// When the last group was taken, if that was a large one.
+    last_large: Option<Instant>,
     last_ticket: u64,
     closing: bool,
     /// An append was refused for want of room on the disk.
@@ -198,12 +201,11 @@ impl State {
         if self.closing || self.bytes >= GROUP_BYTES {
             return Duration::ZERO;
         }
-        self.last_group.map_or(Duration::ZERO, |last| (last + GROUP_WAIT_MAX).saturating_duration_since(now))
+        self.last_large.map_or(Duration::ZERO, |last| (last + GROUP_WAIT_MAX).saturating_duration_since(now))
     }
 
     /// Takes the batches of the next transaction.
     fn group(&mut self, now: Instant) -> Vec<Batch> {
-        self.last_group = Some(now);
         let mut group = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = self.waiting.front() {
@@ -214,6 +216,7 @@ impl State {
             group.extend(self.waiting.pop_front());
         }
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.last_large = (bytes >= SMALL_GROUP_BYTES).then_some(now);
         group
     }
 }
@@ -239,11 +242,25 @@ mod tests {
         assert!(matches!(queue.next(true, None), Turn::Idle));
     }
 
+    /// A queue from which a group of that many bytes was just taken.
+    fn after_a_group(bytes: usize, now: Instant) -> State {
+        let mut state = State { bytes, ..State::default() };
+        state.waiting.push_back(Batch { ticket: 1, ops: Vec::new(), cost: bytes });
+        assert_eq!(state.group(now).len(), 1);
+        state
+    }
+
     #[test]
-    fn what_comes_after_a_pause_waits_for_nothing_and_what_follows_goes_together() {
-        let (mut state, now) = (State::default(), Instant::now());
-        assert_eq!(state.gathers_for(now), Duration::ZERO);
-        state.group(now);
+    fn what_comes_after_a_pause_or_a_small_group_waits_for_nothing() {
+        let now = Instant::now();
+        assert_eq!(State::default().gathers_for(now), Duration::ZERO);
+        assert_eq!(after_a_group(SMALL_GROUP_BYTES - 1, now).gathers_for(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_follows_a_large_group_goes_together() {
+        let now = Instant::now();
+        let mut state = after_a_group(SMALL_GROUP_BYTES, now);
         let (half, whole) = (GROUP_WAIT_MAX / 2, GROUP_WAIT_MAX);
         assert_eq!(state.gathers_for(now + half), half);
         assert_eq!(state.gathers_for(now + whole), Duration::ZERO);
