@@ -32,8 +32,9 @@ impl JobTable {
         Poll::Pending
     }
 
-    /// Copies results that are in memory, from the `cursor`-th on: all of a job that keeps them there, or those of one in the journal
-    /// that were told a moment ago. None if a client took them, if they are in the journal alone, or if the job is unknown.
+    /// Results that are in memory, from the `cursor`-th on: copies of all of a job that keeps them there, or those of one in the
+    /// journal that were told a moment ago, which the only one who listens is given once. None if a client took them, if they are
+    /// in the journal alone, or if the job is unknown.
     #[must_use]
     pub fn results(&self, job: JobId, cursor: u64, portion: Portion) -> Option<Results> {
         let mut table = self.lock();

@@ -72,7 +72,7 @@ impl Lately {
     }
 
     /// Ends of a job from that number on; none if that one is not here. Who asks has those before it: they are dropped, unless
-    /// others listen, too.
+    /// others listen, too, and so are those that are given, which can be read in the journal once more.
     pub(super) fn read(&mut self, job: JobId, from: u64, portion: Portion) -> Option<Vec<TaskEnd>> {
         let told = self.of.get_mut(&job)?;
         let mut skipped = usize::try_from(from.checked_sub(told.first)?).ok()?;
@@ -84,7 +84,12 @@ impl Lately {
             skipped -= 1;
         }
         let count = portion_of(told.ends.iter().skip(skipped), portion);
-        Some(told.ends.iter().skip(skipped).take(count).cloned().collect())
+        if told.listeners > 1 {
+            return Some(told.ends.iter().skip(skipped).take(count).cloned().collect());
+        }
+        let (taken, freed) = told.take(count);
+        self.bytes -= freed;
+        Some(taken)
     }
 
     /// What all of them take.
@@ -109,6 +114,15 @@ impl Told {
         self.first += 1;
         self.bytes -= freed;
         freed
+    }
+
+    /// The first ends, and what that frees, in bytes.
+    fn take(&mut self, count: usize) -> (Vec<TaskEnd>, u64) {
+        let taken: Vec<TaskEnd> = self.ends.drain(..count).collect();
+        let freed = taken.iter().map(bytes_of).sum();
+        self.first += taken.len() as u64;
+        self.bytes -= freed;
+        (taken, freed)
     }
 
     /// What that frees, in bytes.
