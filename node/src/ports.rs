@@ -137,7 +137,7 @@ impl Ports {
                 }
                 self.note(event);
             }
-            Effect::Persist { ticket, job, record } => self.persist(ticket, job, record),
+            Effect::Persist { ticket, job, record, bytes } => self.persist(ticket, job, record, bytes),
             Effect::Forget { ticket, job, remains } => self.forget(ticket, job, remains),
             Effect::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Effect::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),

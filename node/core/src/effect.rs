@@ -97,6 +97,8 @@ pub enum Effect {
         job: JobId,
         /// The record.
         record: LogRecord,
+        /// Its bytes ([`LogRecord::encode`]), where they were made already: those that another node sent, or is sent.
+        bytes: Option<Arc<[u8]>>,
     },
     /// Remove the records behind one of a job's log, which never counted: another member leads. Answered like a record.
     Cut {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use weft_core::codec::{encode_gossip, encode_message};
+use weft_core::durable::LogRecord;
 use weft_core::message::Award;
 use weft_core::{
     BlobId, CellMessage, Effect, Gossip, Input, LeaseId, Message, Outcome, PeerId, Report, RunId, Stream,
@@ -58,7 +59,11 @@ impl World {
             // The hosts of the simulator remember nothing over their restarts.
             Effect::Remember { .. } => {}
             Effect::Retain { outcomes, gone } => self.hosts[id.0].retain(outcomes, &gone),
-            Effect::Persist { ticket, job, record } => self.persist(id, ticket, job, &record),
+            Effect::Persist { ticket, job, record, bytes } => {
+                let is_same = bytes.is_none_or(|bytes| LogRecord::decode(&bytes).as_ref() == Ok(&record));
+                assert!(is_same, "host {} has other bytes of a record of {job} than the record", id.0);
+                self.persist(id, ticket, job, &record);
+            }
             Effect::Forget { ticket, job, remains } => {
                 self.safe_later(id, ticket);
                 self.forget(id, ticket, job, remains);

@@ -2,7 +2,7 @@
 //! takes in nothing more, so that what one input adds is the most by which the bound is passed.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weft_core::durable::{Ends, LogRecord, RestTask};
@@ -31,6 +31,8 @@ pub(crate) enum Order {
         job: JobId,
         /// What is kept.
         record: Box<LogRecord>,
+        /// Its bytes, where they were made already.
+        bytes: Option<Arc<[u8]>>,
         /// How the job is listed from now on, if that changes.
         listing: Option<Box<Listing>>,
     },
@@ -112,7 +114,9 @@ impl Order {
     fn cost(&self) -> usize {
         ORDER_BYTES
             + match self {
-                Self::Keep { record, .. } => cost_of(record),
+                Self::Keep { record, bytes, .. } => {
+                    cost_of(record) + bytes.as_ref().map_or(0, |bytes| bytes.len())
+                }
                 Self::Remember { known, gone } => {
                     let carried = |known: &Remembered| {
                         usize::try_from(known.report.carried_len()).unwrap_or(usize::MAX)
@@ -218,8 +222,6 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use weft_core::Payload;
 
     use super::*;
@@ -227,7 +229,7 @@ mod tests {
     fn record(bytes: usize) -> Order {
         let inputs = vec![Payload::Inline(vec![0; bytes].into())];
         let record = Box::new(LogRecord::Extended { inputs });
-        Order::Keep { ticket: 1, job: JobId(1), record, listing: None }
+        Order::Keep { ticket: 1, job: JobId(1), record, bytes: None, listing: None }
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn keep(place: &Disk, keeper: &Keeper, records: Vec<LogRecord>) {
     let mut last = 0;
     for (ticket, record) in (1..).zip(records) {
         record.blobs().for_each(|blob| place.store.pin(blob));
-        keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), listing: None });
+        keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), bytes: None, listing: None });
         last = ticket;
     }
     place.wait_for(keeper, last);
@@ -324,11 +324,17 @@ fn a_record_that_the_journal_does_not_take_is_a_failure_and_is_told_once() {
         failed: 0,
     };
     let record = Box::new(accepted(module, 1));
-    keeper.add(Order::Keep { ticket: 1, job: JOB, record, listing: Some(Box::new(listing)) });
+    keeper.add(Order::Keep { ticket: 1, job: JOB, record, bytes: None, listing: Some(Box::new(listing)) });
     assert_eq!(place.told(&keeper), [Input::JournalFailed]);
     let failure = keeper.journal().failure.unwrap();
     assert!(failure.contains("a job's name of 257 bytes"), "{failure}");
-    keeper.add(Order::Keep { ticket: 2, job: JOB, record: Box::new(accepted(module, 1)), listing: None });
+    keeper.add(Order::Keep {
+        ticket: 2,
+        job: JOB,
+        record: Box::new(accepted(module, 1)),
+        bytes: None,
+        listing: None,
+    });
     keeper.close().unwrap();
     assert_eq!(place.open().jobs.len(), 0, "nothing was kept afterwards");
 }
@@ -341,7 +347,7 @@ fn a_record_of_a_job_that_was_forgotten_meanwhile_is_left_out() {
     keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended]);
     keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Nothing });
     let retried = Box::new(LogRecord::Retried { epoch: 2, at: Time(2_000_000) });
-    keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, listing: None });
+    keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, bytes: None, listing: None });
     place.wait_for(&keeper, 5);
     assert_eq!(keeper.journal().failure, None);
 }
@@ -355,7 +361,7 @@ fn a_job_that_never_was_accepted_takes_no_pin_of_another_one() {
     let LogRecord::Accepted(mut half) = accepted(module, 2) else { panic!("it is made above") };
     (half.tasks, half.spec.job) = (3, JobId(6));
     let record = Box::new(LogRecord::Accepted(half));
-    keeper.add(Order::Keep { ticket: 4, job: JobId(6), record, listing: None });
+    keeper.add(Order::Keep { ticket: 4, job: JobId(6), record, bytes: None, listing: None });
     keeper.close().unwrap();
     // A store that knows no pins of the life before.
     let dir = place.place.dir.parent().unwrap();

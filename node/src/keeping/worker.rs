@@ -42,6 +42,14 @@ pub(super) struct Parts {
     pub(super) given_up: BTreeSet<JobId>,
 }
 
+/// A record that is to be kept, and its bytes.
+#[derive(Debug)]
+struct Record<'a> {
+    job: JobId,
+    record: &'a LogRecord,
+    bytes: Vec<u8>,
+}
+
 /// The thread.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -97,7 +105,10 @@ impl Worker {
 
     fn perform(&mut self, order: Order) {
         match order {
-            Order::Keep { ticket, job, record, listing } => self.keep(ticket, job, &record, listing),
+            Order::Keep { ticket, job, record, bytes, listing } => {
+                let bytes = bytes.map_or_else(|| record.encode(), |bytes| bytes.to_vec());
+                self.keep(ticket, Record { job, record: &record, bytes }, listing);
+            }
             Order::List { job, listing } => {
                 self.append(vec![Entry::List { job, listing: *listing }]);
             }
@@ -138,7 +149,8 @@ impl Worker {
         self.append(taken.chain(put).collect());
     }
 
-    fn keep(&mut self, ticket: u64, job: JobId, record: &LogRecord, listing: Option<Box<Listing>>) {
+    fn keep(&mut self, ticket: u64, kept: Record<'_>, listing: Option<Box<Listing>>) {
+        let Record { job, record, bytes } = kept;
         let is_first = matches!(record, LogRecord::Accepted(_));
         let mut entries = self.give_way(job);
         let is_new = is_first && (!entries.is_empty() || !self.kept.news.is_quarantined(job));
@@ -146,7 +158,7 @@ impl Worker {
             tracing::warn!("a record of job {job} is not kept: it was forgotten, or is in quarantine");
             return self.kept.news.pair(self.last, ticket);
         };
-        let (kind, bytes) = (kind_of(record), record.encode());
+        let kind = kind_of(record);
         let ends = u32::try_from(record.ends().count()).unwrap_or(u32::MAX);
         entries.push(Entry::Append { job, seq, kind, ends, bytes });
         entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));

@@ -1,5 +1,6 @@
 //! The engine's effects that are about the journal.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use weft_core::durable::{Accepted, LogRecord};
@@ -83,7 +84,7 @@ impl Ports {
     }
 
     /// Has a record kept, and what it names in the store, until the job is forgotten.
-    pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord) {
+    pub(super) fn persist(&mut self, ticket: u64, job: JobId, record: LogRecord, bytes: Option<Arc<[u8]>>) {
         if self.keeper.is_none() {
             return;
         }
@@ -96,7 +97,7 @@ impl Ports {
         if let Some(keeper) = &self.keeper {
             let summary = self.jobs.summary(job).filter(|_| goes_on);
             let listing = summary.map(|summary| Box::new(keeper.line_of(&summary)));
-            keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing });
+            keeper.add(Order::Keep { ticket, job, record: Box::new(record), bytes, listing });
         }
     }
 

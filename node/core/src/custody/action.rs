@@ -1,5 +1,7 @@
 //! What a member wants done. The engine does it, in order.
 
+use alloc::sync::Arc;
+
 use super::message::CustodyMessage;
 use super::position::Position;
 use super::trio::Trio;
@@ -22,6 +24,8 @@ pub enum Action<R> {
         seq: u32,
         /// The record.
         record: R,
+        /// Its bytes, as they came or are sent.
+        bytes: Arc<[u8]>,
     },
     /// Remove the records behind this one.
     Cut {

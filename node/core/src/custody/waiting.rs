@@ -3,6 +3,8 @@
 
 use alloc::collections::VecDeque;
 
+use super::record::Record;
+
 /// Most records of one job that wait for bytes, or behind one that does, and what they take in memory; no further one is taken until
 /// some are written.
 const WAITING_MAX: usize = 1024;
@@ -76,6 +78,11 @@ impl<R> Waiting<R> {
         }
         is_cut
     }
+}
+
+/// What a record takes in memory with its bytes, about.
+pub(super) fn memory_of<R: Record>(record: &R, bytes: &[u8]) -> usize {
+    record.memory(bytes.len()).saturating_add(bytes.len())
 }
 
 #[cfg(test)]

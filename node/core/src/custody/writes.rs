@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
@@ -20,7 +21,7 @@ pub(super) struct Of {
 /// One thing to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    Persist(Box<LogRecord>),
+    Persist(Box<LogRecord>, Arc<[u8]>),
     Cut { after: u32 },
     Promise { epoch: u32 },
     Read { from: u32, bytes_max: u32 },
@@ -75,9 +76,9 @@ impl Writes {
                     ctx.emit(Effect::Recall { job });
                     continue;
                 }
-                Order::Persist(record) => {
+                Order::Persist(record, bytes) => {
                     let ticket = issue();
-                    let effect = Effect::Persist { ticket, job, record: *record };
+                    let effect = Effect::Persist { ticket, job, record: *record, bytes: Some(bytes) };
                     ((ticket, Done::Writes { of, count: 1 }), effect)
                 }
                 Order::Cut { after } => {

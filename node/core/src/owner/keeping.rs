@@ -305,7 +305,7 @@ impl Keeping {
         if !is_of_mesh {
             let ticket = self.issue();
             log.on_written(job, &record);
-            ctx.emit(Effect::Persist { ticket, job, record });
+            ctx.emit(Effect::Persist { ticket, job, record, bytes: None });
             return true;
         }
         let seq = if self.lines.contains(job) { log.append(ctx, job, record) } else { None };

@@ -282,7 +282,8 @@ impl Node {
     fn perform(&mut self, action: Action<Tiny>, said: &mut Vec<Said>) {
         match action {
             Action::Send { to, message } => said.push(Said::Sent { to: node_of(to), message }),
-            Action::Persist { seq, record } => {
+            Action::Persist { seq, record, bytes } => {
+                assert_eq!(*bytes, *record.encode());
                 assert_eq!(seq as usize, self.log().len() + 1, "numbers have no gaps");
                 self.writes.push_back(Write::Persist(record));
             }

@@ -252,8 +252,8 @@ impl Mesh {
                 Effect::Notify(event) => self.events[node].push(event),
                 Effect::Remember { known, gone } => self.disks[node].remember(known, &gone),
                 Effect::Retain { outcomes, gone } => self.disks[node].retain(outcomes, &gone),
-                Effect::Persist { ticket, job, record } => {
-                    self.write(node, ticket, job, Written::Record(record.encode()));
+                Effect::Persist { ticket, job, record, bytes } => {
+                    self.write(node, ticket, job, Written::Record(encoded(&record, bytes.as_deref())));
                 }
                 Effect::Forget { ticket, job, remains } => {
                     self.write(node, ticket, job, Written::Forget(remains));
@@ -617,4 +617,11 @@ pub(crate) fn host(index: usize) -> Host {
 
 pub(crate) fn index(peer: PeerId) -> usize {
     usize::from(peer.0[0]) - 1
+}
+
+/// The bytes of a record, which are those that came with it, if any did.
+fn encoded(record: &LogRecord, bytes: Option<&[u8]>) -> Vec<u8> {
+    let encoded = record.encode();
+    assert!(bytes.is_none_or(|bytes| *bytes == encoded), "other bytes than the record's");
+    encoded
 }

@@ -36,7 +36,7 @@ fn output(place: &Disk, content: &[u8], index: u32) -> LogRecord {
 /// Gives a record to the keeper, as the loop does.
 fn add(place: &Disk, keeper: &Keeper, ticket: u64, record: LogRecord) {
     record.blobs().for_each(|blob| place.store.pin(blob));
-    keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), listing: None });
+    keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), bytes: None, listing: None });
 }
 
 fn ask(from: u32, bytes_max: u32) -> Order {
@@ -120,7 +120,7 @@ fn once_the_journal_has_failed_each_question_is_answered_all_the_same() {
         failed: 0,
     };
     let record = Box::new(theirs(BlobId([1; 32]), 1));
-    keeper.add(Order::Keep { ticket: 1, job: JOB, record, listing: Some(Box::new(listing)) });
+    keeper.add(Order::Keep { ticket: 1, job: JOB, record, bytes: None, listing: Some(Box::new(listing)) });
     keeper.add(ask(1, 9));
     let mut told = Vec::new();
     while told.len() < 2 {
@@ -207,6 +207,7 @@ fn a_job_of_another_node_is_shown_as_its_log_is_with_what_its_owner_calls_it() {
         ticket: 1,
         job: JOB,
         record: Box::new(LogRecord::Accepted(first.clone())),
+        bytes: None,
         listing: Some(Box::new(line)),
     });
     add(&place, &keeper, 2, LogRecord::Outcomes(vec![done(0), failed(1)]));
@@ -267,7 +268,7 @@ fn what_went_from_the_disk_is_remembered_as_forgotten_or_as_left() {
         let LogRecord::Accepted(mut other) = theirs(module, 1) else { panic!("it is made above") };
         other.spec.job = job;
         let record = Box::new(LogRecord::Accepted(other));
-        keeper.add(Order::Keep { ticket, job, record, listing: None });
+        keeper.add(Order::Keep { ticket, job, record, bytes: None, listing: None });
         keeper.add(Order::Forget { ticket: Some(ticket + 1), job, remains });
     }
     place.wait_for(&keeper, 6);

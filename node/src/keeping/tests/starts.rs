@@ -24,7 +24,7 @@ fn of_jobs_that_ended_long_ago_the_table_knows_the_figures_and_the_engine_nothin
         let outcomes = LogRecord::Outcomes(vec![failed(0)]);
         for record in [LogRecord::Accepted(first), outcomes, LogRecord::Ended] {
             ticket += 1;
-            keeper.add(Order::Keep { ticket, job, record: Box::new(record), listing: None });
+            keeper.add(Order::Keep { ticket, job, record: Box::new(record), bytes: None, listing: None });
         }
     }
     place.wait_for(&keeper, ticket);
@@ -122,7 +122,7 @@ fn a_job_that_comes_after_one_in_quarantine_says_what_becomes_of_it() {
     };
     (first.spec.job, first.spec.after) = (child, vec![JOB]);
     let record = Box::new(LogRecord::Accepted(first));
-    keeper.add(Order::Keep { ticket: 1, job: child, record, listing: None });
+    keeper.add(Order::Keep { ticket: 1, job: child, record, bytes: None, listing: None });
     keeper.close().unwrap();
     assert_eq!(place.open().troubles, Vec::<String>::new());
     // In the outcome of the job before, which names the worker.

@@ -69,7 +69,7 @@ async fn life_with(settings: &Settings, copy: Copy) -> Life {
     let mut last = 0;
     for (ticket, record) in (1..).zip(log) {
         record.blobs().for_each(|blob| store.pin(blob));
-        keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), listing: None });
+        keeper.add(Order::Keep { ticket, job: JOB, record: Box::new(record), bytes: None, listing: None });
         last = ticket;
     }
     let is_last = |news: &keeping::Word| matches!(news, keeping::Word::Input(Input::Persisted { upto }) if *upto == last);

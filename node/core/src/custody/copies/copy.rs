@@ -13,7 +13,7 @@ use crate::custody::message::CustodyMessage;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record as _};
 use crate::custody::trio::Pair;
-use crate::custody::waiting::Waiting;
+use crate::custody::waiting::{Waiting, memory_of};
 use crate::custody::writes::{Of, Order};
 use crate::durable::LogRecord;
 use crate::effect::Event;
@@ -45,7 +45,7 @@ struct Copy {
     written: u32,
     durable: u32,
     /// What was taken and is not to be written yet.
-    waiting: Waiting<LogRecord>,
+    waiting: Waiting<(LogRecord, Arc<[u8]>)>,
     /// The owner is to be told once all that was taken is on the disk.
     owes_kept: bool,
     /// Its owner is connected.
@@ -221,7 +221,7 @@ impl Copies {
 
 impl Copy {
     /// Takes the next record. False if it can't be taken.
-    fn take(&mut self, means: &mut Means<'_, '_>, bytes: &[u8]) -> bool {
+    fn take(&mut self, means: &mut Means<'_, '_>, bytes: &Arc<[u8]>) -> bool {
         let has_room = self.waiting.has_room();
         let record = LogRecord::decode(bytes).ok().filter(|record| has_room && self.has_place(record));
         let (Some(record), Some(seq)) = (record, self.taken.checked_add(1)) else { return false };
@@ -232,8 +232,8 @@ impl Copy {
             let from = alloc::vec![self.pair.owner.peer];
             means.blobs.want(means.ctx, Wanted { bytes: bytes.len(), job, at: at(seq), blobs, from });
         }
-        let memory = record.memory(bytes.len());
-        self.waiting.push(record, memory, is_here);
+        let memory = memory_of(&record, bytes);
+        self.waiting.push((record, Arc::clone(bytes)), memory, is_here);
         true
     }
 
@@ -246,9 +246,9 @@ impl Copy {
     }
 
     fn write_waiting(&mut self, means: &mut Means<'_, '_>) {
-        while let Some(record) = self.waiting.pop_here() {
+        while let Some((record, bytes)) = self.waiting.pop_here() {
             self.written = self.written.saturating_add(1);
-            means.writes.add(self.of, Order::Persist(Box::new(record)));
+            means.writes.add(self.of, Order::Persist(Box::new(record), bytes));
         }
     }
 

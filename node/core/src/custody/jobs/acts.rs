@@ -57,9 +57,9 @@ impl Custody {
         let of = Of { job, serial: kept.serial };
         match action {
             Action::Send { to, message } => self.post.add(to, message),
-            Action::Persist { seq: _, record } => {
+            Action::Persist { seq: _, record, bytes } => {
                 self.unwritten.end(job);
-                self.writes.add(of, Order::Persist(Box::new(record)));
+                self.writes.add(of, Order::Persist(Box::new(record), bytes));
             }
             Action::Cut { after } => self.writes.add(of, Order::Cut { after }),
             Action::Promise { epoch } => self.writes.add(of, Order::Promise { epoch }),

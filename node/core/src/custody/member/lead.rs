@@ -32,7 +32,7 @@ impl<R: Record + Clone> Member<R> {
 
     pub(super) fn append_own(&mut self, record: R) -> Option<u32> {
         let bytes: Arc<[u8]> = record.encode().into();
-        let seq = self.push_own(record)?;
+        let seq = self.push_own(record, Arc::clone(&bytes))?;
         if let State::Leader(leading) = &mut self.state {
             leading.tail_bytes = leading.tail_bytes.saturating_add(bytes.len());
             leading.tail.push_back(bytes);

@@ -6,6 +6,7 @@ use crate::custody::action::Action;
 use crate::custody::position::Position;
 use crate::custody::record::{Mark, Record};
 use crate::custody::trio::FIRST_EPOCH;
+use crate::custody::waiting::memory_of;
 use alloc::sync::Arc;
 
 impl<R: Record + Clone> Member<R> {
@@ -21,7 +22,7 @@ impl<R: Record + Clone> Member<R> {
                 Mark::Replaced { .. } | Mark::Ended | Mark::Other | Mark::Foreign => None,
             };
             let next = Position { epoch: begins.unwrap_or(at.epoch), seq: at.seq.saturating_add(1) };
-            if next.epoch > epoch || !(self.log.spans().has(next) || self.take(at, record, bytes.len())) {
+            if next.epoch > epoch || !(self.log.spans().has(next) || self.take(at, record, bytes)) {
                 break;
             }
             at = next;
@@ -30,7 +31,7 @@ impl<R: Record + Clone> Member<R> {
     }
 
     /// Takes the record behind `after`, in place of what is there. False if it can't be taken.
-    fn take(&mut self, after: Position, record: R, bytes: usize) -> bool {
+    fn take(&mut self, after: Position, record: R, bytes: &Arc<[u8]>) -> bool {
         if !self.waiting.has_room() || !self.cut(after.seq) || !self.log.push(&record) {
             return false;
         }
@@ -39,16 +40,16 @@ impl<R: Record + Clone> Member<R> {
             let at = self.log.last();
             self.emit(Action::Fetch { at, record: record.clone() });
         }
-        let bytes = record.memory(bytes);
-        self.waiting.push(record, bytes, here);
+        let memory = memory_of(&record, bytes);
+        self.waiting.push((record, Arc::clone(bytes)), memory, here);
         self.write_waiting();
         true
     }
 
     /// Adds a record of its own, which is here with all that it names.
-    pub(super) fn push_own(&mut self, record: R) -> Option<u32> {
+    pub(super) fn push_own(&mut self, record: R, bytes: Arc<[u8]>) -> Option<u32> {
         self.log.push(&record).then(|| {
-            self.persist(record);
+            self.persist(record, bytes);
             self.written
         })
     }
@@ -67,15 +68,15 @@ impl<R: Record + Clone> Member<R> {
     }
 
     fn write_waiting(&mut self) {
-        while let Some(record) = self.waiting.pop_here() {
-            self.persist(record);
+        while let Some((record, bytes)) = self.waiting.pop_here() {
+            self.persist(record, bytes);
         }
     }
 
-    fn persist(&mut self, record: R) {
+    fn persist(&mut self, record: R, bytes: Arc<[u8]>) {
         self.written = self.written.saturating_add(1);
         self.writes.push_back(Write::Record(self.written));
-        self.emit(Action::Persist { seq: self.written, record });
+        self.emit(Action::Persist { seq: self.written, record, bytes });
     }
 
     /// Removes what is behind a record. False, and nothing is removed, where that is known to be committed: no leader asks for

@@ -17,6 +17,7 @@ mod state;
 mod view;
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::{self, Vec};
 
 use reach::Reach;
@@ -92,7 +93,7 @@ pub struct Member<R> {
     /// The last one of the log that is on the disk.
     durable: u32,
     /// What follows `written`.
-    waiting: Waiting<R>,
+    waiting: Waiting<(R, Arc<[u8]>)>,
     /// What is not durable yet, in order.
     writes: VecDeque<Write>,
     promised: u32,

@@ -55,7 +55,7 @@ fn of_a_job_whose_log_takes_no_record_none_is_written_past_it_and_nothing_is_tol
         keeping.on_persisted(&mut ctx, u64::MAX);
         let done: Vec<Effect> = out.drain().collect();
         let expected = [
-            Effect::Persist { ticket: 1, job: OTHER, record: LogRecord::Ended },
+            Effect::Persist { ticket: 1, job: OTHER, record: LogRecord::Ended, bytes: None },
             Effect::Notify(Event::JobEnded { job: OTHER }),
         ];
         assert_eq!(done, expected, "{taken}");
