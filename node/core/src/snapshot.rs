@@ -263,8 +263,8 @@ impl fmt::Display for Note {
             ),
             Self::ParentElsewhere { job } => write!(
                 f,
-                "job {job} is kept by other nodes: those that are known to have kept it, and those that keep this job, are asked \
-                 how it ends; where none answers, it waits until it is cancelled"
+                "job {job} is kept by other nodes, or its log can't be read here: those that are known to have kept it, and those that \
+                 keep this job, are asked how it ends; where none answers, it waits until it is cancelled"
             ),
             Self::JournalFailed => f.write_str(
                 "this node can't write its jobs down any more, and `weft status` says why; the job goes on when the node is \

@@ -64,7 +64,7 @@ pub(super) struct Completed {
     pub(super) children: Children,
 }
 
-/// A job that others here wait for, and that only other nodes keep.
+/// A job that others here wait for, and that only other nodes can tell of.
 #[derive(Debug)]
 pub(super) struct Absent {
     /// The nodes that kept it when this one last did; none if it never did.

@@ -145,6 +145,8 @@ impl Custody {
         };
         if core::mem::take(&mut kept.unread) >= UNREAD_MAX {
             self.with(ctx, job, Member::read_again);
+            // How it ends is this node's to say again.
+            self.news.push_back(News::Keeps(job));
         }
         let Some(kept) = self.jobs.get_mut(&job) else { return };
         // It may have left the lead since, and come to lead again.
