@@ -258,7 +258,8 @@ impl Keeping {
             return;
         }
         let mut ends: Vec<(Place, ParentEnd)> = Vec::new();
-        for part in core::mem::take(&mut self.gathered) {
+        for mut part in core::mem::take(&mut self.gathered) {
+            part.trim();
             let Gathered { job, what, is_of_mesh, cost } = part;
             let at = Place { job, is_of_mesh };
             match what {

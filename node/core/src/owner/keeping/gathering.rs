@@ -19,7 +19,7 @@ use crate::task::{Outcome, Payload};
 use crate::time::Time;
 
 /// How long ends of tasks and further tasks wait for those of later inputs after records were emitted, in milliseconds: as long
-/// as the journal waits with what comes after a group.
+/// as the journal waits with what comes after a large group.
 const GATHER_MS: u64 = 2;
 /// The same of many of them while they keep coming, in milliseconds: each record more is work for three nodes and their disks,
 /// and a client with that many tasks does not wait for them one by one.
@@ -30,7 +30,7 @@ const GATHER_MANY: usize = 32;
 const GATHER_GAP_MS: u64 = 1;
 /// What they may count meanwhile, in bytes.
 const GATHER_BYTES_MAX: usize = 256 << 10;
-/// Ends of tasks that room is made for at once, where as many came together the last time.
+/// Ends of tasks that a record has room for when it is begun, where one had as many the last time.
 const EXPECTED_MAX: usize = 512;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
 /// task whose owner is lost before it was written runs again.
@@ -43,8 +43,8 @@ pub(super) struct Pace {
     emitted_at: Option<Time>,
     /// Ends of tasks and further tasks that were gathered since then.
     tasks: usize,
-    /// The same before then, after the time before.
-    before: usize,
+    /// Ends of tasks that the longest record had then.
+    longest: usize,
     /// When the last of these came.
     grew_at: Time,
 }
@@ -197,7 +197,7 @@ impl Keeping {
             return all.push(kept);
         }
         // Most often about as many come together as the last time.
-        let mut all = Vec::with_capacity(self.pace.before.clamp(1, EXPECTED_MAX));
+        let mut all = Vec::with_capacity(self.pace.longest.clamp(1, EXPECTED_MAX));
         all.push(kept);
         self.push(job, What::Record(LogRecord::Outcomes(all)), more);
     }
@@ -235,7 +235,8 @@ impl Keeping {
     /// What was gathered is emitted. From now on what may wait for later inputs does.
     pub(super) fn begin_to_gather(&mut self, now: Time) {
         if !self.gathered.is_empty() {
-            self.pace = Pace { emitted_at: Some(now), tasks: 0, before: self.pace.tasks, grew_at: now };
+            let longest = self.gathered.iter().map(Gathered::count_ends).max().unwrap_or(0);
+            self.pace = Pace { emitted_at: Some(now), tasks: 0, longest, grew_at: now };
         }
     }
 
@@ -300,6 +301,20 @@ impl Gathered {
             What::Record(LogRecord::Outcomes(all)) => all.len(),
             What::Record(LogRecord::Extended { inputs }) => inputs.len(),
             What::Record(_) | What::Event(_) | What::End { .. } | What::ParentEnded(_) => 0,
+        }
+    }
+
+    /// Ends of tasks that one record tells.
+    fn count_ends(&self) -> usize {
+        if let What::Record(LogRecord::Outcomes(all)) = &self.what { all.len() } else { 0 }
+    }
+
+    /// Gives back the room that was made for ends which did not come.
+    pub(super) fn trim(&mut self) {
+        if let What::Record(LogRecord::Outcomes(all)) = &mut self.what
+            && all.capacity() > all.len().saturating_mul(2)
+        {
+            all.shrink_to_fit();
         }
     }
 
