@@ -97,7 +97,8 @@ pub enum Effect {
         job: JobId,
         /// The record.
         record: LogRecord,
-        /// Its bytes ([`LogRecord::encode`]), where they were made already: those that another node sent, or is sent.
+        /// Bytes that [`LogRecord::decode`] makes it of, where there are such: those that another node sent, which may not be the
+        /// ones that [`LogRecord::encode`] makes, or those that others are sent.
         bytes: Option<Arc<[u8]>>,
     },
     /// Remove the records behind one of a job's log, which never counted: another member leads. Answered like a record.

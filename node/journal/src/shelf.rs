@@ -8,7 +8,7 @@ pub const KEY_BYTES_MAX: usize = 256;
 pub const THING_BYTES_MAX: usize = 1 << 20;
 /// Things on the shelf of remembered results; the oldest goes.
 const REMEMBERED_MAX: u64 = 1_000_000;
-/// Things on each other shelf; the oldest goes. Who goes by it that none has gone has a bound of its own that is not greater.
+/// Things on each other shelf; the oldest goes. Who relies on it that none has gone keeps to a bound of its own that is not greater.
 pub const THINGS_MAX: u64 = 65_536;
 
 /// Which things. The numbers are in the file and never change.

@@ -24,7 +24,7 @@ pub enum Action<R> {
         seq: u32,
         /// The record.
         record: R,
-        /// Its bytes, as they came or are sent.
+        /// Bytes that [`Record::decode`](super::record::Record::decode) makes it of, as they came or are sent.
         bytes: Arc<[u8]>,
     },
     /// Remove the records behind this one.

@@ -99,8 +99,8 @@ impl Tombstones {
     ) -> Option<Member<R>> {
         let job = message.job();
         let learnt = Member::learn(me, from, message, self.left_at(job), moment);
-        let late = || Member::late(me, from, message, moment).filter(|_| self.never_had(job));
-        learnt.or_else(late)
+        let late = || Member::late(me, from, message, moment);
+        learnt.or_else(|| self.never_had(job).then(late).flatten())
     }
 
     /// What a node with this disk answers that has no log of a job, to a message by which none begins: the leader is to begin at
