@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Failure, Refused};
 use crate::heads::Op;
 
-/// How long after a large group the next one is taken at the soonest, so that what comes meanwhile goes together. What comes
-/// after a pause, or after a small group, waits for nothing but the disk: there, one who waits for each record is more likely
-/// than a stream of them.
+/// How long after a large group was taken the next one is at the soonest, so that what comes meanwhile goes together. After a small
+/// one it is for as long as that took to write, and not longer than this: there, one who waits for each record is more likely than
+/// a stream of them, and the writer has half of a core at most. What comes after a pause waits for nothing.
 const GROUP_WAIT_MAX: Duration = Duration::from_millis(2);
 /// Bytes of a small group are fewer.
 const SMALL_GROUP_BYTES: usize = 4 << 10;
@@ -43,12 +43,21 @@ pub(crate) enum Turn {
     End,
 }
 
+/// A group that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at: Instant,
+    is_large: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Batch>,
     bytes: usize,
-    /// When the last group was taken, if that was a large one.
-    last_large: Option<Instant>,
+    /// The last group, until it is written.
+    last: Option<Taken>,
+    /// No group is taken before.
+    rests_until: Option<Instant>,
     last_ticket: u64,
     closing: bool,
     /// An append was refused for want of room on the disk.
@@ -120,8 +129,10 @@ impl Queue {
     /// What the writer is to do next; waits for it, unless there is something to tidy up, and looks at the room again after
     /// `look_after`.
     pub(crate) fn next(&self, has_chores: bool, look_after: Option<Duration>) -> Turn {
-        let look_at = look_after.map(|after| Instant::now() + after);
+        let now = Instant::now();
+        let look_at = look_after.map(|after| now + after);
         let mut state = self.lock();
+        state.note_written(now);
         loop {
             if state.waiting.is_empty() {
                 if state.closing {
@@ -196,12 +207,19 @@ impl State {
         Ok(())
     }
 
+    /// The group that was taken last is written.
+    fn note_written(&mut self, now: Instant) {
+        let Some(Taken { at, is_large }) = self.last.take() else { return };
+        let took = now.saturating_duration_since(at);
+        self.rests_until = Some(if is_large { at + GROUP_WAIT_MAX } else { now + took.min(GROUP_WAIT_MAX) });
+    }
+
     /// How long what waits is to wait for more.
     fn gathers_for(&self, now: Instant) -> Duration {
         if self.closing || self.bytes >= GROUP_BYTES {
             return Duration::ZERO;
         }
-        self.last_large.map_or(Duration::ZERO, |last| (last + GROUP_WAIT_MAX).saturating_duration_since(now))
+        self.rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// Takes the batches of the next transaction.
@@ -216,7 +234,7 @@ impl State {
             group.extend(self.waiting.pop_front());
         }
         self.bytes = self.bytes.saturating_sub(bytes);
-        self.last_large = (bytes >= SMALL_GROUP_BYTES).then_some(now);
+        self.last = Some(Taken { at: now, is_large: bytes >= SMALL_GROUP_BYTES });
         group
     }
 }
@@ -242,25 +260,31 @@ mod tests {
         assert!(matches!(queue.next(true, None), Turn::Idle));
     }
 
-    /// A queue from which a group of that many bytes was just taken.
-    fn after_a_group(bytes: usize, now: Instant) -> State {
+    /// A queue from which a group of that many bytes was taken, which took that long to write.
+    fn after_a_group(bytes: usize, taken: Instant, took: Duration) -> State {
         let mut state = State { bytes, ..State::default() };
         state.waiting.push_back(Batch { ticket: 1, ops: Vec::new(), cost: bytes });
-        assert_eq!(state.group(now).len(), 1);
+        assert_eq!(state.group(taken).len(), 1);
+        state.note_written(taken + took);
         state
     }
 
     #[test]
-    fn what_comes_after_a_pause_or_a_small_group_waits_for_nothing() {
-        let now = Instant::now();
-        assert_eq!(State::default().gathers_for(now), Duration::ZERO);
-        assert_eq!(after_a_group(SMALL_GROUP_BYTES - 1, now).gathers_for(now), Duration::ZERO);
+    fn what_comes_after_a_small_group_waits_as_long_as_that_took_to_write() {
+        let (taken, took) = (Instant::now(), GROUP_WAIT_MAX / 8);
+        assert_eq!(State::default().gathers_for(taken), Duration::ZERO, "nothing was before");
+        let small = |took| after_a_group(SMALL_GROUP_BYTES - 1, taken, took);
+        let written = taken + took;
+        assert_eq!(small(took).gathers_for(written), took);
+        assert_eq!(small(took).gathers_for(written + took), Duration::ZERO, "a pause");
+        let long = GROUP_WAIT_MAX * 5;
+        assert_eq!(small(long).gathers_for(taken + long), GROUP_WAIT_MAX, "a slow disk");
     }
 
     #[test]
     fn what_follows_a_large_group_goes_together() {
         let now = Instant::now();
-        let mut state = after_a_group(SMALL_GROUP_BYTES, now);
+        let mut state = after_a_group(SMALL_GROUP_BYTES, now, Duration::ZERO);
         let (half, whole) = (GROUP_WAIT_MAX / 2, GROUP_WAIT_MAX);
         assert_eq!(state.gathers_for(now + half), half);
         assert_eq!(state.gathers_for(now + whole), Duration::ZERO);
