@@ -188,7 +188,13 @@ impl NodeHandle {
         let mut cursor = cursor;
         loop {
             poll_fn(|cx| self.jobs.poll_told(cx, job, cursor)).await?;
-            let results = self.results_now(job, cursor, portion).await?;
+            let results = match self.jobs.results(job, cursor, portion) {
+                Some(told) => {
+                    self.note_read(job);
+                    told
+                }
+                None => self.results_now(job, cursor, portion).await?,
+            };
             if !results.ends.is_empty() || results.end.is_some() {
                 return Ok(results);
             }
@@ -205,11 +211,13 @@ impl NodeHandle {
     /// # Errors
     /// [`NoResults`].
     pub async fn results_now(&self, job: JobId, cursor: u64, portion: Portion) -> Result<Results, NoResults> {
-        if let Some(results) = self.jobs.results(job, cursor, portion) {
+        let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
+        // What was told a moment ago is for those who listen.
+        let in_memory = if summary.journalled { None } else { self.jobs.results(job, cursor, portion) };
+        if let Some(results) = in_memory {
             self.note_read(job);
             return Ok(results);
         }
-        let summary = self.jobs.summary(job).ok_or(NoSuchJob)?;
         if !summary.is_left_copy() {
             summary.here()?;
         }

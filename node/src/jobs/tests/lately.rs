@@ -42,6 +42,11 @@ fn what_was_told_is_here_for_those_who_listen_and_nothing_before() {
     assert_eq!(table.lock().kept.results, 0, "they count as no results that are kept in memory");
     assert_eq!(read(&table, 3), None, "who has read it reads it again in the journal");
     drop(listener);
+    let (table, listener) = listened(Level::Disk, 1);
+    table.record(end(JOB, 0, 5));
+    assert!(table.lock().lately.bytes() > 0);
+    drop(listener);
+    assert_eq!((read(&table, 0), table.lock().lately.bytes()), (None, 0), "it is in the journal");
 }
 
 #[test]
