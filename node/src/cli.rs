@@ -48,17 +48,12 @@ pub(crate) struct Cli {
         value_name = "FILTER",
         env = "WEFT_LOG",
         hide_env_values = true,
-        value_parser = parse_filter
+        value_parser = crate::render::log_filter
     )]
     pub(crate) log: Option<Targets>,
     /// The verb.
     #[command(subcommand)]
     pub(crate) verb: Verb,
-}
-
-/// A filter of log lines: levels, for all lines or those of one target.
-fn parse_filter(text: &str) -> Result<Targets, String> {
-    text.parse().map_err(|error| format!("a filter such as info or weft_node=debug: {error}"))
 }
 
 const EXIT_CODES: &str = "\

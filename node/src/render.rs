@@ -11,7 +11,7 @@ use weft_node::settings::environment;
 use weft_node::terminal::{self, visible};
 
 use crate::commands::Problem;
-pub(crate) use log::{Stderr, flush, write_behind};
+pub(crate) use log::{Stderr, flush, log_filter, write_behind};
 pub(crate) use progress::{Progress, Total};
 pub(crate) use table::{Side, Table};
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait for the thread that writes; beyond it the newest is lost, and counted.
@@ -17,6 +18,16 @@ const END_MAX: Duration = Duration::from_secs(1);
 
 static BEHIND: OnceLock<SyncSender<Line>> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// A filter of log lines: levels, for all lines or those of one target.
+pub(crate) fn log_filter(text: &str) -> Result<Targets, String> {
+    let wrong = |why: String| format!("a filter such as info or weft_node=debug: {why}");
+    if text.contains(['[', '{']) {
+        return Err(wrong(String::from("spans and fields are not filtered by")));
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    parts.join(",").parse().map_err(|error: ParseError| wrong(error.to_string()))
+}
 
 /// What the thread is given.
 enum Line {
@@ -110,6 +121,17 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_filter_of_log_lines_is_a_list_of_levels_and_targets_with_blanks_or_without() {
+        let targets = |text: &str| log_filter(text).unwrap();
+        assert_eq!(targets("info, weft_net=debug,"), targets("info,weft_net=debug"));
+        assert!(targets("info,weft_net=debug").would_enable("weft_net", &tracing::Level::DEBUG));
+        assert!(!targets("info,weft_net=debug").would_enable("weft_core", &tracing::Level::DEBUG));
+        for wrong in ["a=b=c", "weft_node[task]=debug", "{job}=debug"] {
+            assert!(log_filter(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -304,6 +304,8 @@ fn wrong_settings_are_refused_by_name() {
         .refused(2, &["without a mesh key", "weft init", "--open"]);
     run(dir.path(), &["node", "--api", "0.0.0.0:0"]).refused(2, &["api", "loopback"]);
     run(dir.path(), &["--log", "a=b=c", "peers"]).refused(2, &["`--log`", "a=b=c", "weft_node=debug"]);
+    run(dir.path(), &["--log", "weft_node[task]=debug", "peers"])
+        .refused(2, &["`--log`", "spans and fields"]);
 }
 
 /// A verb under these variables.
