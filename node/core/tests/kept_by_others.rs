@@ -318,6 +318,32 @@ fn a_parent_whose_log_can_t_be_read_is_asked_of_the_others_and_its_child_can_be_
 }
 
 #[test]
+fn a_parent_whose_log_can_be_read_again_is_asked_of_no_other_node() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[0, 0, 0], 1);
+    mesh.submit_with(0, 1, |what| (what.level, what.job, what.after) = (Level::Memory, CHILD, vec![JOB]));
+    mesh.cut(0, custodian, false);
+    mesh.cut(0, witness, false);
+    run(&mut mesh, 40_000);
+    mesh.unreadable = Some(0);
+    mesh.join_again(0, custodian);
+    mesh.join_again(0, witness);
+    run(&mut mesh, 60_000);
+    let elsewhere = |mesh: &Mesh| {
+        let why = mesh.engines[0].why(mesh.now, CHILD, 0).expect("it has that task");
+        why.notes.contains(&Note::ParentElsewhere { job: JOB })
+    };
+    assert!(elsewhere(&mesh), "the others are asked");
+    mesh.unreadable = None;
+    run(&mut mesh, 90_000);
+    assert_eq!((leader(&mesh, 0), elsewhere(&mesh)), (Some(0), false));
+    mesh.log.clear();
+    run(&mut mesh, 30_000);
+    let asks =
+        |(from, _, message): &(usize, usize, Message)| *from == 0 && matches!(message, Message::AskEnds(_));
+    assert!(!mesh.log.iter().any(asks));
+}
+
+#[test]
 fn a_child_in_memory_does_not_wait_for_a_parent_of_another_node_once_its_own_disk_failed() {
     let (mut mesh, _) = parent_that_is_read(Outcome::Done, |_| ());
     mesh.input(0, Input::JournalFailed);
