@@ -52,6 +52,8 @@ pub enum Action<R> {
         at: Position,
         /// The record.
         record: R,
+        /// How long it is, in bytes.
+        bytes: usize,
     },
     /// The blobs of the records from this number on, which were to be fetched, are not wanted any more.
     Drop {

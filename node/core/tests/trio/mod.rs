@@ -296,7 +296,7 @@ impl Node {
                     member.on_read(from, records, &moment);
                 }
             }
-            Action::Fetch { at: _, record } => said.push(Said::Fetches(record)),
+            Action::Fetch { at: _, record, bytes: _ } => said.push(Said::Fetches(record)),
             Action::Drop { from: _ } => {}
             Action::Committed { upto } => {
                 if self.leads() {

@@ -67,9 +67,9 @@ impl Custody {
                 kept.awaits.reads += 1;
                 self.writes.add(of, Order::Read { from, bytes_max });
             }
-            Action::Fetch { at, record } => {
-                let wanted = wanted(kept, job, at, &record, self.me.peer);
-                self.blobs.want(ctx, wanted);
+            Action::Fetch { at, record, bytes } => {
+                let (blobs, from) = (record.blobs().collect(), sources(kept, self.me.peer));
+                self.blobs.want(ctx, Wanted { bytes, job, at, blobs, from });
             }
             Action::Drop { from } => self.blobs.drop_from(job, from),
             Action::Committed { upto } => self.on_committed(ctx, job, upto),
@@ -211,13 +211,12 @@ impl Kept {
     }
 }
 
-/// What of a record is to be fetched, and from where: its leader is asked first.
-fn wanted(kept: &Kept, job: JobId, at: Position, record: &LogRecord, me: PeerId) -> Wanted {
+/// From where the blobs of a record are to be fetched: its leader is asked first.
+fn sources(kept: &Kept, me: PeerId) -> Vec<PeerId> {
     let leader = leader_of(&kept.member, me);
     let others = kept.member.log().trio().peers();
     let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
-    let from = leader.filter(|leader| *leader != me).into_iter().chain(others).collect();
-    Wanted { bytes: record.encode().len(), job, at, blobs: record.blobs().collect(), from }
+    leader.filter(|leader| *leader != me).into_iter().chain(others).collect()
 }
 
 /// Blobs of a job that are gone from this node's store, as something that waits before its first record.

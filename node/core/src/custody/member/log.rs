@@ -38,7 +38,7 @@ impl<R: Record + Clone> Member<R> {
         let here = !record.names_blobs();
         if !here {
             let at = self.log.last();
-            self.emit(Action::Fetch { at, record: record.clone() });
+            self.emit(Action::Fetch { at, record: record.clone(), bytes: bytes.len() });
         }
         let memory = memory_of(&record, bytes);
         self.waiting.push((record, Arc::clone(bytes)), memory, here);
