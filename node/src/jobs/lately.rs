@@ -75,20 +75,18 @@ impl Lately {
     /// others listen, too, and so are those that are given, which can be read in the journal once more.
     pub(super) fn read(&mut self, job: JobId, from: u64, portion: Portion) -> Option<Vec<TaskEnd>> {
         let told = self.of.get_mut(&job)?;
-        let mut skipped = usize::try_from(from.checked_sub(told.first)?).ok()?;
+        let skipped = usize::try_from(from.checked_sub(told.first)?).ok()?;
         if skipped >= told.ends.len() {
             return None;
-        }
-        while told.listeners == 1 && skipped > 0 {
-            self.bytes -= told.drop_first();
-            skipped -= 1;
         }
         let count = portion_of(told.ends.iter().skip(skipped), portion);
         if told.listeners > 1 {
             return Some(told.ends.iter().skip(skipped).take(count).cloned().collect());
         }
-        let (taken, freed) = told.take(count);
-        self.bytes -= freed;
+        let before = told.bytes;
+        told.take(skipped);
+        let taken = told.take(count);
+        self.bytes -= before - told.bytes;
         Some(taken)
     }
 
@@ -116,13 +114,12 @@ impl Told {
         freed
     }
 
-    /// The first ends, and what that frees, in bytes.
-    fn take(&mut self, count: usize) -> (Vec<TaskEnd>, u64) {
+    /// Takes the first ends, this many.
+    fn take(&mut self, count: usize) -> Vec<TaskEnd> {
         let taken: Vec<TaskEnd> = self.ends.drain(..count).collect();
-        let freed = taken.iter().map(bytes_of).sum();
         self.first += taken.len() as u64;
-        self.bytes -= freed;
-        (taken, freed)
+        self.bytes -= taken.iter().map(bytes_of).sum::<u64>();
+        taken
     }
 
     /// What that frees, in bytes.
