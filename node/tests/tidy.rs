@@ -110,12 +110,12 @@ fn no_files_of_a_crate_that_was_untangled_import_each_other_in_a_circle() {
 fn a_circle_and_a_tuple_are_found() {
     let one = "use super::two::{a, b};\nfn f(x: u8, (a, b): (u8, u8)) { let Some(x) = y else { return }; }\n";
     let two = "use crate::owner::one::f;\nfn g<T: Fn(u8) -> u8>(&self, a: T, b: [u8; 2], c: u8, d: u8) { assert!(true) }\n";
-    let dir = std::env::temp_dir().join(format!("weft-tidy-{}/owner", std::process::id()));
-    fs::create_dir_all(&dir).expect("a temporary directory");
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let dir = temporary.path().join("owner");
+    fs::create_dir(&dir).expect("a directory");
     fs::write(dir.join("one.rs"), one).expect("a file");
     fs::write(dir.join("two.rs"), two).expect("a file");
     let found = counts::count(&dir, true);
-    fs::remove_dir_all(dir.parent().expect("it has one")).expect("it was made");
     assert_eq!(found.circles, [["one", "two"]]);
     assert_eq!((found.functions, found.wide_functions, found.tuple_parameters), (2, 1, 1));
     assert_eq!((found.else_returns, found.asserts, found.lines), (1, 1, 4));

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn what_is_saved_is_loaded_and_rubbish_is_skipped() {
-        let path = std::env::temp_dir().join(format!("weft-remembered-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers");
         let address: Multiaddr = "/ip4/192.0.2.1/tcp/7117".parse().unwrap();
         let peers = vec![(PeerId([1; 32]), vec![address.clone()]), (PeerId([2; 32]), vec![address])];
         save(&path, &peers).unwrap();

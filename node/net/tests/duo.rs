@@ -7,7 +7,7 @@ mod common;
 use std::io::Write;
 use std::time::Duration;
 
-use common::{KEY, Node, config, duo, story};
+use common::{KEY, Node, config, duo, eventually, story};
 use weft_core::message::{Capacity, Gossip, MESSAGE_BYTES_MAX};
 use weft_core::{CallId, JobId, LeaseId, Message, PeerId};
 use weft_net::{Admission, NetError, NetEvent, peer_id_of, start};
@@ -288,18 +288,14 @@ fn a_second_process_with_a_peers_identity_replaces_the_first() {
 #[test]
 fn remembered_peers_are_found_again_without_being_named() {
     story(async {
-        let path = std::env::temp_dir().join(format!("weft-peers-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers");
         let mut alice = Node::member(1, &[]).await;
         let mut first = config(2, 2, KEY, &alice.address());
         first.peers_file = Some(path.clone());
         let mut bob = Node::start(first).await;
         bob.until_up(alice.id).await;
-        let written = async {
-            while !path.exists() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
+        eventually(|| path.exists().then_some(())).await;
         // Or he might leave before she has seen him.
         alice.until_up(peer_id_of(&[2; 32])).await;
         drop(bob);
@@ -308,7 +304,6 @@ fn remembered_peers_are_found_again_without_being_named() {
         second.peers_file = Some(path.clone());
         let mut bob = Node::start(second).await;
         bob.until_up(alice.id).await;
-        std::fs::remove_file(path).unwrap();
     });
 }
 
