@@ -40,7 +40,6 @@ impl Owner {
         self.history.forget(name);
         self.books.followed.remove(&name);
         self.books.unknown.on_known(name);
-        absent::end(&mut self.books, name);
         let keeping = &mut self.books.keeping;
         keeping.lines.open(name, trio, last);
         keeping.on_committed(ctx, name, committed);
