@@ -80,7 +80,9 @@ fn the_logs_of_three_nodes_of_which_one_is_killed_replay_to_the_same_effects() {
     assert_eq!((counted, snapshots[0].counters.committed), (count as u64, count as u64));
     let executed: u64 = snapshots.iter().map(|snapshot| snapshot.counters.executed).sum();
     assert!(executed >= count as u64, "{executed} executions in the logs for {count} tasks");
-    assert!(logs.iter().all(|log| log.kinds.contains_key("time alone moves on")));
+    // The killed node may have lived too short a time for one of its timers to end between two messages.
+    let mut stopped = logs.iter().filter(|log| matches!(log.end, LogEnd::Said(_)));
+    assert!(stopped.all(|log| log.kinds.contains_key("time alone moves on")));
 }
 
 #[test]
