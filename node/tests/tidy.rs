@@ -67,6 +67,20 @@ fn each_large_library_has_one_crate_that_names_it() {
 }
 
 #[test]
+fn releases_of_our_crates_check_for_overflow() {
+    let manifest: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).expect("a table");
+    let packages = &manifest["profile"]["release"]["package"];
+    let without: Vec<String> = dependencies()
+        .into_keys()
+        .filter(|name| {
+            let checks = packages.get(name).and_then(|package| package.get("overflow-checks"));
+            checks.and_then(toml::Value::as_bool) != Some(true)
+        })
+        .collect();
+    assert!(without.is_empty(), "no `overflow-checks = true` in a [profile.release.package] of {without:?}");
+}
+
+#[test]
 fn files_stay_readable() {
     for path in sources() {
         let shown = path.strip_prefix(root()).expect("below the root").display().to_string();
