@@ -12,6 +12,7 @@ use weft_core::{JobId, PeerId};
 
 use crate::apply::Applier;
 use crate::check::Checker;
+use crate::checkpoints::Checkpoints;
 use crate::disk::{self, Files};
 use crate::error::{self, Error, Failure, Refused};
 use crate::event::Event;
@@ -54,6 +55,8 @@ pub struct Journal {
     queue: Arc<Queue>,
     room: Arc<Room>,
     writer: Option<JoinHandle<Option<Mark>>>,
+    /// Open until no connection is.
+    file: Arc<File>,
     /// Given back last.
     _lock: File,
 }
@@ -93,21 +96,26 @@ impl Journal {
             rebuilt: sound.rebuilt,
         };
         let queue = Arc::new(Queue::default());
+        let file = Arc::new(File::open(&files.db).map_err(Error::io("open", &files.db))?);
+        let checkpoints = Checkpoints::start(&files.db, Arc::clone(&file), Arc::clone(&queue))?;
         let writer = Writer {
             db: sound.db,
             applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
+            checkpoints,
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
             files: files.clone(),
             told: Box::new(told),
             is_low: false,
-            counted_pages: 0,
+            seen_pages: (0, 0),
+            uncounted_pages: 0,
+            has_ended: false,
             cramped_until: None,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));
         let writer = thread.spawn(|| writer.run()).map_err(Error::io("start a thread for", &files.db))?;
         let heads = Arc::new(Mutex::new(Heads::new(back.heads, back.damages, back.next_no)));
-        Ok((Self { files, checker, heads, queue, room, writer: Some(writer), _lock: lock }, opened))
+        Ok((Self { files, checker, heads, queue, room, writer: Some(writer), file, _lock: lock }, opened))
     }
 
     /// Whether there is room for entries: in the queue, and on the disk if they begin new work. While one thread appends,
@@ -186,7 +194,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Database`] if the file can't be opened once more.
     pub fn reader(&self) -> Result<Reader, Error> {
-        Reader::open(&self.files.db, self.checker.clone(), Arc::clone(&self.heads))
+        Reader::open(&self.files.db, &self.file, self.checker.clone(), Arc::clone(&self.heads))
     }
 
     /// Writes what waits, and closes the file so that the next open knows it is whole.

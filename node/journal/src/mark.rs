@@ -95,7 +95,7 @@ pub(crate) struct Mark {
     pub(crate) journal: Id,
     pub(crate) node: PeerId,
     pub(crate) opens: u64,
-    /// How often the log was put into the file, in all lives.
+    /// How often 4 MiB were written to the log, in all lives.
     pub(crate) checkpoints: u64,
     pub(crate) closed: bool,
     /// The number that the next job gets: none is used twice, also not by an older copy of the file.

@@ -37,7 +37,7 @@ pub(crate) enum Turn {
     Write(Vec<Batch>),
     /// Nothing waits: there is time to tidy up.
     Idle,
-    /// Nothing waits: it is time to look how much room is left.
+    /// Nothing waits: it is time to look how much room is left, and how a checkpoint ended.
     Look,
     /// Nothing waits and nothing more comes.
     End,
@@ -60,8 +60,8 @@ struct State {
     rests_until: Option<Instant>,
     last_ticket: u64,
     closing: bool,
-    /// An append was refused for want of room on the disk.
-    lacks_room: bool,
+    /// An append was refused for want of room on the disk, or a checkpoint ended.
+    is_to_look: bool,
     failure: Option<Failure>,
 }
 
@@ -120,9 +120,9 @@ impl Queue {
         }
     }
 
-    /// Has the writer look how much room is left.
+    /// Has the writer look how much room is left, and how a checkpoint ended.
     pub(crate) fn ask_to_look(&self) {
-        self.lock().lacks_room = true;
+        self.lock().is_to_look = true;
         self.came.notify_one();
     }
 
@@ -142,7 +142,7 @@ impl Queue {
                     return Turn::Idle;
                 }
                 let left = look_at.map(|at| at.saturating_duration_since(Instant::now()));
-                if std::mem::take(&mut state.lacks_room) || left.is_some_and(|left| left.is_zero()) {
+                if std::mem::take(&mut state.is_to_look) || left.is_some_and(|left| left.is_zero()) {
                     return Turn::Look;
                 }
                 state = match left {

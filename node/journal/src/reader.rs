@@ -1,6 +1,7 @@
 //! Questions to the journal, on a connection of their own: pages and counts of jobs, and records of one. It sees what is
 //! on the disk, which may be a little behind what was appended.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +39,8 @@ pub struct Reader {
     db: Connection,
     checker: Checker,
     heads: Arc<Mutex<Heads>>,
+    /// Open until the connection is not: see [`crate::checkpoints`].
+    _file: Arc<File>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -47,9 +50,14 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path, checker: Checker, heads: Arc<Mutex<Heads>>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        path: &Path,
+        file: &Arc<File>,
+        checker: Checker,
+        heads: Arc<Mutex<Heads>>,
+    ) -> Result<Self, Error> {
         let db = schema::open_reader(path).map_err(Error::database("open a reader"))?;
-        Ok(Self { db, checker, heads })
+        Ok(Self { db, checker, heads, _file: Arc::clone(file) })
     }
 
     /// Jobs that pass a filter, newest first, behind a place; at most `most`.

@@ -24,7 +24,7 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 /// For how long a write waits for another process that reads or copies the file.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 /// The write-ahead log is cut to this after it was put into the file, in bytes.
-const WAL_KEPT_BYTES: i64 = 16 << 20;
+const WAL_KEPT_BYTES: i64 = 20 << 20;
 /// Memory that a connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 8 << 10;
 
@@ -88,7 +88,7 @@ fn tables_of(db: &Connection) -> rusqlite::Result<Vec<(String, String, String, S
     rows.collect()
 }
 
-/// Opens the one connection that writes.
+/// Opens a connection that writes: the one of the writer, or that of checkpoints.
 pub(crate) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
@@ -101,13 +101,25 @@ pub(crate) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
 /// Sets up a writer whose file was looked at. False if the file system can't share memory between processes.
 pub(crate) fn begin_wal(db: &Connection) -> rusqlite::Result<bool> {
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "fullfsync", true)?;
-    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    wait_for_disk(db)?;
     db.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
     db.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Opens the connection that puts what another one wrote into the file.
+pub(crate) fn open_checkpoints(path: &Path) -> rusqlite::Result<Connection> {
+    let db = open_writer(path)?;
+    wait_for_disk(&db)?;
+    Ok(db)
+}
+
+/// Whatever is said to be written is on the disk.
+fn wait_for_disk(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)
 }
 
 /// Puts pages of the write-ahead log into the file. Returns how many are in the log, and how many of them in the file.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::apply::Applier;
+use crate::checkpoints::{Checkpoints, Ended};
 use crate::disk::{self, Files};
 use crate::error::{Failure, says_full};
 use crate::event::Event;
@@ -19,18 +20,30 @@ use crate::schema::{self, checkpoint};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pages of the write-ahead log that are put into the file together.
 const CHECKPOINT_PAGES: i64 = 1024;
+/// Pages of the log, 16 MiB, from which on it is to begin anew. It does so only once all of it is in the file, and during a
+/// checkpoint further ones come: when those are few, the writer puts them there itself.
+const LOG_PAGES: i64 = 4 * CHECKPOINT_PAGES;
+/// Fewer pages are few.
+const FEW_PAGES: i64 = CHECKPOINT_PAGES / 8;
+/// Pages of the log, 64 MiB, from which on the writer waits until what can be is in the file.
+const LOG_PAGES_MAX: i64 = 16 * CHECKPOINT_PAGES;
 
 /// The writer, before and while its thread runs.
 pub(crate) struct Writer {
     pub(crate) db: Connection,
     pub(crate) applier: Applier,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
     pub(crate) files: Files,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
     pub(crate) is_low: bool,
-    /// Pages of the log when the mark was last told of a checkpoint.
-    pub(crate) counted_pages: i64,
+    /// Pages of the log when it was last looked at, and how many of them were in the file.
+    pub(crate) seen_pages: (i64, i64),
+    /// Pages that were written since the mark was last told of a checkpoint.
+    pub(crate) uncounted_pages: i64,
+    /// A checkpoint of the other thread ended, and nothing followed from it yet.
+    pub(crate) has_ended: bool,
     /// Tidying up found no room, and is not tried again before.
     pub(crate) cramped_until: Option<Instant>,
 }
@@ -61,7 +74,9 @@ impl Writer {
             // Removing rows takes room in the log first, which a full disk keeps for what was begun.
             let is_full = self.has_no_room_to_tidy();
             let has_chores = self.applier.has_garbage() && !is_full;
-            match self.queue.next(has_chores, is_full.then_some(LOOK_AGAIN)) {
+            let turn = self.queue.next(has_chores, is_full.then_some(LOOK_AGAIN));
+            self.note_checkpoint()?;
+            match turn {
                 Turn::Write(group) => self.write(&group)?,
                 Turn::Idle => self.tidy_up()?,
                 Turn::Look => self.look_at_room(),
@@ -96,10 +111,13 @@ impl Writer {
             }
             other => other.map_err(Failure::of("remove what was forgotten"))?,
         }
-        if self.is_checkpoint_due()? {
-            match checkpoint(&self.db, "PASSIVE") {
-                Err(error) if says_full(&error) => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
-                other => drop(other.map_err(Failure::of("put records into the journal's file"))?),
+        let (in_log, in_file) = self.log_pages()?;
+        if in_log - in_file >= CHECKPOINT_PAGES {
+            self.count_checkpoint()?;
+            match Ended::of(checkpoint(&self.db, "PASSIVE")) {
+                Ended::Done => {}
+                Ended::Full => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
+                Ended::Failed(failure) => return Err(failure),
             }
         }
         Ok(())
@@ -138,27 +156,52 @@ impl Writer {
         }
     }
 
+    /// Has the other thread put what is in the log into the file, once it is much.
     fn checkpoint_if_due(&mut self) -> Result<(), Failure> {
-        if self.is_checkpoint_due()? { self.put_into_file("PASSIVE") } else { Ok(()) }
+        let (in_log, in_file) = self.log_pages()?;
+        let left = in_log - in_file;
+        // On a disk that is nearly full the log stays short.
+        if in_log >= LOG_PAGES_MAX || self.is_low && left >= CHECKPOINT_PAGES {
+            self.count_checkpoint()?;
+            self.checkpoints.wait();
+            self.note_checkpoint()?;
+            return self.put_into_file("PASSIVE");
+        }
+        let begins_anew = in_log >= LOG_PAGES && std::mem::take(&mut self.has_ended);
+        if begins_anew && left < FEW_PAGES {
+            return self.put_into_file("PASSIVE");
+        }
+        if begins_anew || left >= CHECKPOINT_PAGES {
+            self.count_checkpoint()?;
+            self.checkpoints.ask();
+        }
+        Ok(())
     }
 
-    fn is_checkpoint_due(&mut self) -> Result<bool, Failure> {
+    fn note_checkpoint(&mut self) -> Result<(), Failure> {
+        let Some(ended) = self.checkpoints.ended() else { return Ok(()) };
+        self.has_ended = true;
+        self.after(ended)
+    }
+
+    /// How many pages are in the log, and how many of them in the file.
+    fn log_pages(&mut self) -> Result<(i64, i64), Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(Failure::of("ask for the length of the log"))?;
-        if in_log - in_file < CHECKPOINT_PAGES {
-            return Ok(false);
-        }
-        // One that a reader holds up is due again and again, and counts once.
-        if in_log < self.counted_pages || in_log >= self.counted_pages + CHECKPOINT_PAGES {
-            self.count_checkpoint()?;
-            self.counted_pages = in_log;
-        }
-        Ok(true)
+        let (seen_in_log, seen_in_file) = std::mem::replace(&mut self.seen_pages, (in_log, in_file));
+        let began_anew = in_log < seen_in_log || in_file < seen_in_file;
+        self.uncounted_pages += if began_anew { in_log } else { in_log - seen_in_log };
+        Ok((in_log, in_file))
     }
 
     /// Says in the file, and then in the mark, that there is one checkpoint more: a copy from before it is known as older.
-    /// On a full disk the next one says it.
+    /// On a full disk the next one says it. One that a reader holds up, or that is under way, is due again and again, and counts
+    /// once.
     fn count_checkpoint(&mut self) -> Result<(), Failure> {
+        if self.uncounted_pages < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        self.uncounted_pages = 0;
         let before = self.applier.about();
         let about = Mark { checkpoints: before.checkpoints + 1, ..before };
         match schema::write_about(&self.db, &about) {
@@ -174,19 +217,25 @@ impl Writer {
         }
     }
 
-    /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.
     fn put_into_file(&self, mode: &str) -> Result<(), Failure> {
-        match checkpoint(&self.db, mode) {
-            Err(error) if says_full(&error) => {
+        self.after(Ended::of(checkpoint(&self.db, mode)))
+    }
+
+    /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.
+    fn after(&self, ended: Ended) -> Result<(), Failure> {
+        match ended {
+            Ended::Done => Ok(()),
+            Ended::Full => {
                 self.room.give_up();
                 Ok(())
             }
-            Err(error) => Err(Failure::of("put records into the journal's file")(error)),
-            Ok(_) => Ok(()),
+            Ended::Failed(failure) => Err(failure),
         }
     }
 
     fn end(&mut self) -> Result<Mark, Failure> {
+        self.checkpoints.end();
+        self.note_checkpoint()?;
         let closed = Mark { closed: true, ..self.applier.about() };
         let write = |db: &Connection| schema::write_about(db, &closed);
         match write(&self.db) {

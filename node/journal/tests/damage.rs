@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use support::{Dice, ME, append, copy, error_of, log, open, quick_dir, record, settings, try_open_with};
 use weft_core::{JobId, PeerId};
@@ -433,22 +434,43 @@ fn an_older_copy_is_known_as_such() {
 }
 
 #[test]
-fn an_older_copy_of_the_same_life_is_known_by_its_checkpoint() {
+fn an_older_copy_of_the_same_life_is_known_by_what_was_written_since() {
     let dir = quick_dir();
     let journal = open(dir.path());
     journal.put(vec![record(1, 1)]);
-    let older = quick_dir();
-    copy(dir.path(), older.path());
-    let long =
-        |seq| Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, ends: 1, bytes: vec![1; 3 << 20] };
-    journal.put(vec![long(2), long(3)]);
-    // The checkpoint comes before the next group.
-    journal.put(vec![record(2, 1)]);
-    let newest = quick_dir();
-    copy(dir.path(), newest.path());
-    fs::copy(newest.path().join("journal.mark"), older.path().join("journal.mark")).unwrap();
-    assert_eq!(open(older.path()).opened.continuity, Continuity::Older { file: 1, mark: 1 });
-    assert_eq!(open(newest.path()).opened.continuity, Continuity::Same);
+    for round in 0..4 {
+        let older = quick_dir();
+        copy(dir.path(), older.path());
+        let first = 2 + 2 * round;
+        for seq in [first, first + 1] {
+            let bytes = vec![1; 3 << 20];
+            journal.put(vec![Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, ends: 1, bytes }]);
+        }
+        // It is counted before the next group; and the log may begin anew between two rounds.
+        journal.put(vec![record(2, round + 1)]);
+        eventually_in_file(dir.path());
+        let newest = quick_dir();
+        copy(dir.path(), newest.path());
+        fs::copy(newest.path().join("journal.mark"), older.path().join("journal.mark")).unwrap();
+        let continuity = open(older.path()).opened.continuity;
+        assert_eq!(continuity, Continuity::Older { file: 1, mark: 1 }, "round {round}");
+        assert_eq!(open(newest.path()).opened.continuity, Continuity::Same, "round {round}");
+    }
+}
+
+/// Waits until what was written is in the file, so that the next write begins the log anew.
+fn eventually_in_file(dir: &Path) {
+    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let lengths: (i64, i64) =
+            db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?))).unwrap();
+        if lengths.0 == lengths.1 {
+            return;
+        }
+        assert!(Instant::now() < until, "{lengths:?} pages are in the log and in the file");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -586,9 +608,9 @@ fn write_two_lives(dir: &Path) -> support::Open {
     journal.put((1..=6).map(|seq| record(1, seq)).collect());
     journal.put(vec![Entry::Forget { job: JobId(1) }]);
     drop(journal);
-    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let deadline = Instant::now() + support::PATIENCE;
     while heads_in(dir).0 > 0 {
-        assert!(std::time::Instant::now() < deadline, "the forgotten job is not swept");
+        assert!(Instant::now() < deadline, "the forgotten job is not swept");
         drop(open(dir));
     }
     let journal = open(dir);

@@ -50,6 +50,25 @@ fn appends_are_told_as_persisted_in_order() {
 }
 
 #[test]
+fn the_write_ahead_log_begins_anew_while_records_keep_coming() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    journal.put(vec![record(1, 1)]);
+    let long =
+        |seq| Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, ends: 1, bytes: vec![1; 1 << 20] };
+    let mut longest = 0;
+    for seq in 2..=150 {
+        journal.put(vec![long(seq)]);
+        longest = longest.max(std::fs::metadata(dir.path().join("journal.db-wal")).unwrap().len());
+    }
+    // Its bound, and a group.
+    assert!(longest < 72 << 20, "{longest} bytes of a log of 149 MiB");
+    drop(journal);
+    let journal = open(dir.path());
+    assert_eq!((journal.opened.continuity, journal.opened.records), (Continuity::Same, 150));
+}
+
+#[test]
 fn a_gap_is_refused_and_takes_nothing_of_its_batch() {
     let dir = quick_dir();
     let journal = open(dir.path());
