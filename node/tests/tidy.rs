@@ -67,17 +67,21 @@ fn each_large_library_has_one_crate_that_names_it() {
 }
 
 #[test]
-fn releases_of_our_crates_check_for_overflow() {
+fn releases_of_our_crates_have_lines_of_their_own_and_check_for_overflow() {
     let manifest: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).expect("a table");
     let packages = &manifest["profile"]["release"]["package"];
     let without: Vec<String> = dependencies()
         .into_keys()
         .filter(|name| {
-            let checks = packages.get(name).and_then(|package| package.get("overflow-checks"));
-            checks.and_then(toml::Value::as_bool) != Some(true)
+            let line = |key| packages.get(name).and_then(|package| package.get(key));
+            line("overflow-checks").and_then(toml::Value::as_bool) != Some(true)
+                || line("opt-level").is_none()
         })
         .collect();
-    assert!(without.is_empty(), "no `overflow-checks = true` in a [profile.release.package] of {without:?}");
+    assert!(
+        without.is_empty(),
+        "[profile.release.package] of {without:?} has no `overflow-checks = true` or no `opt-level`"
+    );
 }
 
 #[test]
