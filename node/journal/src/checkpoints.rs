@@ -2,7 +2,6 @@
 //! writes waits for little of it. It decides nothing; the writer says when, and what an error means.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -146,7 +145,7 @@ fn put_into_file(db: &Connection, file: &File) -> Ended {
     match Ended::of(checkpoint(db, "PASSIVE")) {
         Ended::Done => match file.sync_data() {
             Ok(()) => Ended::Done,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ended::Full,
+            // On a full disk, too: the log may begin anew over what is not known to be on the disk.
             Err(error) => Ended::Failed(Failure::other("sync the journal's file", error.to_string())),
         },
         other @ (Ended::Full | Ended::Failed(_)) => other,

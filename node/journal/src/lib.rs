@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - A failed write or sync is final: the journal takes nothing more and keeps the first reason ([`Failure`]).
-//! - What is in the write-ahead log gets into the file on a thread of its own, so that the writer does not wait for it.
+//! - What is in the write-ahead log gets into the file on a thread of its own, so that the writer waits for little of it.
 //! - A full disk is foreseen: what would begin new work is refused first, and a reserve lets the rest end.
 //! - A flipped bit puts one job into quarantine. Where the structure of the file is hurt, its records are gathered from
 //!   the raw pages into a new file, and the hurt one is kept.

@@ -23,8 +23,12 @@ pub(crate) const VERSION: i64 = 1;
 pub(crate) const PAGE_BYTES: usize = 4096;
 /// For how long a write waits for another process that reads or copies the file.
 const BUSY_MAX: Duration = Duration::from_secs(10);
-/// The write-ahead log is cut to this after it was put into the file, in bytes.
-const WAL_KEPT_BYTES: i64 = 20 << 20;
+/// Pages of the write-ahead log that are put into the file together.
+pub(crate) const CHECKPOINT_PAGES: i64 = 1024;
+/// Pages of the log, 16 MiB, from which on it is to begin anew. It does so only once all of it is in the file.
+pub(crate) const LOG_PAGES: i64 = 4 * CHECKPOINT_PAGES;
+/// A longer log is cut to this when it begins anew, in bytes.
+const WAL_KEPT_BYTES: i64 = (LOG_PAGES + CHECKPOINT_PAGES) * PAGE_BYTES as i64;
 /// Memory that a connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 8 << 10;
 

@@ -14,16 +14,12 @@ use crate::event::Event;
 use crate::mark::Mark;
 use crate::queue::{Batch, Queue, Turn};
 use crate::room::Room;
-use crate::schema::{self, checkpoint};
+use crate::schema::{self, CHECKPOINT_PAGES, LOG_PAGES, checkpoint};
 
 /// How long after a disk was found full it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Pages of the write-ahead log that are put into the file together.
-const CHECKPOINT_PAGES: i64 = 1024;
-/// Pages of the log, 16 MiB, from which on it is to begin anew. It does so only once all of it is in the file, and during a
-/// checkpoint further ones come: when those are few, the writer puts them there itself.
-const LOG_PAGES: i64 = 4 * CHECKPOINT_PAGES;
-/// Fewer pages are few.
+/// During a checkpoint further pages come to the log. When they are fewer than this and it is to begin anew, the writer puts them
+/// into the file itself.
 const FEW_PAGES: i64 = CHECKPOINT_PAGES / 8;
 /// Pages of the log, 64 MiB, from which on the writer waits until what can be is in the file.
 const LOG_PAGES_MAX: i64 = 16 * CHECKPOINT_PAGES;
@@ -112,8 +108,8 @@ impl Writer {
             other => other.map_err(Failure::of("remove what was forgotten"))?,
         }
         let (in_log, in_file) = self.log_pages()?;
+        // Here and not on the other thread: on a full disk this one may not have the reserve given up.
         if in_log - in_file >= CHECKPOINT_PAGES {
-            self.count_checkpoint()?;
             match Ended::of(checkpoint(&self.db, "PASSIVE")) {
                 Ended::Done => {}
                 Ended::Full => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
@@ -159,23 +155,23 @@ impl Writer {
     /// Has the other thread put what is in the log into the file, once it is much.
     fn checkpoint_if_due(&mut self) -> Result<(), Failure> {
         let (in_log, in_file) = self.log_pages()?;
-        let left = in_log - in_file;
-        // On a disk that is nearly full the log stays short.
-        if in_log >= LOG_PAGES_MAX || self.is_low && left >= CHECKPOINT_PAGES {
-            self.count_checkpoint()?;
-            self.checkpoints.wait();
-            self.note_checkpoint()?;
-            return self.put_into_file("PASSIVE");
+        match Step::of(in_log, in_file, self.is_low, self.has_ended) {
+            Step::Nothing => Ok(()),
+            Step::Ask => {
+                self.has_ended = false;
+                self.checkpoints.ask();
+                Ok(())
+            }
+            Step::Own => {
+                self.has_ended = false;
+                self.put_into_file("PASSIVE")
+            }
+            Step::Wait => {
+                self.checkpoints.wait();
+                self.note_checkpoint()?;
+                self.put_into_file("PASSIVE")
+            }
         }
-        let begins_anew = in_log >= LOG_PAGES && std::mem::take(&mut self.has_ended);
-        if begins_anew && left < FEW_PAGES {
-            return self.put_into_file("PASSIVE");
-        }
-        if begins_anew || left >= CHECKPOINT_PAGES {
-            self.count_checkpoint()?;
-            self.checkpoints.ask();
-        }
-        Ok(())
     }
 
     fn note_checkpoint(&mut self) -> Result<(), Failure> {
@@ -184,19 +180,19 @@ impl Writer {
         self.after(ended)
     }
 
-    /// How many pages are in the log, and how many of them in the file.
+    /// How many pages are in the log, and how many of them in the file. Counts what was written.
     fn log_pages(&mut self) -> Result<(i64, i64), Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(Failure::of("ask for the length of the log"))?;
         let (seen_in_log, seen_in_file) = std::mem::replace(&mut self.seen_pages, (in_log, in_file));
         let began_anew = in_log < seen_in_log || in_file < seen_in_file;
         self.uncounted_pages += if began_anew { in_log } else { in_log - seen_in_log };
+        self.count_checkpoint()?;
         Ok((in_log, in_file))
     }
 
-    /// Says in the file, and then in the mark, that there is one checkpoint more: a copy from before it is known as older.
-    /// On a full disk the next one says it. One that a reader holds up, or that is under way, is due again and again, and counts
-    /// once.
+    /// Says in the file, and then in the mark, that enough for one checkpoint more was written: a copy from before is known as
+    /// older. On a full disk the next one says it.
     fn count_checkpoint(&mut self) -> Result<(), Failure> {
         if self.uncounted_pages < CHECKPOINT_PAGES {
             return Ok(());
@@ -248,11 +244,66 @@ impl Writer {
     }
 }
 
+/// What the writer does about the length of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    /// Has the other thread put it into the file.
+    Ask,
+    /// Puts the few pages there itself that came meanwhile.
+    Own,
+    /// Waits for the other thread, and does the rest itself.
+    Wait,
+}
+
+impl Step {
+    /// `has_ended`: a checkpoint of the other thread ended, and nothing followed from it yet.
+    fn of(in_log: i64, in_file: i64, is_low: bool, has_ended: bool) -> Self {
+        let left = in_log - in_file;
+        let begins_anew = in_log >= LOG_PAGES && has_ended;
+        // On a disk that is nearly full the log stays short.
+        if in_log >= LOG_PAGES_MAX || is_low && left >= CHECKPOINT_PAGES {
+            Self::Wait
+        } else if begins_anew && left < FEW_PAGES {
+            Self::Own
+        } else if begins_anew || left >= CHECKPOINT_PAGES {
+            Self::Ask
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// Fails the queue if the thread panics.
 struct Guard(Arc<Queue>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.fail(Failure::other("go on", String::from("the writer's thread panicked")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_waits_for_a_checkpoint_only_where_the_log_gets_too_long() {
+        let few = FEW_PAGES - 1;
+        for (in_log, in_file, is_low, has_ended, step) in [
+            (CHECKPOINT_PAGES - 1, 0, false, true, Step::Nothing),
+            (CHECKPOINT_PAGES - 1, 0, true, true, Step::Nothing),
+            (CHECKPOINT_PAGES, 0, false, false, Step::Ask),
+            (CHECKPOINT_PAGES, 0, true, false, Step::Wait),
+            (LOG_PAGES - 1, LOG_PAGES - 1 - few, false, true, Step::Nothing),
+            (LOG_PAGES, LOG_PAGES - few, false, true, Step::Own),
+            (LOG_PAGES, LOG_PAGES - few, false, false, Step::Nothing),
+            (LOG_PAGES, LOG_PAGES - FEW_PAGES, false, true, Step::Ask),
+            (LOG_PAGES_MAX - 1, 0, false, false, Step::Ask),
+            (LOG_PAGES_MAX, LOG_PAGES_MAX, false, false, Step::Wait),
+        ] {
+            let found = Step::of(in_log, in_file, is_low, has_ended);
+            assert_eq!(found, step, "{in_file} of {in_log} pages, {is_low}, {has_ended}");
+        }
     }
 }

@@ -461,7 +461,7 @@ fn an_older_copy_of_the_same_life_is_known_by_what_was_written_since() {
 /// Waits until what was written is in the file, so that the next write begins the log anew.
 fn eventually_in_file(dir: &Path) {
     let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + support::PATIENCE;
     loop {
         let lengths: (i64, i64) =
             db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?))).unwrap();
