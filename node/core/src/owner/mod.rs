@@ -325,7 +325,9 @@ impl Owner {
 
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
     pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
-        self.books.keeping.seal(ctx, log);
+        let Self { records, books, .. } = self;
+        let is_busy = |job| records.get(&job).is_some_and(|record| record.job.counts.leased() > 0);
+        books.keeping.seal(ctx, log, &is_busy);
     }
 
     /// The next ticket of the journal, for what is emitted behind this owner's records.

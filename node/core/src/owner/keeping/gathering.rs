@@ -23,13 +23,16 @@ use crate::time::Time;
 const GATHER_MS: u64 = 2;
 /// The same of many of them while they keep coming, in milliseconds: each record more is work for three nodes and their disks,
 /// and a client with that many tasks does not wait for them one by one.
-const GATHER_MANY_MS: u64 = 6;
+const GATHER_MANY_MS: u64 = 12;
 /// Ends of tasks and further tasks that are many.
 const GATHER_MANY: usize = 32;
-/// How long after the last of them they no longer keep coming, in milliseconds: a client may wait for those that it has out.
-const GATHER_GAP_MS: u64 = 1;
+/// How long after the last of them they no longer keep coming, in milliseconds, where workers have tasks of the same jobs: more
+/// than a slot takes for a batch of the shortest.
+const GATHER_GAP_MS: u64 = 5;
+/// The same where no worker has one: what comes next may be what a client hands in once it has these.
+const GATHER_IDLE_GAP_MS: u64 = 1;
 /// What they may count meanwhile, in bytes.
-const GATHER_BYTES_MAX: usize = 256 << 10;
+const GATHER_BYTES_MAX: usize = 1 << 20;
 /// Ends of tasks that a record has room for when it is begun, where one had as many the last time.
 const EXPECTED_MAX: usize = 512;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
@@ -47,25 +50,33 @@ pub(super) struct Pace {
     longest: usize,
     /// When the last of these came.
     grew_at: Time,
+    /// Workers have tasks of the jobs that these are of.
+    is_busy: bool,
 }
 
 impl Pace {
-    /// There are this many now.
-    fn note(&mut self, now: Time, tasks: usize) {
+    /// There are this many now. Whether workers have tasks of their jobs is asked where it matters.
+    fn note(&mut self, now: Time, tasks: usize, is_busy: impl FnOnce() -> bool) {
         if tasks > self.tasks {
             self.grew_at = now;
         }
         self.tasks = tasks;
+        self.is_busy = self.is_many() && is_busy();
+    }
+
+    fn is_many(&self) -> bool {
+        self.tasks >= GATHER_MANY
     }
 
     /// Until when they may wait.
     fn until(&self) -> Time {
         let Some(emitted_at) = self.emitted_at else { return Time::ZERO };
         let few = emitted_at.plus_ms(GATHER_MS);
-        if self.tasks < GATHER_MANY {
+        if !self.is_many() {
             return few;
         }
-        emitted_at.plus_ms(GATHER_MANY_MS).min(self.grew_at.plus_ms(GATHER_GAP_MS)).max(few)
+        let gap_ms = if self.is_busy { GATHER_GAP_MS } else { GATHER_IDLE_GAP_MS };
+        emitted_at.plus_ms(GATHER_MANY_MS).min(self.grew_at.plus_ms(gap_ms)).max(few)
     }
 }
 
@@ -222,8 +233,15 @@ impl Keeping {
     // ---- at the end of an input
 
     /// The input has been handled: what was gathered is emitted, unless it waits for more, and what may be told is told.
-    pub(in crate::owner) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
-        self.pace.note(ctx.now, self.gathered.iter().map(Gathered::count_tasks).sum());
+    /// `is_busy` says whether workers have tasks of a job.
+    pub(in crate::owner) fn seal(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        log: &mut dyn MeshLog,
+        is_busy: &dyn Fn(JobId) -> bool,
+    ) {
+        let tasks = self.gathered.iter().map(Gathered::count_tasks).sum();
+        self.pace.note(ctx.now, tasks, || self.gathered.iter().any(|part| is_busy(part.job)));
         let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
         let waits = !self.gathered.is_empty() && self.waits_for_more(ctx.now);
         let due = !self.granted.is_empty() && !self.grants_wait(ctx.now);
@@ -236,7 +254,7 @@ impl Keeping {
     pub(super) fn begin_to_gather(&mut self, now: Time) {
         if !self.gathered.is_empty() {
             let longest = self.gathered.iter().map(Gathered::count_ends).max().unwrap_or(0);
-            self.pace = Pace { emitted_at: Some(now), tasks: 0, longest, grew_at: now };
+            self.pace = Pace { emitted_at: Some(now), tasks: 0, longest, grew_at: now, is_busy: false };
         }
     }
 

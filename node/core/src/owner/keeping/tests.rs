@@ -50,7 +50,7 @@ fn of_a_job_whose_log_takes_no_record_none_is_written_past_it_and_nothing_is_tol
         keeping.event(JOB, Event::Confirmed { job: JOB });
         keeping.end(JOB, true);
         keeping.end(OTHER, true);
-        keeping.seal(&mut ctx, &mut Short(taken));
+        keeping.seal(&mut ctx, &mut Short(taken), &|_| false);
         keeping.on_committed(&mut ctx, JOB, u32::MAX);
         keeping.on_persisted(&mut ctx, u64::MAX);
         let done: Vec<Effect> = out.drain().collect();
@@ -72,7 +72,17 @@ fn kept(index: u32, bytes: usize) -> Kept {
 }
 
 /// What a node's keeping emits when inputs end at these times, in microseconds: before each of them, `gather` adds what is in it.
+/// No worker has a task.
 fn emitted(ends_us: &[u64], gather: impl Fn(&mut Keeping, u64)) -> Vec<(u64, Vec<String>)> {
+    emitted_while(false, ends_us, gather)
+}
+
+/// The same; whether workers have tasks of [`JOB`].
+fn emitted_while(
+    is_busy: bool,
+    ends_us: &[u64],
+    gather: impl Fn(&mut Keeping, u64),
+) -> Vec<(u64, Vec<String>)> {
     let (mut counters, mut memo) = (Counters::default(), Memo::default());
     let (mut programs, mut out) = (Programs::default(), Outlet::new(ChaCha8Rng::from_seed([1; 32])));
     let mut keeping = Keeping::default();
@@ -82,7 +92,7 @@ fn emitted(ends_us: &[u64], gather: impl Fn(&mut Keeping, u64)) -> Vec<(u64, Vec
         let of =
             Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
         let mut ctx = Ctx::new(Time(*end_us), PeerId([1; 32]), &MeshConfig::DEFAULT, of);
-        keeping.seal(&mut ctx, &mut Short(0));
+        keeping.seal(&mut ctx, &mut Short(0), &|job| is_busy && job == JOB);
         let records = out.drain().filter_map(|effect| {
             let Effect::Persist { record, .. } = effect else { return None };
             let text = if let LogRecord::Outcomes(all) = &record {
@@ -122,10 +132,11 @@ fn ends_of_tasks_that_follow_closely_are_one_record() {
     );
 }
 
-/// When records were emitted, of inputs that end at these times, after each of which this many tasks more had ended.
-fn emitted_of_many(ends: &[(u64, u32)]) -> Vec<u64> {
+/// When records were emitted, of inputs that end at these times, after each of which this many tasks more had ended; and whether
+/// workers have more of the same job.
+fn emitted_of_many(is_busy: bool, ends: &[(u64, u32)]) -> Vec<u64> {
     let times: Vec<u64> = ends.iter().map(|(at_us, _)| *at_us).collect();
-    let told = emitted(&times, |keeping, now_us| {
+    let told = emitted_while(is_busy, &times, |keeping, now_us| {
         let (_, more) = ends.iter().find(|(at_us, _)| *at_us == now_us).expect("it is one of them");
         (0..*more).for_each(|index| keeping.task_ended(JOB, kept(index, 8)));
     });
@@ -135,26 +146,35 @@ fn emitted_of_many(ends: &[(u64, u32)]) -> Vec<u64> {
 #[test]
 fn many_tasks_wait_longer_than_few_while_they_keep_coming() {
     let few = [(0, 1), (500, 15), (1500, 16), (2000, 0)];
-    assert_eq!(emitted_of_many(&few), [0, 2000], "31 of them");
-    let many = [
-        (0, 40),
-        (500, 15),
-        (1500, 17),
-        (2000, 0),
-        (2499, 1),
-        (3498, 1),
-        (4497, 1),
-        (5496, 1),
-        (5999, 0),
-        (6000, 0),
-    ];
-    assert_eq!(emitted_of_many(&many), [0, 6000]);
-    let pause = [(0, 1), (500, 15), (1500, 17), (2499, 0), (2500, 0), (2600, 1)];
-    assert_eq!(emitted_of_many(&pause), [0, 2500], "none has come for 1 ms");
+    assert_eq!(emitted_of_many(true, &few), [0, 2000], "31 of them");
+    let steady = |step_us: u64| (0..=11_999 / step_us).map(move |place| (place * step_us, 40));
+    let end = [(11_999, 0), (12_000, 0)];
+    let (slow, quick): (Vec<_>, Vec<_>) =
+        (steady(4999).chain(end).collect(), steady(999).chain(end).collect());
+    assert_eq!(emitted_of_many(true, &slow), [0, 12_000]);
+    assert_eq!(emitted_of_many(false, &quick), [0, 12_000]);
     let early = [(0, 1), (100, 64), (1100, 0), (1999, 0), (2000, 0)];
-    assert_eq!(emitted_of_many(&early), [0, 2000]);
-    let late = [(0, 1), (9000, 64)];
-    assert_eq!(emitted_of_many(&late), [0, 9000], "after a pause none waits");
+    assert_eq!(emitted_of_many(false, &early), [0, 2000]);
+    let late = [(0, 1), (20_000, 64)];
+    assert_eq!(emitted_of_many(true, &late), [0, 20_000], "after a pause none waits");
+}
+
+#[test]
+fn many_tasks_wait_for_later_ones_longer_where_workers_have_more_of_their_job() {
+    let pause = [(0, 1), (500, 15), (1500, 17), (2499, 0), (2500, 0), (6499, 0), (6500, 0)];
+    assert_eq!(emitted_of_many(false, &pause), [0, 2500], "none has come for 1 ms");
+    assert_eq!(emitted_of_many(true, &pause), [0, 6500], "none has come for 5 ms");
+}
+
+#[test]
+fn tasks_of_other_jobs_than_those_that_ended_are_not_waited_for() {
+    let times = [0, 100, 2100];
+    let told = emitted_while(true, &times, |keeping, at_us| match at_us {
+        0 => keeping.task_ended(OTHER, kept(0, 8)),
+        100 => (0..40).for_each(|index| keeping.task_ended(OTHER, kept(index, 8))),
+        _ => (),
+    });
+    assert_eq!(told.iter().map(|(at_us, _)| *at_us).collect::<Vec<_>>(), [0, 2100]);
 }
 
 #[test]
@@ -212,10 +232,10 @@ fn what_is_no_end_of_a_task_waits_for_nothing_and_takes_along_what_does() {
 
 #[test]
 fn ends_that_take_much_memory_do_not_wait() {
-    let times: Vec<u64> = (0..40).collect();
-    let told = emitted(&times, |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
+    let times: Vec<u64> = (0..130).collect();
+    let told = emitted_while(true, &times, |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
     let times: Vec<u64> = told.iter().map(|(at_us, _)| *at_us).collect();
-    assert_eq!(times, [0, 31], "as many as that are too much");
+    assert_eq!(times, [0, 121], "as many as that are too much");
 }
 
 #[test]
