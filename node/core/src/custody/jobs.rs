@@ -299,6 +299,17 @@ impl Custody {
 
     /// The input has been handled: what was appended is sent, and all that is to be written is emitted.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>, members: &Membership, issue: &mut dyn FnMut() -> u64) {
+        self.flush_appended(ctx, members);
+        self.copied(ctx, |_, senders, means| senders.flush(means));
+        self.writes.emit(ctx, issue);
+        self.blobs.unpin(ctx);
+        self.post.send(ctx, members);
+    }
+
+    fn flush_appended(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if self.appended.is_empty() {
+            return;
+        }
         for job in core::mem::take(&mut self.appended) {
             let is_new = self.jobs.get_mut(&job).is_some_and(|kept| core::mem::take(&mut kept.is_new));
             self.with(ctx, job, |member, moment| {
@@ -308,10 +319,6 @@ impl Custody {
                 member.flush(moment);
             });
         }
-        self.copied(ctx, |_, senders, means| senders.flush(means));
-        self.writes.emit(ctx, issue);
-        self.blobs.unpin(ctx);
-        self.post.send(ctx, members);
     }
 
     /// Tells all peers what this node leads from here on.

@@ -44,6 +44,9 @@ impl Post {
 
     /// Sends all of it. What is for a node that can't be reached is lost, as on the way.
     pub(super) fn send(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
+        if self.0.is_empty() {
+            return;
+        }
         for (to, Letters { messages, .. }) in core::mem::take(&mut self.0) {
             if !members.is_reachable(to) {
                 continue;

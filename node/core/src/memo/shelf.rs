@@ -27,10 +27,10 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, all: Vec<Remembered>) {
 
 /// Has what changed while the input was handled changed on the disk, too.
 pub(crate) fn flush(ctx: &mut Ctx<'_>) {
-    let changed: BTreeSet<TaskId> = core::mem::take(&mut ctx.memo.changed);
-    if changed.is_empty() {
+    if ctx.memo.changed.is_empty() {
         return;
     }
+    let changed: BTreeSet<TaskId> = core::mem::take(&mut ctx.memo.changed);
     let (mut known, mut gone) = (Vec::new(), Vec::new());
     for task in changed {
         match ctx.memo.lasting(task) {

@@ -288,6 +288,9 @@ impl Outbox {
 
     pub(super) fn on_time(&mut self, ctx: &mut Ctx<'_>, members: &Membership) {
         self.batches.expire(ctx.now, ctx.mesh.resend_ms);
+        if self.due.first().is_none_or(|(at, ..)| *at > ctx.now) {
+            return;
+        }
         let mut direct: BTreeMap<PeerId, Vec<LeaseId>> = BTreeMap::new();
         while let Some(&(at, owner, lease)) = self.due.first() {
             if at > ctx.now {

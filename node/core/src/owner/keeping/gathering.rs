@@ -240,9 +240,13 @@ impl Keeping {
         log: &mut dyn MeshLog,
         is_busy: &dyn Fn(JobId) -> bool,
     ) {
+        let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
+        // So it is after most inputs of a node that keeps no job.
+        if !has_words && self.granted.is_empty() {
+            return;
+        }
         let tasks = self.gathered.iter().map(Gathered::count_tasks).sum();
         self.pace.note(ctx.now, tasks, || self.gathered.iter().any(|part| is_busy(part.job)));
-        let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
         let waits = !self.gathered.is_empty() && self.waits_for_more(ctx.now);
         let due = !self.granted.is_empty() && !self.grants_wait(ctx.now);
         if (has_words && !waits) || due {
