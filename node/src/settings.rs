@@ -41,7 +41,7 @@ pub use zone::is_only_local;
 use error::wrong;
 use layer::Merged;
 use listen::{addresses, listen_of};
-use weft_core::message::Class;
+use weft_core::message::{Class, NODE_LABEL};
 use weft_core::{Owners, Recall};
 
 use crate::jobs::CLIENT_WAIT_MAX;
@@ -343,7 +343,7 @@ fn labels_of(given: Vec<String>) -> Result<Vec<(String, String)>, SettingsError>
                 format!("at most {LABEL_BYTES_MAX} bytes for name and for value"),
             ));
         }
-        if name == "node" {
+        if name == NODE_LABEL {
             return Err(wrong(
                 "label",
                 text,

@@ -26,7 +26,7 @@ pub use delivery::{Delivery, Known, LeaseRange};
 pub use gossip::{Capacity, Gossip};
 pub use holding::{HeldLease, HeldState, Holding};
 pub(crate) use needs::kept_bytes;
-pub use needs::{LABEL_BYTES_MAX, LABELS_MAX, Needs, TEXT_BYTES};
+pub use needs::{LABEL_BYTES_MAX, LABELS_MAX, NODE_LABEL, Needs, TEXT_BYTES};
 pub use progress::Progress;
 pub use reason::Reason;
 pub(crate) use reason::label_excess;

@@ -44,6 +44,7 @@ mod members;
 mod metrics;
 mod open_job;
 mod places;
+mod placing;
 mod policy;
 mod relay;
 mod results;

@@ -18,7 +18,7 @@ use super::open_job::OpenJob;
 use super::places::take;
 use super::results::{Encoding, accepted};
 use super::stream::{Arrived, JobStream, Results, Source, check_room};
-use super::{Answered, Api, blobs, convert, finding};
+use super::{Answered, Api, blobs, convert, finding, placing};
 use crate::jobs::{JobMeta, Title, now_ms};
 
 /// How long the first frame of a job may take.
@@ -116,6 +116,7 @@ async fn open(
     let Arrived { inputs, closed } = arrived;
     let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
         convert::job(request, api.handle.info().memo)?;
+    let needs = placing::with_whole_ids(&api, needs).await?;
     let is_kept = detached || level != Level::Memory;
     let after = parents(&api, &after)?;
     let module = program.module;

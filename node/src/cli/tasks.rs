@@ -92,7 +92,7 @@ pub(crate) struct TaskArgs {
     /// Run the task even if its result is known: the same as --memo off.
     #[arg(long, conflicts_with = "memo")]
     pub(crate) no_memo: bool,
-    /// Run only on nodes that carry this label. May be repeated.
+    /// Run only on nodes that carry this label; node=NAME or node=ID is one node. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) need: Vec<(String, String)>,
     /// Give each task N slots of one node: it waits until they are free at the same time. It still has one thread: use this

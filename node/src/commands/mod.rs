@@ -51,6 +51,7 @@ use std::io;
 use std::path::PathBuf;
 
 use weft_client::Mesh;
+use weft_core::message::NODE_LABEL;
 use weft_node::settings::{self, DirError, SettingsError};
 use weft_node::ticket::TicketError;
 
@@ -226,7 +227,7 @@ async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
 
 /// Labels as they are written on a command line, without the node's own id, which is shown elsewhere.
 fn labels(labels: &BTreeMap<String, String>) -> String {
-    let chosen = labels.iter().filter(|(name, _)| *name != "node" && !name.starts_with("cpu."));
+    let chosen = labels.iter().filter(|(name, _)| *name != NODE_LABEL && !name.starts_with("cpu."));
     let pairs: Vec<String> = chosen.map(|(name, value)| format!("{name}={value}")).collect();
     if pairs.is_empty() { String::from("-") } else { pairs.join(" ") }
 }

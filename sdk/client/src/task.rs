@@ -287,7 +287,8 @@ impl Task {
         self
     }
 
-    /// Asks for nodes that carry this label. A job that no node fits waits, and says why.
+    /// Asks for nodes that carry this label. A job that no node fits waits, and says why. `node` is one node, by its name, its id, or
+    /// the first eight digits of that; a name or digits of none, or of several, are refused.
     #[must_use]
     pub fn need(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         self.needs.push((label.into(), value.into()));

@@ -10,6 +10,8 @@ use crate::task::{Entry, Payload, Program};
 pub const LABELS_MAX: usize = 32;
 /// Longest name and longest value of a label, in bytes each.
 pub const LABEL_BYTES_MAX: usize = 64;
+/// The label that every node carries: its own id in hexadecimal.
+pub const NODE_LABEL: &str = "node";
 /// What a text counts besides its length, in bytes: its entry in a list, and what the allocator adds.
 pub const TEXT_BYTES: usize = 32;
 
@@ -17,7 +19,7 @@ pub const TEXT_BYTES: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Needs {
     /// Labels that the node must carry, with these values; at most [`LABELS_MAX`], each name and each value of at most
-    /// [`LABEL_BYTES_MAX`] bytes. `node` is every node's own id in hexadecimal.
+    /// [`LABEL_BYTES_MAX`] bytes.
     pub labels: Vec<(String, String)>,
     /// Slots of one node that a task holds while it runs, at most [`crate::TASK_SLOTS_MAX`]; 0 counts as 1.
     pub slots: u32,

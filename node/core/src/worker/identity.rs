@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::config::NodeConfig;
 use crate::ctx::Ctx;
 use crate::id::{CallId, PeerId};
-use crate::message::{Class, Decline, Message, Reason};
+use crate::message::{Class, Decline, Message, NODE_LABEL, Reason};
 use crate::policy::bounds::Bounds;
 use crate::policy::{Owners, fit, never};
 use crate::time::Time;
@@ -74,7 +74,7 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn new(me: PeerId, node: &NodeConfig) -> Self {
         let mut labels = node.labels.clone();
-        labels.push((String::from("node"), alloc::format!("{me}")));
+        labels.push((String::from(NODE_LABEL), alloc::format!("{me}")));
         Self {
             me,
             slots: node.slots,
