@@ -19,6 +19,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::work::spin;
 use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
 
 const NODES: usize = 5;
@@ -70,17 +71,6 @@ impl Chance {
     fn pick(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(u64::try_from(bound).unwrap())).unwrap()
     }
-}
-
-/// What spin.wasm computes, computed here.
-fn spin(steps: u64) -> String {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..steps {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-    }
-    format!("{state:016x}")
 }
 
 /// A job that was accepted.
