@@ -170,10 +170,7 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
     let id = blob_id(&name)?;
     let missing = || ApiError::not_found("blob", &name);
     if method == Method::HEAD {
-        // A client sends again what is not here: the index alone would not know that the file was removed.
-        let store = api.handle.store().clone();
-        let found = spawn_blocking(move || store.len_on_disk(id)).await.map_err(thread_died)??;
-        let bytes = found.ok_or_else(missing)?;
+        let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;
@@ -244,15 +241,32 @@ fn read_piece(mut file: File, left: u64) -> JoinHandle<io::Result<(Vec<u8>, File
     })
 }
 
+/// The length of a blob whose file is there. A client sends again what is not: the index alone would not know that the file was
+/// removed.
+async fn len_on_disk(api: &Api, id: BlobId) -> Result<Option<u64>, ApiError> {
+    let store = api.handle.store().clone();
+    if let Some(bytes) = api.looked.bytes(id).filter(|_| store.has(id)) {
+        return Ok(Some(bytes));
+    }
+    let found = spawn_blocking(move || store.len_on_disk(id)).await.map_err(thread_died)??;
+    found.into_iter().for_each(|bytes| api.looked.note(id, bytes));
+    Ok(found)
+}
+
 /// A stored module that is text: its bytes; `None` for one that is binary already, or is not here.
 pub(super) async fn text_module(api: &Api, id: BlobId) -> Result<Option<Vec<u8>>, ApiError> {
     let store = api.handle.store().clone();
+    if api.looked.is_no_text(id) && store.has(id) {
+        return Ok(None);
+    }
+    let looked = Arc::clone(&api.looked);
     let read = spawn_blocking(move || -> Result<Option<Vec<u8>>, ApiError> {
         let Some((bytes, mut file)) = store.open_read(id)? else { return Ok(None) };
         let failed = |error: io::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
         let mut text = Vec::new();
         file.by_ref().take(MODULE_HEAD_BYTES).read_to_end(&mut text).map_err(failed)?;
         if bytes > TEXT_BYTES_MAX || !text_module::may_begin(&text) {
+            looked.note_no_text(id, bytes);
             return Ok(None);
         }
         file.take(bytes).read_to_end(&mut text).map_err(failed)?;

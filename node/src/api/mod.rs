@@ -40,6 +40,7 @@ mod error;
 mod finding;
 mod json;
 mod listing;
+mod looked;
 mod members;
 mod metrics;
 mod open_job;
@@ -76,6 +77,7 @@ use weft_net::Asked;
 
 use crate::handle::NodeHandle;
 use elsewhere::Leaders;
+use looked::Looked;
 use places::{Bounds, Lasting, Place, Places};
 
 pub use convert::MEMORY_BYTES_MAX;
@@ -101,6 +103,8 @@ struct Api {
     lasting: Lasting,
     /// Who was found to lead a job that this node does not.
     leaders: Arc<Leaders>,
+    /// What the disk was asked about a moment ago.
+    looked: Arc<Looked>,
     orphans: mpsc::Sender<Orphan>,
 }
 
@@ -125,8 +129,15 @@ pub async fn serve(
     let (orphans, orphaned) = mpsc::channel(bounds.streams);
     let port = listener.local_addr().map_or(0, |address| address.port());
     let lasting = Lasting::new(bounds);
-    let api =
-        Api { handle: handle.clone(), token: token.into(), port, lasting, leaders: Arc::default(), orphans };
+    let api = Api {
+        handle: handle.clone(),
+        token: token.into(),
+        port,
+        lasting,
+        leaders: Arc::default(),
+        looked: Arc::default(),
+        orphans,
+    };
     let members = members::serve(api.clone(), asked);
     let router = routes::router(api);
     tokio::join!(accept(listener, router, Places::new(bounds)), close_orphans(handle, orphaned), members);

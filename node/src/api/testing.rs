@@ -41,7 +41,15 @@ pub(super) fn loopless(dir: &Path) -> Loopless {
     let (orphaned, orphans) = mpsc::channel(1);
     let handle = NodeHandle::new(requests, store, Arc::new(JobTable::new()), Arc::new(info));
     let lasting = Lasting::new(Bounds::of_members());
-    let api = Api { handle, token: "".into(), port: 0, lasting, leaders: Arc::default(), orphans: orphaned };
+    let api = Api {
+        handle,
+        token: "".into(),
+        port: 0,
+        lasting,
+        leaders: Arc::default(),
+        looked: Arc::default(),
+        orphans: orphaned,
+    };
     Loopless { api, asked, orphans }
 }
 
