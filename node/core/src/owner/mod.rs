@@ -326,7 +326,10 @@ impl Owner {
     /// The input has been handled: its records are emitted, and what need not wait for them is told.
     pub(crate) fn seal(&mut self, ctx: &mut Ctx<'_>, log: &mut dyn MeshLog) {
         let Self { records, books, .. } = self;
-        let is_busy = |job| records.get(&job).is_some_and(|record| record.job.counts.leased() > 0);
+        let is_busy = |job, short_us| {
+            let is_short = |job: &Job| u64::from(job.service_us()) <= short_us;
+            records.get(&job).is_some_and(|it| it.job.counts.leased() > 0 && is_short(&it.job))
+        };
         books.keeping.seal(ctx, log, &is_busy);
     }
 

@@ -26,13 +26,13 @@ const GATHER_MS: u64 = 2;
 const GATHER_MANY_MS: u64 = 12;
 /// Ends of tasks and further tasks that are many.
 const GATHER_MANY: usize = 32;
-/// How long after the last of them they no longer keep coming, in milliseconds, where workers have tasks of the same jobs: more
-/// than a slot takes for a batch of the shortest.
+/// How long after the last of them they no longer keep coming, in milliseconds, where workers have tasks of one of their jobs that
+/// take no longer than this: more than a slot takes for a batch of the shortest.
 const GATHER_GAP_MS: u64 = 5;
 /// The same where no worker has one: what comes next may be what a client hands in once it has these.
 const GATHER_IDLE_GAP_MS: u64 = 1;
-/// What they may count meanwhile, in bytes.
-const GATHER_BYTES_MAX: usize = 1 << 20;
+/// What they may count meanwhile, in bytes: some hundred ends. A worker offers no more once a thousand wait for its owner's word.
+const GATHER_BYTES_MAX: usize = 256 << 10;
 /// Ends of tasks that a record has room for when it is begun, where one had as many the last time.
 const EXPECTED_MAX: usize = 512;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
@@ -50,12 +50,12 @@ pub(super) struct Pace {
     longest: usize,
     /// When the last of these came.
     grew_at: Time,
-    /// Workers have tasks of the jobs that these are of.
+    /// Workers have short tasks of a job that some of these are of.
     is_busy: bool,
 }
 
 impl Pace {
-    /// There are this many now. Whether workers have tasks of their jobs is asked where it matters.
+    /// There are this many now. Whether workers have short tasks of one of their jobs is asked where it matters.
     fn note(&mut self, now: Time, tasks: usize, is_busy: impl FnOnce() -> bool) {
         if tasks > self.tasks {
             self.grew_at = now;
@@ -233,12 +233,12 @@ impl Keeping {
     // ---- at the end of an input
 
     /// The input has been handled: what was gathered is emitted, unless it waits for more, and what may be told is told.
-    /// `is_busy` says whether workers have tasks of a job.
+    /// `is_busy` says whether workers have tasks of a job that take no longer than the time given, in microseconds.
     pub(in crate::owner) fn seal(
         &mut self,
         ctx: &mut Ctx<'_>,
         log: &mut dyn MeshLog,
-        is_busy: &dyn Fn(JobId) -> bool,
+        is_busy: &dyn Fn(JobId, u64) -> bool,
     ) {
         let has_words = !self.gathered.is_empty() || !self.acks.is_empty() || self.lines.is_touched();
         // So it is after most inputs of a node that keeps no job.
@@ -246,7 +246,9 @@ impl Keeping {
             return;
         }
         let tasks = self.gathered.iter().map(Gathered::count_tasks).sum();
-        self.pace.note(ctx.now, tasks, || self.gathered.iter().any(|part| is_busy(part.job)));
+        self.pace.note(ctx.now, tasks, || {
+            self.gathered.iter().any(|part| is_busy(part.job, 1000 * GATHER_GAP_MS))
+        });
         let waits = !self.gathered.is_empty() && self.waits_for_more(ctx.now);
         let due = !self.granted.is_empty() && !self.grants_wait(ctx.now);
         if (has_words && !waits) || due {

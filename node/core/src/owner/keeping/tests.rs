@@ -50,7 +50,7 @@ fn of_a_job_whose_log_takes_no_record_none_is_written_past_it_and_nothing_is_tol
         keeping.event(JOB, Event::Confirmed { job: JOB });
         keeping.end(JOB, true);
         keeping.end(OTHER, true);
-        keeping.seal(&mut ctx, &mut Short(taken), &|_| false);
+        keeping.seal(&mut ctx, &mut Short(taken), &|_, _| false);
         keeping.on_committed(&mut ctx, JOB, u32::MAX);
         keeping.on_persisted(&mut ctx, u64::MAX);
         let done: Vec<Effect> = out.drain().collect();
@@ -92,7 +92,7 @@ fn emitted_while(
         let of =
             Surroundings { counters: &mut counters, memo: &mut memo, programs: &mut programs, out: &mut out };
         let mut ctx = Ctx::new(Time(*end_us), PeerId([1; 32]), &MeshConfig::DEFAULT, of);
-        keeping.seal(&mut ctx, &mut Short(0), &|job| is_busy && job == JOB);
+        keeping.seal(&mut ctx, &mut Short(0), &|job, _| is_busy && job == JOB);
         let records = out.drain().filter_map(|effect| {
             let Effect::Persist { record, .. } = effect else { return None };
             let text = if let LogRecord::Outcomes(all) = &record {
@@ -232,10 +232,10 @@ fn what_is_no_end_of_a_task_waits_for_nothing_and_takes_along_what_does() {
 
 #[test]
 fn ends_that_take_much_memory_do_not_wait() {
-    let times: Vec<u64> = (0..130).collect();
+    let times: Vec<u64> = (0..40).collect();
     let told = emitted_while(true, &times, |keeping, _| keeping.task_ended(JOB, kept(0, 8 << 10)));
     let times: Vec<u64> = told.iter().map(|(at_us, _)| *at_us).collect();
-    assert_eq!(times, [0, 121], "as many as that are too much");
+    assert_eq!(times, [0, 31], "as many as that are too much");
 }
 
 #[test]
