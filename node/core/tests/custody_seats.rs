@@ -227,6 +227,50 @@ fn a_replacement_is_committed_once_both_that_stay_have_it() {
 }
 
 #[test]
+fn a_replacement_is_not_committed_by_the_one_that_leaves() {
+    let mut mesh = Mesh::accepted();
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    mesh.cut(0, 1);
+    mesh.settle();
+    let new = Tiny::Replaced(2, 3, 4);
+    assert_eq!(mesh.nodes[2].disk.log, [ACCEPTED, new]);
+    assert_eq!(mesh.committed(0), [ACCEPTED], "it deletes its log once that is committed");
+    mesh.join(0, 1);
+    mesh.settle();
+    assert_eq!(mesh.committed(0), [ACCEPTED, new, new]);
+}
+
+#[test]
+fn a_candidate_with_a_replacement_that_may_not_be_committed_needs_the_majority_before_it() {
+    let mut mesh = Mesh::accepted();
+    mesh.isolate(2);
+    mesh.pass(2_500);
+    let now = moment(mesh.now_ms);
+    mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    // The new member has it before the custodian does.
+    mesh.cut(0, 1);
+    mesh.settle();
+    mesh.join(0, 1);
+    while mesh.nodes[1].disk.log.len() < 2 {
+        mesh.deliver();
+        mesh.at(1, Node::sync_all);
+    }
+    mesh.isolate(0);
+    mesh.wire.clear();
+    assert_eq!(mesh.nodes[1].disk.log, mesh.nodes[3].disk.log);
+    mesh.pass(40_000);
+    assert_ne!(mesh.role(1), Some(Role::Leader), "owner and former witness may have gone on without it");
+    assert_ne!(mesh.role(3), Some(Role::Leader));
+    mesh.join(1, 2);
+    mesh.pass(40_000);
+    assert!(
+        [1, 3].into_iter().any(|at| mesh.role(at) == Some(Role::Leader)),
+        "custodian and former witness do"
+    );
+}
+
+#[test]
 fn a_candidate_with_a_replacement_that_may_not_be_committed_needs_both_majorities() {
     let mut mesh = Mesh::accepted();
     mesh.isolate(2);
