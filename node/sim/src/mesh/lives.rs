@@ -37,8 +37,7 @@ impl Mesh {
     /// record of theirs can be committed there, so nothing that waits for that is told, to users or to workers.
     pub(crate) fn lost_at(&self, hosts: &[SimHost], leader: &SimHost) -> Vec<JobId> {
         let gone = self.jobs.iter().filter(|(_, job)| job.gone).map(|(name, _)| *name);
-        let seats = |name: JobId| Rows(leader.disk.records(name).to_vec()).seats();
-        gone.filter(|name| count_disks(hosts, &seats(*name)) < 2).collect()
+        gone.filter(|name| trios(leader, *name).iter().any(|seats| count_disks(hosts, seats) < 2)).collect()
     }
 
     /// Who keeps a job, as far as any user was told.
@@ -69,6 +68,16 @@ impl MeshJob {
         }
         Rows(self.written.values().take(1).cloned().collect()).seats()
     }
+}
+
+/// Who sits in a job's trio by the log of a node that leads it, and by what of that is committed: a replacement that is not counts
+/// once both that stay have it.
+fn trios(leader: &SimHost, name: JobId) -> [Vec<Seat>; 2] {
+    let all = leader.disk.records(name);
+    let kept = leader.engine.as_ref().map(|engine| engine.snapshot().kept).unwrap_or_default();
+    let committed = kept.iter().find(|kept| kept.job == name).map_or(0, |kept| kept.committed);
+    let committed = usize::try_from(committed).ok().and_then(|count| all.get(..count)).unwrap_or(all);
+    [all, committed].map(|part| Rows(part.to_vec()).seats())
 }
 
 /// How many of these members are there, each with the disk that has the seat.
