@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::reader::{Reader, remove_wrong_lines};
 use crate::record::Entry;
 use crate::room::{LOW_BYTES, RESERVE_BYTES, Room};
-use crate::writer::Writer;
+use crate::writer::{Cause, Writer};
 
 /// Where a journal is and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,7 @@ impl Journal {
             seen_pages: (0, 0),
             uncounted_pages: 0,
             has_ended: false,
+            asked_for: Cause::default(),
             cramped_until: None,
         };
         let thread = std::thread::Builder::new().name(String::from("journal"));

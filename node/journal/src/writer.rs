@@ -40,6 +40,8 @@ pub(crate) struct Writer {
     pub(crate) uncounted_pages: i64,
     /// A checkpoint of the other thread ended, and nothing followed from it yet.
     pub(crate) has_ended: bool,
+    /// What those of the other thread are for whose end was not noted yet.
+    pub(crate) asked_for: Cause,
     /// Tidying up found no room, and is not tried again before.
     pub(crate) cramped_until: Option<Instant>,
 }
@@ -87,7 +89,7 @@ impl Writer {
             (self.told)(Event::Persisted { upto: last.ticket });
         }
         self.look_at_room();
-        self.checkpoint_if_due()
+        self.checkpoint_if_due(Cause::Records)
     }
 
     fn has_no_room_to_tidy(&self) -> bool {
@@ -107,16 +109,7 @@ impl Writer {
             }
             other => other.map_err(Failure::of("remove what was forgotten"))?,
         }
-        let (in_log, in_file) = self.log_pages()?;
-        // Here and not on the other thread: on a full disk this one may not have the reserve given up.
-        if in_log - in_file >= CHECKPOINT_PAGES {
-            match Ended::of(checkpoint(&self.db, "PASSIVE")) {
-                Ended::Done => {}
-                Ended::Full => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
-                Ended::Failed(failure) => return Err(failure),
-            }
-        }
-        Ok(())
+        self.checkpoint_if_due(Cause::Tidying)
     }
 
     /// One transaction. If the disk is full, it is tried without removing anything, and then the reserve is given up, once:
@@ -153,23 +146,24 @@ impl Writer {
     }
 
     /// Has the other thread put what is in the log into the file, once it is much.
-    fn checkpoint_if_due(&mut self) -> Result<(), Failure> {
+    fn checkpoint_if_due(&mut self, cause: Cause) -> Result<(), Failure> {
         let (in_log, in_file) = self.log_pages()?;
         match Step::of(in_log, in_file, self.is_low, self.has_ended) {
             Step::Nothing => Ok(()),
             Step::Ask => {
                 self.has_ended = false;
+                self.asked_for = self.asked_for.max(cause);
                 self.checkpoints.ask();
                 Ok(())
             }
             Step::Own => {
                 self.has_ended = false;
-                self.put_into_file("PASSIVE")
+                self.put_into_file("PASSIVE", cause)
             }
             Step::Wait => {
                 self.checkpoints.wait();
                 self.note_checkpoint()?;
-                self.put_into_file("PASSIVE")
+                self.put_into_file("PASSIVE", cause)
             }
         }
     }
@@ -177,7 +171,8 @@ impl Writer {
     fn note_checkpoint(&mut self) -> Result<(), Failure> {
         let Some(ended) = self.checkpoints.ended() else { return Ok(()) };
         self.has_ended = true;
-        self.after(ended)
+        let cause = std::mem::replace(&mut self.asked_for, Cause::Tidying);
+        self.after(ended, cause)
     }
 
     /// How many pages are in the log, and how many of them in the file. Counts what was written.
@@ -213,20 +208,19 @@ impl Writer {
         }
     }
 
-    fn put_into_file(&self, mode: &str) -> Result<(), Failure> {
-        self.after(Ended::of(checkpoint(&self.db, mode)))
+    fn put_into_file(&mut self, mode: &str, cause: Cause) -> Result<(), Failure> {
+        self.after(Ended::of(checkpoint(&self.db, mode)), cause)
     }
 
     /// What is in the write-ahead log is safe there: that the file can't grow is no failure yet.
-    fn after(&self, ended: Ended) -> Result<(), Failure> {
-        match ended {
-            Ended::Done => Ok(()),
-            Ended::Full => {
-                self.room.give_up();
-                Ok(())
-            }
-            Ended::Failed(failure) => Err(failure),
+    fn after(&mut self, ended: Ended, cause: Cause) -> Result<(), Failure> {
+        match (ended, cause) {
+            (Ended::Done, _) => {}
+            (Ended::Full, Cause::Records) => drop(self.room.give_up()),
+            (Ended::Full, Cause::Tidying) => self.cramped_until = Some(Instant::now() + LOOK_AGAIN),
+            (Ended::Failed(failure), _) => return Err(failure),
         }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<Mark, Failure> {
@@ -239,9 +233,19 @@ impl Writer {
             other => other,
         }
         .map_err(Failure::of("close the journal"))?;
-        self.put_into_file("TRUNCATE")?;
+        self.put_into_file("TRUNCATE", Cause::Records)?;
         Ok(closed)
     }
+}
+
+/// What a checkpoint is for, the least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// Rows were removed that no longer count. The reserve is not for that: on a full disk it is put off.
+    #[default]
+    Tidying,
+    /// Records were written.
+    Records,
 }
 
 /// What the writer does about the length of the log.
