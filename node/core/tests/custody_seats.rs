@@ -128,13 +128,19 @@ fn members_that_were_started_again_know_that_a_replacement_is_committed() {
     assert!(mesh.nodes[1].leads() || mesh.nodes[2].leads());
 }
 
-#[test]
-fn what_is_before_the_word_that_a_replacement_is_committed_needs_both_that_stay() {
+/// The witness is gone, and the owner gives its seat to another node.
+fn replacing() -> Mesh {
     let mut mesh = Mesh::accepted();
     mesh.isolate(2);
     mesh.pass(2_500);
     let now = moment(mesh.now_ms);
     mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    mesh
+}
+
+#[test]
+fn what_is_before_the_word_that_a_replacement_is_committed_needs_both_that_stay() {
+    let mut mesh = replacing();
     mesh.at(0, Node::sync_all);
     mesh.deliver();
     mesh.write(0, Tiny::Value(1));
@@ -243,11 +249,7 @@ fn a_replacement_is_not_committed_by_the_one_that_leaves() {
 
 #[test]
 fn a_candidate_with_a_replacement_that_may_not_be_committed_needs_the_majority_before_it() {
-    let mut mesh = Mesh::accepted();
-    mesh.isolate(2);
-    mesh.pass(2_500);
-    let now = moment(mesh.now_ms);
-    mesh.member(0, |member| assert!(member.replace(2, seat(3, 4), &now)));
+    let mut mesh = replacing();
     // The new member has it before the custodian does.
     mesh.cut(0, 1);
     mesh.settle();
