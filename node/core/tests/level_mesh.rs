@@ -303,6 +303,29 @@ fn a_forgotten_job_is_gone_everywhere_and_stays_so() {
 }
 
 #[test]
+fn a_node_that_missed_the_word_is_told_again_that_a_job_is_forgotten() {
+    let (mut mesh, [_, custodian, witness]) = submitted(&[1, 1, 1], 1);
+    run(&mut mesh, 3000);
+    mesh.deaf = Some((0, witness));
+    mesh.input(0, Input::Command(Command::ForgetJob { job: JOB }));
+    mesh.advance_ms(500);
+    assert_eq!((view(&mesh, 0, JOB), view(&mesh, custodian, JOB)), (None, None));
+    assert!(view(&mesh, witness, JOB).is_some(), "it heard nothing of it, and is connected");
+    mesh.deaf = None;
+    mesh.steps = 0;
+    mesh.advance_ms(2_500);
+    assert_eq!(view(&mesh, witness, JOB), None);
+    assert!(mesh.disks[witness].logs.is_empty());
+    mesh.log.clear();
+    pass(&mut mesh, 20);
+    let says_so = |message: &Message| matches!(message, Message::Custody(all) if all.iter().any(|one| one.job() == JOB));
+    assert!(
+        !mesh.log.iter().any(|(_, _, message)| says_so(message)),
+        "once all have agreed, nothing is said"
+    );
+}
+
+#[test]
 fn a_job_whose_lead_went_elsewhere_is_told_nothing_of_what_it_waited_for() {
     const PARENT: JobId = JobId(0xa0);
     let mut mesh = Mesh::keeping(&[2, 0, 0]);

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use super::blobs::Blobs;
 use super::copies::{Copies, Senders};
+use super::farewells::Farewells;
 use super::log::MeshLog;
 use super::member::{Member, Moment, Restored, Role};
 use super::news::{Departed, Led, News};
@@ -39,6 +40,7 @@ pub(crate) struct Custody {
     jobs: BTreeMap<JobId, Box<Kept>>,
     shares: Shares,
     gone: Tombstones,
+    farewells: Farewells,
     writes: Writes,
     blobs: Blobs,
     post: Post,
@@ -129,6 +131,7 @@ impl Custody {
             jobs: BTreeMap::new(),
             shares: Shares::default(),
             gone: Tombstones::default(),
+            farewells: Farewells::default(),
             writes: Writes::default(),
             blobs: Blobs::default(),
             post: Post::default(),
@@ -200,6 +203,7 @@ impl Custody {
 
     pub(crate) fn on_peer_down(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         self.each(ctx, |member, moment| member.on_disconnected(peer, moment));
+        self.farewells.on_peer_down(peer);
         self.copied(ctx, |copies, senders, means| {
             copies.on_peer_down(means, peer);
             senders.on_peer_down(means, peer);
@@ -266,6 +270,7 @@ impl Custody {
         self.draining = draining;
         self.blobs.try_again(ctx);
         self.recall_again(ctx.now);
+        self.farewells.take_due(ctx.now).into_iter().for_each(|(to, message)| self.post.add(to, message));
         self.copied(ctx, |copies, senders, means| {
             copies.on_time(means);
             senders.on_time(means);
@@ -287,6 +292,7 @@ impl Custody {
         next.at(self.blobs.next_wakeup(), "bytes of a job that three nodes keep are fetched again");
         next.at(self.looks_at, "nodes that are gone or drain for long are replaced");
         next.at(self.unwritten.next_wakeup(), "jobs whose bytes never came are left");
+        next.at(self.farewells.next_wakeup(), "a forgotten job is to be forgotten by all that keep it");
         next.at(self.asks_at, "a log that was not read is asked for again");
         next.at(self.copies.next_wakeup(), "owners of jobs that have copies here are asked again");
         next.at(self.senders.next_wakeup(), "a copy that did not answer is asked again");

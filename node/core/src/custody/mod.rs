@@ -19,6 +19,7 @@ mod action;
 mod blobs;
 pub(crate) mod choice;
 mod copies;
+mod farewells;
 mod jobs;
 pub(crate) mod log;
 mod lookout;

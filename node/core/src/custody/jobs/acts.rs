@@ -89,6 +89,10 @@ impl Custody {
             }
             Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
             Action::Forget { tell } => {
+                if kept.member.role() == Role::Leader {
+                    let epoch = kept.member.epoch();
+                    self.farewells.begin(job, epoch, others_of(kept, self.me.peer), ctx.now);
+                }
                 self.leave(Gone { job, remains: Remains::Forgotten, tell });
             }
             Action::Leave { at } => {
@@ -211,18 +215,22 @@ impl Kept {
     }
 }
 
+/// The other nodes that keep a job.
+fn others_of(kept: &Kept, me: PeerId) -> Vec<PeerId> {
+    kept.member.log().trio().peers().into_iter().filter(|peer| *peer != me).collect()
+}
+
 /// From where the blobs of a record are to be fetched: its leader is asked first.
 fn sources(kept: &Kept, me: PeerId) -> Vec<PeerId> {
     let leader = leader_of(&kept.member, me);
-    let others = kept.member.log().trio().peers();
-    let others = others.into_iter().filter(|peer| *peer != me && Some(*peer) != leader);
+    let others = others_of(kept, me).into_iter().filter(|peer| Some(*peer) != leader);
     leader.filter(|leader| *leader != me).into_iter().chain(others).collect()
 }
 
 /// Blobs of a job that are gone from this node's store, as something that waits before its first record.
 pub(super) fn lost(kept: &Kept, job: JobId, me: PeerId) -> Wanted {
-    let others = kept.member.log().trio().peers().into_iter().filter(|peer| *peer != me).collect();
-    Wanted { bytes: 0, job, at: Position::NONE, blobs: kept.fetched_again.clone(), from: others }
+    let (blobs, from) = (kept.fetched_again.clone(), others_of(kept, me));
+    Wanted { bytes: 0, job, at: Position::NONE, blobs, from }
 }
 
 /// The node that leads a job, if this one knows it.

@@ -54,6 +54,7 @@ impl Custody {
             return;
         }
         let moment = moment(ctx, self.draining);
+        let has_agreed = matches!(message, CustodyMessage::Forgotten { .. });
         if let Some(answer) = self.gone.answer(&message) {
             self.post.add(from, answer);
         } else if let Some(kept) = self.jobs.get_mut(&job) {
@@ -61,6 +62,8 @@ impl Custody {
             ctx.counters.dropped += u64::from(!kept.member.on_message(from, message, &moment));
             self.count_for(job, from);
             self.perform(ctx, job);
+            // By the first that agrees this node has forgotten it just now, and waits for the others.
+            let _waited = has_agreed && self.farewells.agreed(job, from);
         } else if self.hear_of_copy(ctx, from, &message) {
             self.unwritten.hear(&message, ctx.now);
         } else if let Some(member) = self.learn(from, &message, &moment) {
@@ -71,7 +74,7 @@ impl Custody {
             self.perform(ctx, job);
         } else if let Some(answer) = self.gone.answer_without_log(&message, self.me.disk) {
             self.post.add(from, answer);
-        } else {
+        } else if !(has_agreed && self.farewells.agreed(job, from)) {
             ctx.counters.dropped += 1;
         }
     }
