@@ -386,6 +386,30 @@ fn what_a_proven_liar_remembers_is_not_taken() {
 }
 
 #[test]
+fn a_proven_liar_runs_what_it_remembers() {
+    let mut mesh = Mesh::of(&[1, 1, 0]);
+    let at = |node: usize| vec![("node".into(), id(node).to_string())];
+    let (report, lie) = (result(&mesh, b"answer"), result(&mesh, b"a lie!"));
+    mesh.submit_with(2, 1, |what| {
+        (what.job, what.needs.labels) = (JobId(7), at(1));
+        same_input(what);
+    });
+    mesh.end(1, mesh.slots[1][0], report.clone());
+    mesh.submit_with(0, 1, |what| what.needs.labels = at(0));
+    let (task, run) = (mesh.works[&(0, mesh.slots[0][0])].task, mesh.slots[0][0]);
+    mesh.end(0, run, report.clone());
+    let known = Known { task, report: lie, worker: id(1) };
+    mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
+    mesh.submit_with(0, 1, |what| {
+        again(what);
+        what.needs.labels = at(1);
+    });
+    assert_eq!(mesh.running(), [0, 1, 0], "it remembers the result, and is asked to compute it anew");
+    mesh.end(1, mesh.slots[1][0], report);
+    assert_eq!((means(&mesh, 0), mesh.engines[0].snapshot().counters.lost), ((None, Some(id(1)), 1), 0));
+}
+
+#[test]
 fn what_is_told_keeps_to_its_budget_and_its_length() {
     let mut mesh = Mesh::of(&[64, 0]);
     mesh.submit(0, 64);

@@ -72,7 +72,7 @@ pub(super) fn name_all_keepers(ctx: &mut Ctx<'_>, records: &Records, worker: Pee
 /// A message that assigns no task says it, with the call that it always carries.
 fn name_keepers_to(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId) {
     if record.holders.keepers_changed && !record.job.ended {
-        let call = record.call_message(CallId(record.name().0), ctx.now);
+        let call = record.call_message(ctx, CallId(record.name().0), worker);
         let assign = Assign { call, bid: BidId(0), placed: 0, acks: Vec::new(), grants: Vec::new() };
         ctx.send(worker, Message::Assign(Box::new(assign)));
     }

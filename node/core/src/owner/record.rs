@@ -10,6 +10,7 @@ use super::holders::Holders;
 use super::job::Job;
 use super::replicas::Replicas;
 use super::task::{Attempt, RECALLED};
+use crate::ctx::Ctx;
 use crate::id::{CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::Call;
@@ -111,9 +112,10 @@ impl Record {
         self.replicas.requeue(&mut self.job, index);
     }
 
-    pub(super) fn call_message(&self, call: CallId, now: Time) -> Call {
+    /// The job's call, as it is sent to that node.
+    pub(super) fn call_message(&self, ctx: &Ctx<'_>, call: CallId, to: PeerId) -> Call {
         let Self { job, .. } = self;
-        let deadline_ms = job.deadline_left_ms(now);
+        let (now, deadline_ms) = (ctx.now, job.deadline_left_ms(ctx.now));
         // Workers answer a call for short tasks with credit, unless there is a deadline.
         let hides = deadline_ms.is_none() && is_short(job.service_us(), 0) && self.wants_bids();
         Call {
@@ -122,8 +124,7 @@ impl Record {
             program: job.spec.program.clone(),
             needs: job.spec.needs.clone(),
             class: job.spec.class,
-            // What others told is for this node to believe or not: a worker answers with what it computed.
-            terms: Terms { memo: job.spec.terms.memo.min(Recall::Own), ..job.spec.terms },
+            terms: Terms { memo: self.recall_of(ctx, to), ..job.spec.terms },
             count: self.wanted(),
             service_us: if hides { 0 } else { job.service_us() },
             deadline_ms,
@@ -133,8 +134,15 @@ impl Record {
     }
 
     /// The same for a worker that is claimed: it makes no bid any more.
-    pub(super) fn claim_message(&self, call: CallId, now: Time) -> Call {
-        Call { service_us: self.job.service_us(), ..self.call_message(call, now) }
+    pub(super) fn claim_message(&self, ctx: &Ctx<'_>, call: CallId, to: PeerId) -> Call {
+        Call { service_us: self.job.service_us(), ..self.call_message(ctx, call, to) }
+    }
+
+    /// What a worker may remember instead of computing it. What others told is for this node to believe or not: a worker answers
+    /// with what it computed; and of one that was caught lying no remembered result is taken, so it computes each anew.
+    fn recall_of(&self, ctx: &Ctx<'_>, worker: PeerId) -> Recall {
+        let most = if worker != ctx.me && ctx.memo.is_liar(worker) { Recall::Off } else { Recall::Own };
+        self.job.spec.terms.memo.min(most)
     }
 
     pub(super) fn view(&self) -> JobView {

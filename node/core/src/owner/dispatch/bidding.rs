@@ -293,7 +293,7 @@ fn send_award(ctx: &mut Ctx<'_>, record: &Record, worker: PeerId, granted: Grant
     while !grants.is_empty() {
         let award = Award { grants: cut_frame(&mut grants), ..award };
         let message = if matched {
-            let call = record.claim_message(award.call, ctx.now);
+            let call = record.claim_message(ctx, award.call, worker);
             Message::Cell(CellMessage::Claim { call, award })
         } else {
             Message::Award(award)

@@ -15,7 +15,7 @@ use crate::snapshot::Response;
 /// Sends the open call of a job to a peer.
 pub(super) fn ask(ctx: &mut Ctx<'_>, record: &mut Record, peer: PeerId) {
     let call = record.dispatch.open_call().call;
-    let message = Message::Call(record.call_message(call, ctx.now));
+    let message = Message::Call(record.call_message(ctx, call, peer));
     ctx.counters.calls += 1;
     ctx.send(peer, message);
     record.dispatch.open_call().asked.push(peer);

@@ -157,7 +157,7 @@ fn send(cx: &mut OwnerCtx<'_, '_>, book: &mut CreditBook, record: &Record, prefi
     while !grants.is_empty() {
         let part = cut_frame(&mut grants);
         placed += part.len() as u64;
-        let (call, acks) = (record.call_message(name, ctx.now), core::mem::take(&mut acks));
+        let (call, acks) = (record.call_message(ctx, name, worker), core::mem::take(&mut acks));
         let assign = Assign { call, bid, placed, acks, grants: part };
         ctx.send(worker, Message::Assign(Box::new(assign)));
     }
