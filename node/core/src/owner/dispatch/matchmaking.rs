@@ -34,9 +34,13 @@ pub(super) fn request(cx: &mut OwnerCtx<'_, '_>, matchmakers: &mut Matchmakers, 
     let repeat = repeat_if_due(cx, record);
     matchmakers.on_silence(cx.ctx, &mut record.dispatch.open_call().requests);
     ask_at_home(cx, record);
+    let excludes_more = core::mem::take(&mut record.dispatch.open_call().requests.excludes_more);
     if repeat {
         request_again(cx.ctx, record);
         call_some(cx, record);
+    } else if excludes_more && !record.job.spec.needs.labels.is_empty() {
+        // More than is wanted is requested, so no further request says who is of no use, and each would match it at once again.
+        request_again(cx.ctx, record);
     }
     let requests = &record.dispatch.open_call().requests;
     let (requested, exhausted) = (requests.count(), requests.is_exhausted());

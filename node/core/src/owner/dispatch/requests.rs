@@ -13,6 +13,8 @@ pub(in crate::owner) struct Requests {
     pub(in crate::owner) all: Vec<Request>,
     /// Matched workers that were of no use; no matchmaker hands them on again before the call is repeated.
     pub(in crate::owner) excluded: Vec<PeerId>,
+    /// One of them was not when the matchmakers were asked last.
+    pub(in crate::owner) excludes_more: bool,
     /// When the silence of a matchmaker is noticed.
     pub(in crate::owner) silence_at: Option<Time>,
 }
@@ -63,6 +65,7 @@ impl Requests {
     pub(in crate::owner) fn exclude(&mut self, worker: PeerId) {
         if self.excluded.len() < WITHOUT_MAX && !self.excluded.contains(&worker) {
             self.excluded.push(worker);
+            self.excludes_more = true;
         }
     }
 
