@@ -149,6 +149,9 @@ impl Engine {
             }
             Input::Heard { origin, gossip } => {
                 if origin != ctx.me {
+                    if let Gossip::Capacity(capacity) = &gossip {
+                        worker.on_life(origin, members.is_boot(origin, capacity.boot));
+                    }
                     worker.on_heard(ctx.now, origin);
                     on_gossip(&mut ctx, owner, worker, members, origin, gossip);
                 }

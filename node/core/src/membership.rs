@@ -138,6 +138,11 @@ impl Membership {
         }
     }
 
+    /// Whether a boot nonce is that of the process to which this node is connected, or was last. Of an unknown peer each is.
+    pub(crate) fn is_boot(&self, peer: PeerId, boot: u64) -> bool {
+        self.peers.get(&peer).is_none_or(|entry| entry.boot == 0 || entry.boot == boot)
+    }
+
     /// Forgets a peer that is not connected.
     pub(crate) fn forget(&mut self, peer: PeerId) {
         if !self.is_connected(peer) {

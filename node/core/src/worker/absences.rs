@@ -1,8 +1,9 @@
 //! Owners that can't be spoken to, and when they count as gone: then the results of what they awarded are of no use.
 //! Whether an owner is gone is told by silence, and by how it began. A connection that was closed is how a process
 //! ends, and with it ends all that it knew of its jobs; one that lives is heard again within three leases, over another
-//! connection or by its gossip. One that just fell silent may be cut off: it is waited for as long as an
-//! outcome would be kept for it. So is one whose process ended, with what it keeps over a restart.
+//! connection or by its gossip. What the next process of its node says does not count. One that just fell silent may be cut
+//! off: it is waited for as long as an outcome would be kept for it. So is one whose process ended, with what it keeps over
+//! a restart.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -22,15 +23,27 @@ pub(super) struct Absences(BTreeMap<PeerId, Absence>);
 struct Absence {
     /// When anything of it was heard last, in any way.
     heard_at: Time,
-    /// Its connection was closed; otherwise it fell silent.
-    closed: bool,
+    what: What,
+}
+
+/// What is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Its connection was closed.
+    Closed,
+    /// It fell silent.
+    Silent,
+    /// The next process of its node was heard.
+    Restarted,
+    /// It counts as gone, and is waited for with what it keeps over a restart.
+    Gone,
 }
 
 /// An owner that counts as gone.
 #[derive(Debug)]
 pub(super) struct Gone {
     pub(super) owner: PeerId,
-    /// Its connection was closed; otherwise it fell silent.
+    /// Its process ended; otherwise it fell silent.
     pub(super) closed: bool,
     /// How long nothing was heard of it, in milliseconds.
     pub(super) unheard_ms: u64,
@@ -40,26 +53,42 @@ pub(super) struct Gone {
 impl Absence {
     /// When it counts as gone.
     fn ends_at(&self, mesh: &MeshConfig) -> Time {
-        self.heard_at.plus_ms(if self.closed { GONE_LEASES * mesh.lease_ms } else { mesh.keep_ms })
+        self.heard_at.plus_ms(if self.has_ended() { GONE_LEASES * mesh.lease_ms } else { mesh.keep_ms })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.what, What::Closed | What::Restarted)
     }
 }
 
 impl Absences {
     pub(super) fn on_down(&mut self, now: Time, owner: PeerId, closed: bool) {
-        self.0.insert(owner, Absence { heard_at: now, closed });
+        let what = if closed { What::Closed } else { What::Silent };
+        self.0.insert(owner, Absence { heard_at: now, what });
     }
 
     /// An owner that is gone is waited for on, as one that fell silent.
     pub(super) fn wait_on(&mut self, gone: &Gone) {
-        self.0.insert(gone.owner, Absence { heard_at: gone.heard_at, closed: false });
+        self.0.insert(gone.owner, Absence { heard_at: gone.heard_at, what: What::Gone });
     }
 
     pub(super) fn on_up(&mut self, owner: PeerId) {
         self.0.remove(&owner);
     }
 
+    /// The process of an owner tells its capacity, or the next one of its node does.
+    pub(super) fn on_life(&mut self, owner: PeerId, is_same: bool) {
+        let Some(absence) = self.0.get_mut(&owner) else { return };
+        absence.what = match absence.what {
+            What::Closed | What::Silent if !is_same => What::Restarted,
+            // That was gossip of before, which came late.
+            What::Restarted if is_same => What::Closed,
+            what => what,
+        };
+    }
+
     pub(super) fn on_heard(&mut self, now: Time, owner: PeerId) {
-        if let Some(absence) = self.0.get_mut(&owner) {
+        if let Some(absence) = self.0.get_mut(&owner).filter(|absence| absence.what != What::Restarted) {
             absence.heard_at = now;
         }
     }
@@ -81,7 +110,7 @@ impl Absences {
         let over = self.0.iter().filter(|(_, absence)| absence.ends_at(mesh) <= now);
         let gone = over.map(|(owner, absence)| Gone {
             owner: *owner,
-            closed: absence.closed,
+            closed: absence.has_ended(),
             unheard_ms: now.since_us(absence.heard_at) / 1000,
             heard_at: absence.heard_at,
         });
@@ -127,6 +156,32 @@ mod tests {
         owners.on_down(at(0), OWNER, true);
         owners.on_up(OWNER);
         assert_eq!(owners.next_wakeup(&MESH), None);
+    }
+
+    #[test]
+    fn what_the_next_process_says_does_not_prolong_the_one_before() {
+        for closed in [true, false] {
+            let mut owners = Absences::default();
+            owners.on_down(at(0), OWNER, closed);
+            owners.on_life(OWNER, true);
+            owners.on_heard(at(2000), OWNER);
+            owners.on_life(OWNER, false);
+            owners.on_heard(at(4000), OWNER);
+            assert!(gone(&mut owners, 2000 + 3 * MESH.lease_ms), "closed {closed}");
+        }
+    }
+
+    #[test]
+    fn what_an_owner_keeps_waits_while_its_next_process_is_heard() {
+        let mut owners = Absences::default();
+        owners.on_down(at(0), OWNER, true);
+        let gone_at = 3 * MESH.lease_ms;
+        let all = owners.take_gone(at(gone_at), &MESH);
+        assert!(all.iter().all(|gone| gone.closed) && all.len() == 1);
+        owners.wait_on(all.first().expect("it is one"));
+        owners.on_life(OWNER, false);
+        owners.on_heard(at(gone_at), OWNER);
+        assert!(gone(&mut owners, gone_at + MESH.keep_ms));
     }
 
     #[test]
