@@ -149,10 +149,6 @@ impl Engine {
             }
             Input::Heard { origin, gossip } => {
                 if origin != ctx.me {
-                    if let Gossip::Capacity(capacity) = &gossip {
-                        worker.on_life(origin, members.is_boot(origin, capacity.boot));
-                    }
-                    worker.on_heard(ctx.now, origin);
                     on_gossip(&mut ctx, owner, worker, members, origin, gossip);
                 }
             }
@@ -362,6 +358,10 @@ fn on_gossip(
     origin: PeerId,
     gossip: Gossip,
 ) {
+    if let Gossip::Capacity(capacity) = &gossip {
+        worker.on_life(origin, members.is_boot(origin, capacity.boot));
+    }
+    worker.on_heard(ctx.now, origin);
     match gossip {
         Gossip::Capacity(capacity) => {
             let backlog = capacity.backlog;

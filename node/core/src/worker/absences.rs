@@ -83,7 +83,7 @@ impl Absences {
             What::Closed | What::Silent if !is_same => What::Restarted,
             // That was gossip of before, which came late.
             What::Restarted if is_same => What::Closed,
-            what => what,
+            What::Closed | What::Silent | What::Restarted | What::Gone => absence.what,
         };
     }
 
