@@ -1,6 +1,7 @@
 //! The effects of an engine: all actions that it asks its driver for. A new effect does not compile until every driver
 //! handles it.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -179,7 +180,6 @@ pub struct Work {
 
 /// An event for this node's user.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "most events are ends of tasks")]
 pub enum Event {
     /// A task ended for good; reported once per task.
     TaskEnded {
@@ -188,7 +188,7 @@ pub enum Event {
         /// The task's place in it.
         index: u32,
         /// Its outcome and output.
-        report: Report,
+        report: Arc<Report>,
         /// The node that ran it; `None` if no node did.
         worker: Option<PeerId>,
         /// Number of attempts.
@@ -196,7 +196,7 @@ pub enum Event {
         /// The source of the result, if it was known and nothing ran.
         memo: Option<Recalled>,
         /// The worker's signature, if the job asked for receipts and the task ran.
-        proof: Option<Proof>,
+        proof: Option<Box<Proof>>,
         /// Nodes that agreed and differed, if the job asked for the task to be computed on several nodes.
         verified: Option<Verified>,
     },

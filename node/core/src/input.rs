@@ -16,7 +16,6 @@ use crate::task::{Payload, Report, Stream};
 
 /// An event that the driver reports to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "an input is handed over once, and lives no longer")]
 pub enum Input {
     /// A command of this node's user.
     Command(Command),

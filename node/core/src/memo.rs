@@ -16,8 +16,8 @@
 pub(crate) mod gossip;
 pub(crate) mod shelf;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{PeerId, TaskId};
@@ -79,7 +79,7 @@ pub(crate) enum Seen {
 #[derive(Debug)]
 struct Entry {
     /// Boxed, because a map moves its values.
-    report: Box<Report>,
+    report: Arc<Report>,
     worker: PeerId,
     seen: Seen,
     used: u64,
@@ -102,14 +102,14 @@ impl Memo {
     }
 
     /// The result of a task for its owner, the node that computed it, and its source, if the job accepts that source.
-    pub(crate) fn recall(&mut self, task: TaskId, wanted: Recall) -> Option<(Report, PeerId, Recalled)> {
+    pub(crate) fn recall(&mut self, task: TaskId, wanted: Recall) -> Option<(Arc<Report>, PeerId, Recalled)> {
         let believed = |seen: Seen| match wanted {
             Recall::Off => false,
             Recall::Own => seen != Seen::Told,
             Recall::Mesh => true,
         };
         let entry = self.known.get(&task).filter(|entry| believed(entry.seen))?;
-        let (report, worker, seen) = (Report::clone(&entry.report), entry.worker, entry.seen);
+        let (report, worker, seen) = (Arc::clone(&entry.report), entry.worker, entry.seen);
         self.use_again(task);
         let word = match seen {
             Seen::Told => Recalled::Told,
@@ -121,9 +121,9 @@ impl Memo {
 
     /// The result of a task for another owner: a worker answers only with results that it computed itself, so that
     /// false results don't spread.
-    pub(crate) fn recall_own(&mut self, task: TaskId) -> Option<Report> {
+    pub(crate) fn recall_own(&mut self, task: TaskId) -> Option<Arc<Report>> {
         let entry = self.known.get(&task).filter(|entry| entry.seen == Seen::Here)?;
-        let report = Report::clone(&entry.report);
+        let report = Arc::clone(&entry.report);
         self.use_again(task);
         Some(report)
     }
@@ -169,7 +169,7 @@ impl Memo {
         &mut self,
         counters: &mut Counters,
         task: TaskId,
-        report: &Report,
+        report: &Arc<Report>,
         (worker, seen): (PeerId, Seen),
     ) -> bool {
         let liar = seen != Seen::Here && self.is_liar(worker);
@@ -200,7 +200,7 @@ impl Memo {
         self.end_dispute(task);
         self.uses += 1;
         self.inline_bytes += inline_len(report);
-        let entry = Entry { report: Box::new(report.clone()), worker, seen, used: self.uses };
+        let entry = Entry { report: Arc::clone(report), worker, seen, used: self.uses };
         self.order.insert(entry.place(task));
         self.known.insert(task, entry);
         if seen != Seen::Told {
@@ -283,9 +283,13 @@ mod tests {
         TaskId(id)
     }
 
-    fn result(bytes: &[u8]) -> Report {
+    fn report(bytes: &[u8]) -> Report {
         let usage = Usage { wall_us: WORTH_US, ..Usage::default() };
         Report { usage, output: Payload::inline(bytes), ..Report::bare(Outcome::Done) }
+    }
+
+    fn result(bytes: &[u8]) -> Arc<Report> {
+        report(bytes).into()
     }
 
     const ME: PeerId = PeerId([1; 32]);
@@ -295,9 +299,9 @@ mod tests {
     #[test]
     fn only_successes_worth_it_are_remembered() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
-        let failed = Report { outcome: Outcome::Lost("gone".into()), ..result(b"x") };
-        let quick = Report { usage: Usage::default(), ..result(b"x") };
-        for report in [failed, quick] {
+        let failed = Report { outcome: Outcome::Lost("gone".into()), ..report(b"x") };
+        let quick = Report { usage: Usage::default(), ..report(b"x") };
+        for report in [failed, quick].map(Arc::new) {
             assert!(!memo.remember(&mut counters, task(1), &report, (ME, Seen::Here)));
         }
         assert!(memo.recall(task(1), Recall::Mesh).is_none());
@@ -351,7 +355,8 @@ mod tests {
     #[test]
     fn a_result_computed_here_is_kept_whatever_others_claim() {
         let (mut memo, mut counters) = (Memo::default(), Counters::default());
-        let told = Report { usage: Usage { wall_us: 1 << 40, ..Usage::default() }, ..result(b"x") };
+        let told = Report { usage: Usage { wall_us: 1 << 40, ..Usage::default() }, ..report(b"x") };
+        let told = Arc::new(told);
         for (report, from) in [(result(b"x"), (ME, Seen::Here)), (told, (OTHER, Seen::Told))] {
             memo.remember(&mut counters, task(1), &report, from);
         }

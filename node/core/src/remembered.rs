@@ -1,5 +1,6 @@
 //! A known result as a node's disk has it, and its bytes. Plain data.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::{decode_versioned, encode_versioned};
@@ -12,7 +13,7 @@ pub struct Remembered {
     /// The task.
     pub task: TaskId,
     /// Its result.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The node that computed it.
     pub worker: PeerId,
 }

@@ -36,7 +36,7 @@ fn an_overdue_outcome_that_cannot_be_fetched_does_not_kill_the_task() {
                 origin: id(first),
                 gossip: Gossip::Outcome {
                     owner: id(0),
-                    delivery: Delivery { lease, report: report.clone(), memo: None, proof: None },
+                    delivery: Delivery { lease, report: report.clone().into(), memo: None, proof: None },
                 },
             },
         );
@@ -305,7 +305,11 @@ fn an_oversize_outcome_is_no_outcome() {
     let lease = mesh.engines[1].audit().held[0].1;
     let output = Payload::Inline(vec![0u8; 1_048_540].into());
     let report = Report { output, ..Report::bare(Outcome::Done) };
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
+    );
     assert_eq!(mesh.ended(0), 0, "it must not commit");
 }
 
@@ -363,7 +367,11 @@ fn an_outcome_whose_blob_never_comes_does_not_hold_its_task_for_ever() {
     for _ in 0..1800 {
         mesh.steps = 0;
         let report = Report { output: blob(7), ..Report::bare(Outcome::Done) };
-        mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+        mesh.say(
+            1,
+            0,
+            Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
+        );
         for (node, blob, _) in mesh.held_fetches.replace(Vec::new()).unwrap() {
             mesh.input(node, Input::Fetched { blob, fetched: Fetched::Missing });
         }

@@ -131,7 +131,7 @@ fn a_blob_of_an_earlier_outcome_does_not_count_for_a_later_one() {
     let lease = mesh.engines[1].audit().held[0].1;
     let say = |mesh: &mut Mesh, output: Payload, errors: Payload| {
         let report = Report { output, errors, ..mesh.report() };
-        let delivery = Delivery { lease, report, memo: None, proof: None };
+        let delivery = Delivery { lease, report: report.into(), memo: None, proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));
     };
     let fetched = |mesh: &mut Mesh, name: &[u8], fetched: Fetched| {

@@ -114,14 +114,22 @@ fn outcomes() -> Vec<Kept> {
     vec![
         Kept {
             index: 0,
-            report: done,
+            report: done.into(),
             worker: Some(NODE),
             attempts: 2,
             memo: Some(Recalled::Worker),
-            proof: Some(proof),
+            proof: Some(proof.into()),
             verified: Some(verified),
         },
-        Kept { index: 2, report: failed, worker: None, attempts: 1, memo: None, proof: None, verified: None },
+        Kept {
+            index: 2,
+            report: failed.into(),
+            worker: None,
+            attempts: 1,
+            memo: None,
+            proof: None,
+            verified: None,
+        },
     ]
 }
 

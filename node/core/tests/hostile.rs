@@ -122,7 +122,11 @@ fn a_short_task_that_this_node_declines_is_not_handed_to_oneself_again_and_again
     mesh.now = mesh.now.plus_ms(1);
     let usage = Usage { wall_us: 1000, ..Usage::default() };
     let report = Report { usage, ..Report::bare(Outcome::Done) };
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease: LEASE, report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease: LEASE, report: report.into(), memo: None, proof: None }]),
+    );
     assert_eq!(mesh.ended(0), 1);
     mesh.advance_ms(2000);
     let counters = mesh.engines[0].snapshot().counters;

@@ -442,7 +442,7 @@ fn a_worker_cant_say_that_a_parent_failed() {
     for attempt in 1..=MeshConfig::DEFAULT.losses_max + 1 {
         let lease = LeaseId { job: A, epoch: 0, index: 0, attempt };
         let report = Report::bare(Outcome::ParentFailed { job: B });
-        let delivery = message::Delivery { lease, report, memo: None, proof: None };
+        let delivery = message::Delivery { lease, report: report.into(), memo: None, proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));
         mesh.advance_ms(70_000);
     }

@@ -54,7 +54,7 @@ impl Told {
                 self.accepted.insert(job, tasks);
             } else if let Event::TaskEnded { job, index, report, .. } = event {
                 assert!(self.accepted.get(&job).is_some_and(|tasks| index < *tasks), "seed {seed}");
-                let before = self.ends.insert((job, index), report.outcome);
+                let before = self.ends.insert((job, index), report.outcome.clone());
                 assert_eq!(before, None, "seed {seed}: task {index} of {job:?} is told twice");
             } else if let Event::JobEnded { job } = event {
                 assert!(!self.ended.contains(&job), "seed {seed}: {job:?} ends twice");
@@ -154,7 +154,7 @@ fn written(mesh: &Mesh, job: JobId) -> BTreeMap<u32, Outcome> {
     let mut ends = BTreeMap::new();
     for record in log.iter().map(|bytes| LogRecord::decode(bytes).expect("an owner wrote it")) {
         if let LogRecord::Outcomes(all) = record {
-            ends.extend(all.into_iter().map(|kept| (kept.index, kept.report.outcome)));
+            ends.extend(all.into_iter().map(|kept| (kept.index, kept.report.outcome.clone())));
         } else if let LogRecord::Rest(rest) = record {
             ends.extend(rest.tasks.iter().map(|task| (task.index, rest.outcome.clone())));
         }

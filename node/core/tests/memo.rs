@@ -120,7 +120,7 @@ fn what_a_disk_brings_back_is_remembered_only_if_it_is_worth_it_and_within_the_b
     let mut mesh = Mesh::of(&[0]);
     let kept = |number: u32, report: Report| Remembered {
         task: TaskId(BlobId::of(&number.to_le_bytes()).0),
-        report,
+        report: report.into(),
         worker: id(1),
     };
     let report = result(&mesh, b"answer");
@@ -162,7 +162,8 @@ fn a_worker_answers_with_nothing_that_others_brought_or_told() {
     });
     assert_eq!(mesh.running()[2], 1);
     let lease = LeaseId { job: AGAIN, epoch: 0, index: 0, attempt: 1 };
-    let delivery = Delivery { lease, report: result(&mesh, b"answer"), memo: Some(id(0)), proof: None };
+    let delivery =
+        Delivery { lease, report: result(&mesh, b"answer").into(), memo: Some(id(0)), proof: None };
     mesh.say(2, 1, Message::Outcome(vec![delivery]));
     assert_eq!(mesh.engines[1].snapshot().counters.lost, 1, "its word is its own only");
 }
@@ -174,7 +175,7 @@ fn nobody_is_told_anything_by_strangers_and_by_whom_it_refuses() {
     let task = mesh.works[&(0, RunId(0))].task;
     let report = result(&mesh, b"forged");
     let stranger = PeerId([77; 32]);
-    let known = |worker| Gossip::Known(vec![Known { task, report: report.clone(), worker }]);
+    let known = |worker| Gossip::Known(vec![Known { task, report: report.clone().into(), worker }]);
     mesh.input(1, Input::Heard { origin: stranger, gossip: known(stranger) });
     assert_eq!(mesh.engines[1].snapshot().known, 0, "it never was here");
     mesh.input(1, Input::Heard { origin: id(2), gossip: known(id(2)) });
@@ -280,7 +281,7 @@ fn a_known_result_that_is_anothers_word_by_now_stays_when_its_bytes_come() {
     mesh.held_fetches = Some(Vec::new());
     mesh.submit_with(2, 1, again_from_the_mesh);
     let (task, report) = (mesh.works[&(1, RunId(0))].task, bulky(&mesh));
-    let known = Gossip::Known(vec![Known { task, report, worker: id(0) }]);
+    let known = Gossip::Known(vec![Known { task, report: report.into(), worker: id(0) }]);
     mesh.input(2, Input::Heard { origin: id(0), gossip: known });
     mesh.held_fetches = None;
     mesh.input(2, Input::Fetched { blob: BlobId::of(b"bulk"), fetched: Fetched::Here });
@@ -328,7 +329,7 @@ fn a_job_that_is_cancelled_while_known_bytes_come_stays_cancelled() {
 fn what_is_told_does_not_unsettle_what_came_home() {
     let mut mesh = computed(&[0, 1], |mesh| result(mesh, b"answer"));
     let task = mesh.works[&(1, RunId(0))].task;
-    let known = Known { task, report: result(&mesh, b"another"), worker: id(1) };
+    let known = Known { task, report: result(&mesh, b"another").into(), worker: id(1) };
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known.clone()]) });
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
     let snapshot = mesh.engines[0].snapshot();
@@ -344,7 +345,7 @@ fn nobody_speaks_for_another() {
     let task = mesh.works[&(0, RunId(0))].task;
     let report = result(&mesh, b"forged");
     let big = Report { output: Payload::Inline(vec![0; 20_000].into()), ..report.clone() };
-    let known = |report: &Report, worker| Known { task, report: report.clone(), worker: id(worker) };
+    let known = |report: &Report, worker| Known { task, report: report.clone().into(), worker: id(worker) };
     let gossip = Gossip::Known(vec![known(&report, 2), known(&big, 1)]);
     mesh.input(0, Input::Heard { origin: id(1), gossip });
     let snapshot = mesh.engines[0].snapshot();
@@ -357,7 +358,7 @@ fn a_worker_that_remembers_unasked_has_lost_the_task() {
     mesh.submit_with(0, 1, |what| what.terms.memo = Recall::Off);
     let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let report = result(&mesh, b"easy");
-    let delivery = Delivery { lease, report, memo: Some(id(1)), proof: None };
+    let delivery = Delivery { lease, report: report.into(), memo: Some(id(1)), proof: None };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1));
 }
@@ -375,11 +376,12 @@ fn what_a_proven_liar_remembers_is_not_taken() {
         let (report, told) = (result(&mesh, b"answer"), result(&mesh, told));
         mesh.end(0, run, report);
         // Only tasks that ran are measured.
-        let known = Known { task, report: told, worker: id(1) };
+        let known = Known { task, report: told.into(), worker: id(1) };
         mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
         mesh.submit_with(0, 1, |what| (what.job, what.needs.labels) = (AGAIN, at(1)));
         let lease = LeaseId { job: AGAIN, epoch: 0, index: 0, attempt: 1 };
-        let delivery = Delivery { lease, report: result(&mesh, b"easy"), memo: Some(id(1)), proof: None };
+        let delivery =
+            Delivery { lease, report: result(&mesh, b"easy").into(), memo: Some(id(1)), proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));
         assert_eq!(mesh.engines[0].snapshot().counters.lost, lost);
     }
@@ -398,7 +400,7 @@ fn a_proven_liar_runs_what_it_remembers() {
     mesh.submit_with(0, 1, |what| what.needs.labels = at(0));
     let (task, run) = (mesh.works[&(0, mesh.slots[0][0])].task, mesh.slots[0][0]);
     mesh.end(0, run, report.clone());
-    let known = Known { task, report: lie, worker: id(1) };
+    let known = Known { task, report: lie.into(), worker: id(1) };
     mesh.input(0, Input::Heard { origin: id(1), gossip: Gossip::Known(vec![known]) });
     mesh.submit_with(0, 1, |what| {
         again(what);

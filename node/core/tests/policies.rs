@@ -33,7 +33,11 @@ fn a_worker_cant_say_that_a_task_has_expired() {
     mesh.submit(0, 1);
     let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let report = Report::bare(Outcome::Expired(Expiry::Unfinished { after_ms: 1 }));
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
+    );
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1), "a loss like any other");
 }
 
@@ -64,7 +68,7 @@ fn a_late_outcome_ends_a_task_that_waits_for_its_next_attempt() {
     let state = mesh.engines[0].why(mesh.now, JOB, 0).map(|why| why.state);
     assert_eq!(state, Some(TaskView::Delayed { failures: 1, in_ms: 60_000 }));
     let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
-    let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: None };
+    let delivery = Delivery { lease, report: mesh.report().into(), memo: None, proof: None };
     mesh.feed(0, Input::Heard { origin: id(first), gossip: Gossip::Outcome { owner: id(0), delivery } });
     assert_eq!(worker_of(mesh.last_end(0)), Some(id(first)));
     assert_eq!(mesh.engines[0].audit().jobs.len(), 0);

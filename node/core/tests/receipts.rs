@@ -92,7 +92,7 @@ fn a_proof_that_cannot_belong_is_dropped_and_the_outcome_kept() {
     mesh.submit_with(0, 1, with_receipts);
     let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let proof = Proof { index: 0, count: 4, path: Vec::new(), signature: [0; 64] };
-    let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: Some(proof) };
+    let delivery = Delivery { lease, report: mesh.report().into(), memo: None, proof: Some(proof.into()) };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));
     let Event::TaskEnded { proof, .. } = mesh.last_end(0) else { panic!("a task ended") };
     assert_eq!((proof, mesh.engines[0].snapshot().counters.unproven), (&None, 1));

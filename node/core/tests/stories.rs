@@ -86,7 +86,7 @@ fn an_outcome_of_a_lease_never_issued_is_refused() {
     let lease = LeaseId { job: JOB, epoch: 0, index: 0, attempt: 1 };
     let forged = Message::Outcome(vec![Delivery {
         lease,
-        report: Report::bare(Outcome::Done),
+        report: Report::bare(Outcome::Done).into(),
         memo: None,
         proof: None,
     }]);

@@ -104,7 +104,7 @@ fn a_liar_that_comes_late_is_named_too() {
     assert_eq!(mesh.ended(0), 1);
     let say = |mesh: &mut Mesh, output: &[u8]| {
         let report = Report { output: Payload::inline(output), ..mesh.report() };
-        let delivery = Delivery { lease: leases[2], report, memo: None, proof: None };
+        let delivery = Delivery { lease: leases[2], report: report.into(), memo: None, proof: None };
         mesh.say(3, 0, Message::Outcome(vec![delivery]));
     };
     mesh.submit_with(0, 1, |what| what.job = JobId(7)); // so that there is another job than the one before
@@ -142,7 +142,7 @@ fn who_only_remembers_did_not_compute() {
     let mut mesh = Mesh::of(&[0, 1]);
     mesh.submit_with(0, 1, verify(2));
     let report = Report { output: Payload::inline(b"easy"), ..mesh.report() };
-    let delivery = Delivery { lease: LEASE, report, memo: Some(id(1)), proof: None };
+    let delivery = Delivery { lease: LEASE, report: report.into(), memo: Some(id(1)), proof: None };
     mesh.say(1, 0, Message::Outcome(vec![delivery]));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.lost), (0, 1));
 }
@@ -155,7 +155,7 @@ fn one_node_has_one_voice() {
     let report = Report { output: Payload::inline(b"x"), ..mesh.report() };
     for attempt in 1..4 {
         let lease = LeaseId { attempt, ..LEASE };
-        let delivery = Delivery { lease, report: report.clone(), memo: None, proof: None };
+        let delivery = Delivery { lease, report: report.clone().into(), memo: None, proof: None };
         mesh.say(1, 0, Message::Outcome(vec![delivery]));
         mesh.advance_ms(1500);
     }

@@ -131,7 +131,7 @@ fn delivery(index: u32) -> Delivery {
     let output = Payload::Blob { id: BlobId::of(&index.to_le_bytes()), bytes: 1 };
     let outcome = Outcome::Failed(Failure::Error("e".repeat(OUTCOME_TEXT_BYTES_MAX)));
     let report = Report { output, errors: inline(), files: inline(), ..Report::bare(outcome) };
-    Delivery { lease: lease(index), report, memo: None, proof: None }
+    Delivery { lease: lease(index), report: report.into(), memo: None, proof: None }
 }
 
 /// The shortest possible outcomes, of leases that were never issued.
@@ -139,7 +139,7 @@ fn short_deliveries() -> Vec<Delivery> {
     let report = || Report::bare(Outcome::Done);
     let of = |index| Delivery {
         lease: LeaseId { attempt: 9, ..lease(index) },
-        report: report(),
+        report: report().into(),
         memo: None,
         proof: None,
     };
@@ -358,8 +358,8 @@ const WORDS: &[Row] = &[
         |n, _| {
             let index = u32::try_from(n % 256).expect("it is small");
             let outcome = Outcome::Invalid("i".repeat(1_000_000));
-            let report = Report { outcome, ..delivery(index).report };
-            Message::Outcome(vec![Delivery { report, ..delivery(index) }])
+            let report = Report { outcome, ..Report::clone(&delivery(index).report) };
+            Message::Outcome(vec![Delivery { report: report.into(), ..delivery(index) }])
         },
         64 * KIB,
     ),
@@ -593,7 +593,7 @@ fn the_worst_gossip_of_each_kind_costs_little() {
         (
             "outcome",
             |_, report| {
-                let delivery = Delivery { lease: lease(1), report, memo: None, proof: None };
+                let delivery = Delivery { lease: lease(1), report: report.into(), memo: None, proof: None };
                 Gossip::Outcome { owner: peer(0), delivery }
             },
             64 * KIB,
@@ -612,7 +612,7 @@ fn the_worst_gossip_of_each_kind_costs_little() {
             |n, report| {
                 let known = |task: u64| {
                     let task = TaskId(BlobId::of(&(n << 8 | task).to_le_bytes()).0);
-                    Known { task, report: report.clone(), worker: peer(ATTACKER) }
+                    Known { task, report: report.clone().into(), worker: peer(ATTACKER) }
                 };
                 Gossip::Known((0..30).map(known).collect())
             },

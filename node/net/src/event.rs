@@ -3,7 +3,6 @@
 use weft_core::{Gossip, Message, PeerId};
 
 /// An event of the mesh.
-#[expect(clippy::large_enum_variant, reason = "the large ones are nearly all of them")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetEvent {
     /// The node can be reached at this address.

@@ -194,7 +194,7 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
             let ends = rest.tasks.iter().map(|task| Told::TaskEnded {
                 job,
                 index: task.index,
-                report: Report::bare(rest.outcome.clone()),
+                report: Report::bare(rest.outcome.clone()).into(),
                 worker: None,
                 attempts: task.attempts,
                 memo: None,

@@ -3,6 +3,7 @@
 //! an owner.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weft_core::durable::LogRecord;
 use weft_core::{Event, JobId, LeaseId, Level, Outcome, PeerId, Report, Submission};
@@ -20,7 +21,7 @@ pub(crate) const LOST: &str = "an_accepted_job_is_never_lost";
 /// How a task ended by a job's records.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptEnd {
-    pub(crate) report: Report,
+    pub(crate) report: Arc<Report>,
     pub(crate) worker: Option<PeerId>,
     /// Attempts that there were when it ended.
     pub(crate) attempts: u32,
@@ -69,7 +70,7 @@ impl Said {
             LogRecord::Rest(rest) => {
                 for task in &rest.tasks {
                     let (report, attempts) = (Report::bare(rest.outcome.clone()), task.attempts);
-                    let end = KeptEnd { report, worker: None, attempts };
+                    let end = KeptEnd { report: report.into(), worker: None, attempts };
                     twice.extend(self.ends.insert(task.index, end).map(|_| task.index));
                 }
             }
@@ -108,7 +109,7 @@ struct KeptJob {
     safe: Said,
     /// What its user was told: the number of accepted tasks, the ends of tasks, and the job's end.
     accepted: Option<usize>,
-    told: BTreeMap<u32, Report>,
+    told: BTreeMap<u32, Arc<Report>>,
     told_end: bool,
     /// Its owner's process is dead, or the job has ended.
     down: bool,
@@ -236,7 +237,7 @@ impl Kept {
         });
     }
 
-    fn on_told(&mut self, name: JobId, index: u32, report: &Report) {
+    fn on_told(&mut self, name: JobId, index: u32, report: &Arc<Report>) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
         let safe = job.safe.ends.get(&index).map(|end| end.report.clone());
         let before = job.told.insert(index, report.clone());

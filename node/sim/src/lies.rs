@@ -123,8 +123,12 @@ impl Forger<'_> {
         let outcome =
             if self.chance.permille(500) { Outcome::Done } else { Outcome::Lost("so I say".into()) };
         let report = Report { output: Payload::inline(b"forged"), ..Report::bare(outcome) };
-        let deliver =
-            |lease: &LeaseId| Delivery { lease: *lease, report: report.clone(), memo: None, proof: None };
+        let deliver = |lease: &LeaseId| Delivery {
+            lease: *lease,
+            report: report.clone().into(),
+            memo: None,
+            proof: None,
+        };
         self.owned.iter().map(deliver).collect()
     }
 

@@ -51,7 +51,7 @@ impl World {
         self.reference.forgers.insert(origin);
         let usage = Usage { wall_us: 60_000, ..Usage::default() };
         let report = Report { output, usage, ..Report::bare(Outcome::Done) };
-        let known = |task: TaskId| Known { task, report: report.clone(), worker: origin };
+        let known = |task: TaskId| Known { task, report: report.clone().into(), worker: origin };
         let gossip = Gossip::Known(tasks.into_iter().map(known).collect());
         self.queue.after(Duration::from_millis(1), Event::Heard { host: to, origin, gossip });
     }

@@ -33,7 +33,6 @@ pub(crate) enum Wish {
 
 /// An event of the world.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "an event lives in the queue alone")]
 pub(crate) enum Event {
     /// A user gives a host a command.
     User { host: HostId, command: Command },

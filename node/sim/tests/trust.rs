@@ -395,7 +395,12 @@ fn late_doubled_and_invented_outcomes_are_fenced_by_their_attempt() {
     let first = u32::from(matches!(world.why(OWNER, job, 1).unwrap().state, TaskView::Ended));
     let deliver = |index, attempt| {
         let report = Report { output: Payload::inline(b"again"), ..Report::bare(Outcome::Done) };
-        Delivery { lease: LeaseId { job, epoch: 0, index, attempt }, report, memo: None, proof: None }
+        Delivery {
+            lease: LeaseId { job, epoch: 0, index, attempt },
+            report: report.into(),
+            memo: None,
+            proof: None,
+        }
     };
     let other = 1 - first;
     let all = vec![deliver(first, 1), deliver(first, 1), deliver(first, 7), deliver(other, 9), deliver(5, 1)];

@@ -260,7 +260,7 @@ pub(super) fn payload_out(payload: Payload) -> WirePayload {
 /// An ended task, for the wire.
 pub(super) fn result(end: TaskEnd) -> ResultItem {
     let TaskEnd { number, index, report, worker, attempts, memo, receipt, verified } = end;
-    let Report { outcome, output, errors, files, usage } = report;
+    let Report { outcome, output, errors, files, usage } = Arc::unwrap_or_clone(report);
     ResultItem {
         number,
         index,

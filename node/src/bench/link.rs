@@ -147,7 +147,7 @@ fn award(index: u32) -> Message {
 fn outcome(award: Award) -> Message {
     let deliver = |grant: Grant| Delivery {
         lease: grant.lease,
-        report: Report::bare(Outcome::Done),
+        report: Report::bare(Outcome::Done).into(),
         memo: None,
         proof: None,
     };

@@ -48,7 +48,8 @@ struct Ordered {
     /// The next place to be written.
     next: u32,
     /// By their places. Never more than the feed's window.
-    early: BTreeMap<u32, Told>,
+    /// Boxed: a map moves its values about.
+    early: BTreeMap<u32, Box<Told>>,
 }
 
 /// One result on its way out.
@@ -106,9 +107,10 @@ impl Sink {
         told: Told,
     ) -> Result<(), Unwritten> {
         let To::Ordered(ordered) = &mut self.to else { return self.give(mesh, told).await };
-        ordered.early.insert(place, told);
+        ordered.early.insert(place, Box::new(told));
         let before = ordered.next;
-        while let Some(Told { result, mut label, row }) = ordered.early.remove(&ordered.next) {
+        while let Some(told) = ordered.early.remove(&ordered.next) {
+            let Told { result, mut label, row } = *told;
             let written = ordered.out.write_result(mesh, &result, label.tag.take()).await;
             written.map_err(|problem| gone(problem, &label.shown()))?;
             self.logged.extend(row);

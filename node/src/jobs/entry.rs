@@ -170,7 +170,7 @@ impl Entry {
     }
 
     /// Counts and keeps a result of a job that is not in the journal; says what it keeps more than before.
-    pub(super) fn task_ended(&mut self, mut end: TaskEnd, proof: Option<Proof>) -> Kept {
+    pub(super) fn task_ended(&mut self, mut end: TaskEnd, proof: Option<Box<Proof>>) -> Kept {
         if !self.mark(end.index) {
             return Kept::default();
         }

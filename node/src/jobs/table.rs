@@ -148,7 +148,7 @@ impl Table {
         }
     }
 
-    fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Proof>) {
+    fn task_ended(&mut self, job: JobId, end: TaskEnd, proof: Option<Box<Proof>>) {
         let Some(entry) = self.jobs.get_mut(&job) else { return };
         if entry.is_journalled() {
             return self.told(job, end);
@@ -186,7 +186,7 @@ impl Table {
             let end = TaskEnd {
                 number: None,
                 index,
-                report,
+                report: report.into(),
                 worker: None,
                 attempts: 0,
                 memo: None,

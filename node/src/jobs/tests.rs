@@ -37,7 +37,7 @@ fn end(job: JobId, index: u32, bytes: usize) -> Event {
     Event::TaskEnded {
         job,
         index,
-        report,
+        report: report.into(),
         worker: None,
         attempts: 1,
         memo: None,
@@ -264,7 +264,16 @@ fn a_job_that_is_not_tried_again_after_all_has_ended_as_before() {
         panic!("it is made above")
     };
     let report = Report::bare(Outcome::Cancelled);
-    table.record(Event::TaskEnded { job, index: 1, report, worker, attempts, memo, proof, verified });
+    table.record(Event::TaskEnded {
+        job,
+        index: 1,
+        report: report.into(),
+        worker,
+        attempts,
+        memo,
+        proof,
+        verified,
+    });
     table.record(Event::JobEnded { job: JOB });
     let before = table.summary(JOB).unwrap();
     let read_ms = before.ended_ms.unwrap() + 1_000_000;
@@ -428,11 +437,11 @@ fn a_receipt_names_the_task_of_its_input() {
     table.record(Event::TaskEnded {
         job: JOB,
         index: 1,
-        report,
+        report: report.into(),
         worker,
         attempts: 1,
         memo: None,
-        proof: Some(proof),
+        proof: Some(proof.into()),
         verified: None,
     });
     let Some(Taken::Results(results)) = take(&table, ALL) else { panic!("expected a result") };

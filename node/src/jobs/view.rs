@@ -179,7 +179,7 @@ pub struct TaskEnd {
     /// Its place in the job.
     pub index: u32,
     /// How it ended, and its outputs.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The node that computed it; `None` when it was not computed.
     pub worker: Option<PeerId>,
     /// How many attempts it took.
@@ -200,7 +200,7 @@ const NAME_BYTES: u64 = 66;
 impl TaskEnd {
     /// Bytes that it carries itself, beyond its fixed size.
     pub(crate) fn carried(&self) -> u64 {
-        let Report { outcome, output, errors, files, usage: _ } = &self.report;
+        let Report { outcome, output, errors, files, usage: _ } = &*self.report;
         let payloads = [output, errors, files].map(Payload::inline_len).iter().sum::<u64>();
         // On the wire a receipt's texts are written twice over, as digits.
         let receipt =
@@ -210,10 +210,10 @@ impl TaskEnd {
     }
 
     /// Puts together again what its worker signed, for the task of this program with this input: a proof comes without it.
-    pub(crate) fn sign(&mut self, program: &Program, input: InputName, proof: Option<Proof>) {
+    pub(crate) fn sign(&mut self, program: &Program, input: InputName, proof: Option<Box<Proof>>) {
         let (Some(worker), Some(proof)) = (self.worker, proof) else { return };
         let task = program.task_id(&Payload::Blob { id: input.id, bytes: input.bytes });
-        self.receipt = Some(Box::new((Receipt::new(task, program, &self.report, worker), proof)));
+        self.receipt = Some(Box::new((Receipt::new(task, program, &self.report, worker), *proof)));
     }
 }
 

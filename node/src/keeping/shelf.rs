@@ -258,7 +258,7 @@ struct Page {
     portion: Portion,
     bytes: u64,
     /// What the workers signed, by the page's ends.
-    proofs: Vec<Option<weft_core::Proof>>,
+    proofs: Vec<Option<Box<weft_core::Proof>>>,
 }
 
 impl Page {

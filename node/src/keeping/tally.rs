@@ -166,8 +166,15 @@ mod tests {
         tally.apply(1, &LogRecord::Extended { inputs: vec![Payload::empty(); 2] });
         for index in [1, 2, 1 << 24] {
             let report = Report::bare(Outcome::Done);
-            let kept =
-                Kept { index, report, worker: None, attempts: 1, memo: None, proof: None, verified: None };
+            let kept = Kept {
+                index,
+                report: report.into(),
+                worker: None,
+                attempts: 1,
+                memo: None,
+                proof: None,
+                verified: None,
+            };
             tally.apply(2, &LogRecord::Outcomes(vec![kept]));
         }
         assert_eq!((tally.ended.0, tally.done.0, tally.told), (vec![0b10], vec![0b10], 3));

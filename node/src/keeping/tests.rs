@@ -98,7 +98,15 @@ fn accepted(module: BlobId, tasks: u32) -> LogRecord {
 
 fn end(index: u32, outcome: Outcome, output: Payload) -> KeptEnd {
     let report = Report { output, ..Report::bare(outcome) };
-    KeptEnd { index, report, worker: Some(ME), attempts: 1, memo: None, proof: None, verified: None }
+    KeptEnd {
+        index,
+        report: report.into(),
+        worker: Some(ME),
+        attempts: 1,
+        memo: None,
+        proof: None,
+        verified: None,
+    }
 }
 
 fn done(index: u32) -> KeptEnd {
@@ -257,7 +265,7 @@ fn when_a_job_was_read_is_remembered_and_is_no_result() {
 fn remembered(number: u8, output: &[u8]) -> Remembered {
     let usage = Usage { wall_us: 5000, ..Usage::default() };
     let report = Report { output: Payload::inline(output), usage, ..Report::bare(Outcome::Done) };
-    Remembered { task: TaskId([number; 32]), report, worker: ME }
+    Remembered { task: TaskId([number; 32]), report: report.into(), worker: ME }
 }
 
 #[test]

@@ -213,7 +213,16 @@ async fn echo(
 
 fn ended(job: JobId, index: u32, report: Report, worker: Option<PeerId>) -> Event {
     let attempts = u32::from(worker.is_some());
-    Event::TaskEnded { job, index, report, worker, attempts, memo: None, proof: None, verified: None }
+    Event::TaskEnded {
+        job,
+        index,
+        report: report.into(),
+        worker,
+        attempts,
+        memo: None,
+        proof: None,
+        verified: None,
+    }
 }
 
 fn printed(job: JobId, index: u32) -> Event {

@@ -139,7 +139,9 @@ impl Crowd {
     fn say_ended(&mut self, place: usize) {
         let Some(peer) = self.peers.get_mut(place) else { return };
         let all = std::mem::take(&mut peer.held).into_iter();
-        let all = all.map(|lease| Delivery { lease, report: report(500), memo: None, proof: None }).collect();
+        let all = all
+            .map(|lease| Delivery { lease, report: report(500).into(), memo: None, proof: None })
+            .collect();
         let credit = Credit {
             bid: BidId(1),
             taken: peer.taken,

@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
@@ -143,7 +144,7 @@ pub struct Kept {
     /// The task's place in the job.
     pub index: u32,
     /// Its outcome and output.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The node that ran it; `None` if no node did.
     pub worker: Option<PeerId>,
     /// Number of attempts in the life in which it ended.
@@ -151,7 +152,7 @@ pub struct Kept {
     /// The source of the result, if it was known and nothing ran.
     pub memo: Option<Recalled>,
     /// The worker's signature, if the job asked for receipts and the task ran.
-    pub proof: Option<Proof>,
+    pub proof: Option<Box<Proof>>,
     /// Nodes that agreed and differed, if several computed it.
     pub verified: Option<Verified>,
 }
@@ -333,7 +334,7 @@ impl Rest {
     fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
         self.tasks.iter().map(|task| Kept {
             index: task.index,
-            report: Report::bare(self.outcome.clone()),
+            report: Arc::new(Report::bare(self.outcome.clone())),
             worker: None,
             attempts: task.attempts,
             memo: None,
@@ -367,7 +368,7 @@ mod tests {
         let outcome = Outcome::Failed(Failure::Error("no".into()));
         let report = Report { output: Payload::inline(&[9]), ..Report::bare(outcome) };
         let worker = Some(PeerId([7; 32]));
-        Kept { index, report, worker, attempts: 3, memo: None, proof: None, verified: None }
+        Kept { index, report: report.into(), worker, attempts: 3, memo: None, proof: None, verified: None }
     }
 
     #[test]
@@ -382,7 +383,7 @@ mod tests {
         let tasks = [(1, 0), (6, 2)].map(|(index, attempts)| RestTask { index, attempts });
         let record = LogRecord::Rest(Rest { outcome: Outcome::Cancelled, tasks: tasks.to_vec() });
         let cancelled = |index, attempts| Kept {
-            report: Report::bare(Outcome::Cancelled),
+            report: Report::bare(Outcome::Cancelled).into(),
             worker: None,
             attempts,
             ..failed(index)

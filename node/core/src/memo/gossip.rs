@@ -1,6 +1,7 @@
 //! Known results on their way between nodes: what a node tells the others, and what it accepts from them. The table
 //! itself ([`Memo`](super::Memo)) knows no peers; the engine calls both functions.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Seen, TOLD_MAX, is_worth_it};
@@ -11,6 +12,7 @@ use crate::id::PeerId;
 use crate::membership::Membership;
 use crate::message::{GOSSIP_BYTES_MAX, Gossip, Known};
 use crate::policy::Owners;
+use crate::task::Report;
 
 /// Bytes gossiped within one second.
 const TOLD_BYTES_MAX: usize = 8 * 1024;
@@ -57,7 +59,8 @@ pub(crate) fn flush(ctx: &mut Ctx<'_>, anybody: bool) {
     }
     let (mut batch, mut batch_bytes) = (Vec::new(), ENVELOPE);
     for mut known in fresh {
-        for payload in [&mut known.report.output, &mut known.report.errors, &mut known.report.files] {
+        let Report { output, errors, files, .. } = Arc::make_mut(&mut known.report);
+        for payload in [output, errors, files] {
             ctx.by_name(payload, TOLD_INLINE_MAX);
         }
         let bytes = encoded_len(&known);

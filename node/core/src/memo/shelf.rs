@@ -2,6 +2,7 @@
 //! others told does not. The table itself ([`Memo`]) knows no disk; the engine calls both functions.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Entry, Memo, Seen, is_worth_it};
@@ -9,7 +10,6 @@ use crate::ctx::Ctx;
 use crate::effect::Effect;
 use crate::id::TaskId;
 use crate::remembered::Remembered;
-use crate::task::Report;
 
 /// Results of an earlier life, in the order in which they were kept. What no engine remembers is dropped.
 pub(crate) fn restore(ctx: &mut Ctx<'_>, all: Vec<Remembered>) {
@@ -35,7 +35,7 @@ pub(crate) fn flush(ctx: &mut Ctx<'_>) {
     for task in changed {
         match ctx.memo.lasting(task) {
             Some(Entry { report, worker, .. }) => {
-                known.push(Remembered { task, report: Report::clone(report), worker: *worker });
+                known.push(Remembered { task, report: Arc::clone(report), worker: *worker });
             }
             None => gone.push(task),
         }

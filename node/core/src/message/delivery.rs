@@ -2,6 +2,9 @@
 //! validate them.
 
 use super::progress::Progress;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
 use crate::id::{LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
 use crate::task::Report;
@@ -36,11 +39,11 @@ pub struct Delivery {
     /// The attempt.
     pub lease: LeaseId,
     /// Its outcome and output.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The node that computed it before, if the worker had the result in its memo table.
     pub memo: Option<PeerId>,
     /// The worker's signature, if the job asked for receipts.
-    pub proof: Option<Proof>,
+    pub proof: Option<Box<Proof>>,
 }
 
 /// A known result of a pure task: the same task always has the same result.
@@ -49,7 +52,7 @@ pub struct Known {
     /// The task.
     pub task: TaskId,
     /// Its result; only results with the outcome `Done` are kept.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The node that computed it.
     pub worker: PeerId,
 }

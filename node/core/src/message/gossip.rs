@@ -11,7 +11,6 @@ use crate::referral::Scope;
 
 /// Soft state for all nodes; possibly outdated when it arrives. Its origin is authenticated by the carrier.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-#[expect(clippy::large_enum_variant, reason = "a gossip is handed over once, and lives no longer")]
 pub enum Gossip {
     /// The publisher's capacity.
     Capacity(Capacity),

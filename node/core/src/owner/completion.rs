@@ -233,7 +233,7 @@ fn believe(ctx: &mut Ctx<'_>, job: &Job, from: PeerId, delivery: Delivery) -> Br
         }
         // What did not run to its end has left nothing.
         Fault::Worker | Fault::Disk => {
-            return Report { usage: report.usage, ..Report::bare(report.outcome) }.into();
+            return Report { usage: report.usage, ..Report::bare(report.outcome.clone()) }.into();
         }
         Fault::None | Fault::Task | Fault::Program => {}
     }

@@ -2,6 +2,7 @@
 //! the owner. [`Task::transition`] is the only writer of a task's state and of its job's counts of states.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::lease_table::Lease;
@@ -256,11 +257,11 @@ pub(super) struct Fetching {
 /// What an attempt brought home.
 #[derive(Clone, Debug)]
 pub(super) struct Brought {
-    pub(super) report: Report,
+    pub(super) report: Arc<Report>,
     /// The node that computed it before and whose word that is, if it was only remembered.
     pub(super) memo: Option<(PeerId, Recalled)>,
     /// The worker's signature, which belongs to the report.
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<Box<Proof>>,
     /// Whose it is and which others said the same, if several nodes computed it.
     pub(super) verified: Option<(PeerId, Verified)>,
 }
@@ -280,9 +281,15 @@ impl Brought {
     }
 }
 
+impl From<Arc<Report>> for Brought {
+    fn from(report: Arc<Report>) -> Self {
+        Self { report, memo: None, proof: None, verified: None }
+    }
+}
+
 impl From<Report> for Brought {
     fn from(report: Report) -> Self {
-        Self { report, memo: None, proof: None, verified: None }
+        Arc::new(report).into()
     }
 }
 

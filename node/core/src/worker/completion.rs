@@ -19,7 +19,6 @@ use crate::time::Time;
 
 /// What becomes of a granted task.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, on its way to the outbox")]
 pub(super) enum Taken {
     /// This node computed it before; the outcome is ready.
     Answered(Sealed),
@@ -39,7 +38,7 @@ pub(super) fn take(ctx: &mut Ctx<'_>, stats: &Runtimes, accepted: &Accepted, gra
     let measured_us = || stats.estimate_us(accepted.owner, grant.lease.job);
     let estimate_us = accepted.prefilled.unwrap_or_else(measured_us);
     let mut run = Box::new(Run::new(ctx.now, accepted, grant, estimate_us));
-    (run.task, run.known) = (task, known.map(Box::new));
+    (run.task, run.known) = (task, known);
     ctx.emit(Effect::Pin(run.program.module));
     ctx.pin(&run.program.files);
     ctx.pin(&run.input);
@@ -89,6 +88,7 @@ pub(super) fn seal(ctx: &mut Ctx<'_>, run: &Run, mut report: Report) -> Sealed {
     let task = run.task.expect("a task that was handed to the slots has a name");
     report.outcome.cut();
     report.usage.queue_us = report.usage.queue_us.saturating_add(run.queue_us);
+    let report = Arc::new(report);
     if run.program.is_pure() && ctx.memo.remember(ctx.counters, task, &report, (ctx.me, Seen::Here)) {
         ctx.memo.tell(ctx.counters, Known { task, report: report.clone(), worker: ctx.me });
     }

@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::receipts::{Batches, Unsigned};
@@ -38,7 +39,7 @@ const GOSSIP_INLINE_MAX: usize = 1024;
 /// An outcome in its final form.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) report: Report,
+    pub(super) report: Arc<Report>,
     /// The node that computed it before, if nothing ran here.
     pub(super) memo: Option<PeerId>,
     /// The leaf to sign, if its owner wants a receipt of a task that ran here.
@@ -54,7 +55,7 @@ impl Sealed {
 
 impl From<Report> for Sealed {
     fn from(report: Report) -> Self {
-        Self { report, memo: None, leaf: None }
+        Self { report: Arc::new(report), memo: None, leaf: None }
     }
 }
 
@@ -62,7 +63,7 @@ impl From<Report> for Sealed {
 #[derive(Debug)]
 pub(super) struct Undelivered {
     pub(super) sealed: Sealed,
-    pub(super) proof: Option<Proof>,
+    pub(super) proof: Option<Box<Proof>>,
     pub(super) since: Time,
     send_at: Time,
     wait_ms: u64,
@@ -281,7 +282,7 @@ impl Outbox {
     pub(super) fn on_signed(&mut self, batch: u64, signature: [u8; 64]) {
         for (owner, lease, proof) in self.batches.close(batch, signature) {
             let Some(entry) = self.kept.get_mut(&(owner, lease)) else { continue };
-            entry.proof = Some(proof);
+            entry.proof = Some(Box::new(proof));
             self.fresh.push((owner, lease));
         }
     }
@@ -361,7 +362,7 @@ impl Outbox {
             return;
         };
         let mut delivery = entry.delivery(lease);
-        let Report { output, errors, files, .. } = &mut delivery.report;
+        let Report { output, errors, files, .. } = Arc::make_mut(&mut delivery.report);
         for payload in [output, errors, files] {
             ctx.by_name(payload, GOSSIP_INLINE_MAX);
         }

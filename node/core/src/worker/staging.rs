@@ -180,7 +180,7 @@ impl Staging {
         }
         if let Some(report) = run.known.take() {
             ctx.counters.answered += 1;
-            let sealed = Sealed { report: *report, memo: Some(ctx.me), leaf: None };
+            let sealed = Sealed { report, memo: Some(ctx.me), leaf: None };
             return Some((runs.remove(ctx.now, id), sealed));
         }
         runs.make_ready(ctx.now, id);

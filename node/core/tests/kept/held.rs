@@ -103,7 +103,7 @@ fn only_a_worker_that_was_given_tasks_is_believed() {
     let all = vec![HeldLease { lease: lease(1), state: HeldState::Running }];
     mesh.say(2, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
     let report = mesh.report();
-    let false_outcome = Delivery { lease: lease(1), report, memo: None, proof: None };
+    let false_outcome = Delivery { lease: lease(1), report: report.into(), memo: None, proof: None };
     mesh.say(2, 0, Message::Outcome(vec![false_outcome]));
     assert_eq!((adopted(&mesh), mesh.ended(0)), (1, 0));
 }
@@ -141,7 +141,8 @@ fn a_worker_is_believed_only_about_tasks_that_it_was_given() {
     mesh.say(1, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
     assert_eq!(adopted(&mesh), 2, "its own task");
     let report = mesh.report();
-    let outcome = |index| Delivery { lease: lease(index), report: report.clone(), memo: None, proof: None };
+    let outcome =
+        |index| Delivery { lease: lease(index), report: report.clone().into(), memo: None, proof: None };
     mesh.say(1, 0, Message::Outcome(vec![outcome(open), outcome(others)]));
     assert_eq!((adopted(&mesh), mesh.ended(0)), (2, 0), "not of tasks of others");
     mesh.say(1, 0, Message::Outcome(vec![outcome(own)]));
@@ -235,7 +236,11 @@ fn what_was_tried_again_since_takes_nothing_of_before() {
     mesh.slots[1].clear();
     mesh.input(0, Input::Command(Command::Retry(log)));
     let report = Report::bare(Outcome::Failed(Failure::Exit(1)));
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease: lease(0), report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease: lease(0), report: report.into(), memo: None, proof: None }]),
+    );
     assert_eq!(adopted(&mesh), 0);
     mesh.run_all();
     assert_eq!(mesh.disks[0].fold(JOB).figures().done, 1);

@@ -86,7 +86,11 @@ fn an_outcome_of_an_earlier_life_is_acknowledged_and_not_committed() {
     let lease = LeaseId { job: JOB, epoch: 1, index: 0, attempt: 1 };
     let report = mesh.report();
     mesh.log.clear();
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
+    );
     assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Ack(vec![lease])));
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.late), (0, 1));
     assert_eq!(mesh.engines[0].snapshot().counters.forged, 0);
@@ -97,7 +101,11 @@ fn an_outcome_of_an_earlier_life_is_acknowledged_and_not_committed() {
     let both = vec![lease, LeaseId { index: 1, ..lease }];
     assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Cancel(both.clone())));
     let (lease, report) = (LeaseId { epoch: 3, ..lease }, mesh.report());
-    mesh.say(1, 0, Message::Outcome(vec![Delivery { lease, report, memo: None, proof: None }]));
+    mesh.say(
+        1,
+        0,
+        Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
+    );
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.forged), (0, 1));
 }
 

@@ -7,7 +7,7 @@ use super::*;
 fn end(index: u32, outcome: Outcome) -> Kept {
     let report = Report { output: Payload::inline(&[7]), ..Report::bare(outcome) };
     let worker = Some(PeerId([9; 32]));
-    Kept { index, report, worker, attempts: 3, memo: None, proof: None, verified: None }
+    Kept { index, report: report.into(), worker, attempts: 3, memo: None, proof: None, verified: None }
 }
 
 #[test]

@@ -462,7 +462,7 @@ fn a_worker_is_believed_by_the_next_leader_only_about_what_it_was_given() {
             mesh.advance_ms(500);
         }
         let lease = LeaseId { job: JOB, epoch: 3, index, attempt: 1 };
-        let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: None };
+        let delivery = Delivery { lease, report: mesh.report().into(), memo: None, proof: None };
         mesh.say(worker, custodian, Message::Outcome(vec![delivery]));
         let ends = told(&mesh, JOB);
         assert_eq!(ends.contains_key(&index), was_given, "{ends:?}");

@@ -106,7 +106,7 @@ fn what_a_worker_has_of_a_forgotten_job_is_for_no_other_leader() {
     mesh.advance_ms(3_000);
     assert_eq!(view(&mesh, 0, JOB), None);
     let lease = LeaseId { job: JOB, epoch: 3, index: 0, attempt: 9 };
-    let delivery = Delivery { lease, report: mesh.report(), memo: None, proof: None };
+    let delivery = Delivery { lease, report: mesh.report().into(), memo: None, proof: None };
     mesh.say(worker, 0, Message::Outcome(vec![delivery]));
     let leaves = |message: &Message| matches!(message, Message::Cancel(leases) if leases.contains(&lease));
     assert!(mesh.log.iter().any(|(from, to, message)| (*from, *to) == (0, worker) && leaves(message)));

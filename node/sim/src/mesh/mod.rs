@@ -58,7 +58,7 @@ pub(crate) struct MeshJob {
     said: Said,
     /// What its user was told: the number of accepted tasks, the ends of tasks, and the job's end.
     accepted: Option<usize>,
-    told: BTreeMap<u32, Report>,
+    told: BTreeMap<u32, Arc<Report>>,
     told_end: bool,
     /// Who began each epoch.
     begun: BTreeMap<u32, HostId>,

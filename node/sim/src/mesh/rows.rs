@@ -133,7 +133,7 @@ fn end_in(record: &LogRecord, index: u32) -> Option<KeptEnd> {
     if let LogRecord::Rest(rest) = record {
         let task = rest.tasks.iter().find(|task| task.index == index)?;
         let report = Report::bare(rest.outcome.clone());
-        return Some(KeptEnd { report, worker: None, attempts: task.attempts });
+        return Some(KeptEnd { report: report.into(), worker: None, attempts: task.attempts });
     }
     let LogRecord::Outcomes(all) = record else { return None };
     let kept = all.iter().find(|kept| kept.index == index)?;

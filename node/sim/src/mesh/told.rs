@@ -22,7 +22,7 @@ pub(crate) struct Told {
     /// It was told the same before, by this node or another.
     pub(crate) again: bool,
     /// Tasks that it now knows to have ended, with their outcomes: a new leader's log says so.
-    pub(crate) ends: Vec<(u32, Report)>,
+    pub(crate) ends: Vec<(u32, Arc<Report>)>,
     /// It learns that the job ended.
     pub(crate) ended: bool,
 }
@@ -92,7 +92,7 @@ impl Mesh {
         hosts: &[SimHost],
         (name, by): (JobId, HostId),
         rows: &Rows,
-        (index, report): (u32, &Report),
+        (index, report): (u32, &Arc<Report>),
     ) -> Told {
         let end = rows.ending(index);
         let news = self.commit(hosts, (name, by), rows, end.as_ref().map(|(place, _)| *place));

@@ -6,7 +6,6 @@ use weft_core::{BlobId, JobId, LeaseId, PeerId, Proof, Recalled, Report, TaskId,
 
 /// Something that an engine did or was told in one step.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a step has a handful of them")]
 pub(crate) enum Fact {
     /// It told its user that a task ended.
     Ended(End),
@@ -45,10 +44,10 @@ pub(crate) enum Fact {
 pub(crate) struct End {
     pub(crate) job: JobId,
     pub(crate) index: u32,
-    pub(crate) report: Report,
+    pub(crate) report: Arc<Report>,
     pub(crate) worker: Option<PeerId>,
     pub(crate) memo: Option<Recalled>,
-    pub(crate) proof: Option<Proof>,
+    pub(crate) proof: Option<Box<Proof>>,
     pub(crate) verified: Option<Verified>,
     /// Its job was cancelled before it ended.
     pub(crate) is_after_cancel: bool,

@@ -15,7 +15,7 @@ pub(super) fn a_stranger_can_neither_end_nor_stop_nor_prolong_what_others_agreed
     let forged = Report { output: Payload::inline(b"forged"), ..Report::bare(Outcome::Done) };
     let deliveries = leases
         .iter()
-        .map(|lease| Delivery { lease: *lease, report: forged.clone(), memo: None, proof: None })
+        .map(|lease| Delivery { lease: *lease, report: forged.clone().into(), memo: None, proof: None })
         .collect();
     world.lie(OTHER, OWNER, Message::Outcome(deliveries));
     world.lie(OTHER, OWNER, Message::Refuse { leases: leases.clone() });

@@ -13,7 +13,7 @@ fn end(index: u32, bytes: usize) -> TaskEnd {
     TaskEnd {
         number: None,
         index,
-        report,
+        report: report.into(),
         worker: None,
         attempts: 1,
         memo: None,

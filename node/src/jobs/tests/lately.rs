@@ -89,7 +89,16 @@ fn a_job_that_is_tried_again_or_forgotten_has_nothing_here_of_what_was() {
     let Event::TaskEnded { job, index, worker, attempts, memo, proof, verified, .. } = end(JOB, 0, 0) else {
         panic!("expected an end")
     };
-    table.record(Event::TaskEnded { job, index, report: failed, worker, attempts, memo, proof, verified });
+    table.record(Event::TaskEnded {
+        job,
+        index,
+        report: failed.into(),
+        worker,
+        attempts,
+        memo,
+        proof,
+        verified,
+    });
     table.record(Event::JobEnded { job: JOB });
     assert_eq!(read(&table, 0), Some((vec![(0, 0)], true)));
     let reopened = RestoredJob {

@@ -32,7 +32,7 @@ fn outcome(index: u32, outcome: Outcome, output: Payload) -> LogRecord {
     let worker = Some(PeerId([9; 32]));
     LogRecord::Outcomes(vec![Kept {
         index,
-        report,
+        report: report.into(),
         worker,
         attempts: 1,
         memo: None,
@@ -98,7 +98,7 @@ async fn results(handle: &NodeHandle, job: JobId) -> Vec<(u32, &'static str, Pay
     let mut ends: Vec<_> = results
         .ends
         .into_iter()
-        .map(|end| (end.index, end.report.outcome.word(), end.report.output))
+        .map(|end| (end.index, end.report.outcome.word(), end.report.output.clone()))
         .collect();
     ends.sort_by_key(|(index, ..)| *index);
     ends

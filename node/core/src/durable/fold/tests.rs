@@ -46,7 +46,7 @@ fn inputs_from(numbers: core::ops::Range<u32>) -> Vec<Payload> {
 
 fn kept(index: u32, outcome: Outcome) -> Kept {
     let report = Report::bare(outcome);
-    Kept { index, report, worker: None, attempts: 2, memo: None, proof: None, verified: None }
+    Kept { index, report: report.into(), worker: None, attempts: 2, memo: None, proof: None, verified: None }
 }
 
 fn failed() -> Outcome {
@@ -362,7 +362,7 @@ fn the_longest_records_are_within_their_bound_and_name_their_blobs() {
         files: Payload::Blob { id: BlobId::of(b"out"), bytes: 3 },
         ..Report::bare(Outcome::Lost(String::from("x")))
     };
-    let kept = Kept { report, ..kept(0, Outcome::Done) };
+    let kept = Kept { report: report.into(), ..kept(0, Outcome::Done) };
     let mut all = Vec::new();
     let mut cost = 0;
     while cost < super::super::RECORD_BYTES_SOFT {

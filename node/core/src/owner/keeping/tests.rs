@@ -68,7 +68,7 @@ fn kept(index: u32, bytes: usize) -> Kept {
     let output = Payload::inline(&alloc::vec![7; bytes]);
     let report = Report { output, ..Report::bare(Outcome::Done) };
     let worker = Some(PeerId([9; 32]));
-    Kept { index, report, worker, attempts: 1, memo: None, proof: None, verified: None }
+    Kept { index, report: report.into(), worker, attempts: 1, memo: None, proof: None, verified: None }
 }
 
 /// What a node's keeping emits when inputs end at these times, in microseconds: before each of them, `gather` adds what is in it.

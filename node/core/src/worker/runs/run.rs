@@ -1,7 +1,6 @@
 //! One task that a worker holds: what it is, how far it is, and what it takes. Plain data; the run queue is the only
 //! writer of its stage, its class and what is counted by them.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
@@ -102,7 +101,7 @@ pub(in crate::worker) struct Run {
     /// Its name, once it was asked for.
     pub(in crate::worker) task: Option<TaskId>,
     /// Its result, which this node computed before, while what that rests on is looked for.
-    pub(in crate::worker) known: Option<Box<Report>>,
+    pub(in crate::worker) known: Option<Arc<Report>>,
     /// It came on credit, and takes this long by what was known then, in microseconds.
     pub(in crate::worker) prefilled: Option<u32>,
     /// What it took, once it has ended, in microseconds.
