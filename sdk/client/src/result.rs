@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 use crate::api::{Fault, Outcome, Recalled, Receipt, Usage, Verified};
 use crate::error::Error;
@@ -188,13 +189,7 @@ impl TaskResult {
 
 /// Bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-        }
-    }
-    String::from_utf8(text).expect("hexadecimal digits are UTF-8")
+    HEXLOWER.encode(bytes)
 }
 
 /// The 32 bytes of a blob id.
