@@ -23,7 +23,7 @@ use super::elsewhere::keepers_of;
 use super::error::{self, ApiError};
 use super::places::{Bounds, Lasting};
 use super::submit::JOB_HEADER;
-use super::{Api, finding, listing, routes};
+use super::{Api, Parts, finding, listing, routes};
 
 /// Where a member asks which job is meant, and whether this node leads it.
 pub(super) const LEAD_PATH: &str = "/v1/lead";
@@ -49,7 +49,7 @@ pub(super) async fn serve(api: Api, asked: Option<mpsc::Receiver<Asked>>) {
     let Some(mut asked) = asked else { return };
     // Apart from the places of clients: neither takes those of the other.
     let lasting = Lasting::new(Bounds::of_members());
-    let router = router(Api { lasting, ..api });
+    let router = router(Parts { lasting, ..Parts::clone(&api) }.into());
     // One a request that the network holds open, and so bounded there.
     let mut answers = JoinSet::new();
     loop {

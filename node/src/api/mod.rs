@@ -59,6 +59,7 @@ mod title;
 mod verbs;
 mod views;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,9 +95,27 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long to wait after the system refused a connection for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What every route has.
+/// What every route has. Shared as one: the server clones it several times for each request.
 #[derive(Clone, Debug)]
-struct Api {
+struct Api(Arc<Parts>);
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// The parts of it.
+#[derive(Clone, Debug)]
+struct Parts {
     handle: NodeHandle,
     token: Arc<str>,
     port: u16,
@@ -129,7 +148,7 @@ pub async fn serve(
     let (orphans, orphaned) = mpsc::channel(bounds.streams);
     let port = listener.local_addr().map_or(0, |address| address.port());
     let lasting = Lasting::new(bounds);
-    let api = Api {
+    let parts = Parts {
         handle: handle.clone(),
         token: token.into(),
         port,
@@ -138,6 +157,7 @@ pub async fn serve(
         looked: Arc::default(),
         orphans,
     };
+    let api = Api::from(parts);
     let members = members::serve(api.clone(), asked);
     let router = routes::router(api);
     tokio::join!(accept(listener, router, Places::new(bounds)), close_orphans(handle, orphaned), members);

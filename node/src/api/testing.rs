@@ -10,7 +10,7 @@ use weft_core::message::Class;
 use weft_core::{BlobId, Level, PeerId, Recall};
 
 use super::places::{Bounds, Lasting};
-use super::{Api, Orphan};
+use super::{Api, Orphan, Parts};
 use crate::handle::{NodeHandle, NodeInfo, REQUESTS_MAX, Request, StoreFault};
 use crate::jobs::{JobMeta, JobTable, Title};
 
@@ -41,7 +41,7 @@ pub(super) fn loopless(dir: &Path) -> Loopless {
     let (orphaned, orphans) = mpsc::channel(1);
     let handle = NodeHandle::new(requests, store, Arc::new(JobTable::new()), Arc::new(info));
     let lasting = Lasting::new(Bounds::of_members());
-    let api = Api {
+    let parts = Parts {
         handle,
         token: "".into(),
         port: 0,
@@ -50,6 +50,7 @@ pub(super) fn loopless(dir: &Path) -> Loopless {
         looked: Arc::default(),
         orphans: orphaned,
     };
+    let api = parts.into();
     Loopless { api, asked, orphans }
 }
 

@@ -88,8 +88,6 @@ impl JobTable {
         if !entry.is_ended() {
             return Err(NotEnded::Open);
         }
-        table.ended_detached.retain(|ended| *ended != job);
-        table.ended_attached.retain(|ended| *ended != job);
         table.forget(job);
         Ok(())
     }

@@ -227,7 +227,7 @@ impl Table {
     fn forget_surplus(&mut self) {
         while self.ended_detached.len() > DETACHED_JOBS_MAX || self.kept.is_over() {
             let Some(job) = self.ended_detached.pop_front() else { break };
-            self.forget(job);
+            self.forget_unlisted(job);
         }
         // An ended job whose results still flow stays until they have; there is one per open stream at most.
         let mut left = self.ended_attached.len();
@@ -237,20 +237,28 @@ impl Table {
             if self.jobs.get(&job).is_some_and(Entry::is_wanted) {
                 self.ended_attached.push_back(job);
             } else {
-                self.forget(job);
+                self.forget_unlisted(job);
             }
         }
     }
 
     /// Forgets a job, whatever its state.
     pub(super) fn forget(&mut self, job: JobId) {
+        // A new job is not there; the lists are long.
+        if self.jobs.contains_key(&job) {
+            self.ended_detached.retain(|ended| *ended != job);
+            self.ended_attached.retain(|ended| *ended != job);
+        }
+        self.forget_unlisted(job);
+    }
+
+    /// Forgets a job that is not listed among those that ended, as each is whose turn it is to go.
+    fn forget_unlisted(&mut self, job: JobId) {
         self.lately.clear(job);
         let Some(mut entry) = self.jobs.remove(&job) else { return };
         self.unfinished -= usize::from(entry.is_unfinished());
         self.journalled -= usize::from(entry.is_kept_here());
         self.open.change(entry.counted, Open::default());
-        self.ended_detached.retain(|ended| *ended != job);
-        self.ended_attached.retain(|ended| *ended != job);
         let freed = entry.abandon();
         if entry.meta.detached {
             self.release(freed);
