@@ -6,6 +6,10 @@
 
 use alloc::vec::Vec;
 
+use bincode::de::{Decode, Decoder};
+use bincode::error::DecodeError;
+
+use crate::codec;
 use crate::id::{BlobId, PeerId, TaskId};
 use crate::task::{Outcome, Profile, Program, Report, Usage};
 
@@ -65,7 +69,7 @@ impl Receipt {
 }
 
 /// The link from one statement to its worker's signature.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode)]
 pub struct Proof {
     /// The statement's place in its batch.
     pub index: u32,
@@ -76,6 +80,20 @@ pub struct Proof {
     /// The worker's ed25519 signature over [`signed_bytes`] of the root.
     pub signature: [u8; 64],
 }
+
+impl<C> Decode<C> for Proof {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        codec::claim_shared::<Self, D>(decoder)?;
+        Ok(Self {
+            index: Decode::decode(decoder)?,
+            count: Decode::decode(decoder)?,
+            path: Decode::decode(decoder)?,
+            signature: Decode::decode(decoder)?,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(Proof);
 
 impl Proof {
     /// The root that the worker must have signed, if this proof belongs to that leaf; `None` if the proof is invalid.

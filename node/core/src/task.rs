@@ -4,6 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bincode::de::{Decode, Decoder};
+use bincode::error::DecodeError;
+
+use crate::codec;
 use crate::id::{BlobId, TaskId};
 pub use crate::outcome::{Expiry, Failure, Fault, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
 pub use crate::payload::{INLINE_BYTES_MAX, Payload};
@@ -259,7 +263,7 @@ pub struct Usage {
 }
 
 /// The result of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode)]
 pub struct Report {
     /// Its outcome.
     pub outcome: Outcome,
@@ -272,6 +276,21 @@ pub struct Report {
     /// The resources that it used.
     pub usage: Usage,
 }
+
+impl<C> Decode<C> for Report {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        codec::claim_shared::<Self, D>(decoder)?;
+        Ok(Self {
+            outcome: Decode::decode(decoder)?,
+            output: Decode::decode(decoder)?,
+            errors: Decode::decode(decoder)?,
+            files: Decode::decode(decoder)?,
+            usage: Decode::decode(decoder)?,
+        })
+    }
+}
+
+bincode::impl_borrow_decode!(Report);
 
 impl Report {
     /// A report without output.

@@ -11,12 +11,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use weft_core::codec::{decode_gossip, decode_message, encode_gossip, encode_message};
+use weft_core::codec::{CodecError, decode_gossip, decode_message, encode_gossip, encode_message};
 use weft_core::custody::{CustodyMessage, Position, SPANS_MAX, Spans};
 use weft_core::durable::LogRecord;
 use weft_core::message::{
     Assign, Award, Bid, Call, Capacity, Class, Credit, Decline, Delivery, Grant, HeldLease, HeldState,
-    Holding, LABELS_MAX, LeaseRange, Needs, Reason, TEXT_BYTES,
+    Holding, LABELS_MAX, LeaseRange, MESSAGE_BYTES_MAX, Needs, Reason, TEXT_BYTES,
 };
 use weft_core::task::OUTCOME_TEXT_BYTES_MAX;
 use weft_core::*;
@@ -135,6 +135,7 @@ fn delivery(index: u32) -> Delivery {
 }
 
 /// The shortest possible outcomes, of leases that were never issued.
+/// Nearly as many as a frame may bring.
 fn short_deliveries() -> Vec<Delivery> {
     let report = || Report::bare(Outcome::Done);
     let of = |index| Delivery {
@@ -143,7 +144,7 @@ fn short_deliveries() -> Vec<Delivery> {
         memo: None,
         proof: None,
     };
-    (0..7000).map(of).collect()
+    (0..10_800).map(of).collect()
 }
 
 fn grants(count: u32) -> Vec<Grant> {
@@ -520,6 +521,14 @@ fn all_words_to(mesh: MeshConfig) -> Vec<String> {
         assert!(kept <= most, "{name}: {kept} bytes are kept of {TIMES} words, {most} may be");
     }
     costs
+}
+
+#[test]
+fn what_reports_take_behind_pointers_counts_for_the_limit_of_a_frame() {
+    let twice = [short_deliveries(), short_deliveries()].concat();
+    let bytes = encode_message(&Message::Outcome(twice));
+    assert!(bytes.len() <= MESSAGE_BYTES_MAX, "{} bytes", bytes.len());
+    assert_eq!(decode_message(&bytes).unwrap_err(), CodecError::Malformed);
 }
 
 #[test]
