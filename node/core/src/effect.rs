@@ -265,7 +265,8 @@ pub enum Event {
         owner: PeerId,
         /// Its tasks that this node held.
         tasks: u32,
-        /// Whether its connection was closed; otherwise it fell silent.
+        /// Whether its process has ended: its connection was closed, or the next process of its node was heard. Otherwise it
+        /// fell silent.
         closed: bool,
         /// Time since it was last heard, in milliseconds.
         unheard_ms: u64,

@@ -358,8 +358,10 @@ fn on_gossip(
     origin: PeerId,
     gossip: Gossip,
 ) {
-    if let Gossip::Capacity(capacity) = &gossip {
-        worker.on_life(origin, members.is_boot(origin, capacity.boot));
+    if let Gossip::Capacity(capacity) = &gossip
+        && let Some(is_same) = members.is_boot(origin, capacity.boot)
+    {
+        worker.on_life(ctx.now, origin, is_same);
     }
     worker.on_heard(ctx.now, origin);
     match gossip {

@@ -138,9 +138,10 @@ impl Membership {
         }
     }
 
-    /// Whether a boot nonce is that of the process to which this node is connected, or was last. Of an unknown peer each is.
-    pub(crate) fn is_boot(&self, peer: PeerId, boot: u64) -> bool {
-        self.peers.get(&peer).is_none_or(|entry| entry.boot == 0 || entry.boot == boot)
+    /// Whether a boot nonce is that of the process to which this node is connected, or was last; none if it knows of none.
+    pub(crate) fn is_boot(&self, peer: PeerId, boot: u64) -> Option<bool> {
+        let known = self.peers.get(&peer).map(|entry| entry.boot).filter(|known| *known != 0);
+        known.map(|known| known == boot)
     }
 
     /// Forgets a peer that is not connected.

@@ -109,7 +109,7 @@ impl Table {
             Event::JobEnded { job } => self.job_ended(job),
             Event::JobGivenUp { job, failed: _ } => self.change(job, |entry| entry.given_up = true),
             Event::OwnerGone { owner, tasks, closed, unheard_ms } => {
-                let how = if closed { "its connection was closed" } else { "it fell silent" };
+                let how = if closed { "its process has ended" } else { "it fell silent" };
                 tracing::warn!(
                     "{tasks} tasks of node {} are stopped: {how}, and nothing was heard of it for {} s",
                     owner.short(),
@@ -252,7 +252,7 @@ impl Table {
         self.forget_unlisted(job);
     }
 
-    /// Forgets a job that is not listed among those that ended, as each is whose turn it is to go.
+    /// Forgets a job that is in neither list of ended jobs: its caller has taken it out.
     fn forget_unlisted(&mut self, job: JobId) {
         self.lately.clear(job);
         let Some(mut entry) = self.jobs.remove(&job) else { return };

@@ -33,8 +33,8 @@ enum What {
     Closed,
     /// It fell silent.
     Silent,
-    /// The next process of its node was heard.
-    Restarted,
+    /// Another process of its node was heard, since then: the one that awarded has ended.
+    Restarted { at: Time, was_closed: bool },
     /// It counts as gone, and is waited for with what it keeps over a restart.
     Gone,
 }
@@ -53,11 +53,15 @@ pub(super) struct Gone {
 impl Absence {
     /// When it counts as gone.
     fn ends_at(&self, mesh: &MeshConfig) -> Time {
-        self.heard_at.plus_ms(if self.has_ended() { GONE_LEASES * mesh.lease_ms } else { mesh.keep_ms })
+        match self.what {
+            What::Closed => self.heard_at.plus_ms(GONE_LEASES * mesh.lease_ms),
+            What::Restarted { at, .. } => self.heard_at.plus_ms(GONE_LEASES * mesh.lease_ms).max(at),
+            What::Silent | What::Gone => self.heard_at.plus_ms(mesh.keep_ms),
+        }
     }
 
     fn has_ended(&self) -> bool {
-        matches!(self.what, What::Closed | What::Restarted)
+        matches!(self.what, What::Closed | What::Restarted { .. })
     }
 }
 
@@ -76,19 +80,23 @@ impl Absences {
         self.0.remove(&owner);
     }
 
-    /// The process of an owner tells its capacity, or the next one of its node does.
-    pub(super) fn on_life(&mut self, owner: PeerId, is_same: bool) {
+    /// The process of an owner tells its capacity, or another one of its node does.
+    pub(super) fn on_life(&mut self, now: Time, owner: PeerId, is_same: bool) {
         let Some(absence) = self.0.get_mut(&owner) else { return };
         absence.what = match absence.what {
-            What::Closed | What::Silent if !is_same => What::Restarted,
-            // That was gossip of before, which came late.
-            What::Restarted if is_same => What::Closed,
-            What::Closed | What::Silent | What::Restarted | What::Gone => absence.what,
+            What::Closed if !is_same => What::Restarted { at: now, was_closed: true },
+            What::Silent if !is_same => What::Restarted { at: now, was_closed: false },
+            // One of the two came late.
+            What::Restarted { was_closed: true, .. } if is_same => What::Closed,
+            What::Restarted { was_closed: false, .. } if is_same => What::Silent,
+            What::Closed | What::Silent | What::Restarted { .. } | What::Gone => absence.what,
         };
     }
 
     pub(super) fn on_heard(&mut self, now: Time, owner: PeerId) {
-        if let Some(absence) = self.0.get_mut(&owner).filter(|absence| absence.what != What::Restarted) {
+        if let Some(absence) = self.0.get_mut(&owner)
+            && !matches!(absence.what, What::Restarted { .. })
+        {
             absence.heard_at = now;
         }
     }
@@ -163,12 +171,32 @@ mod tests {
         for closed in [true, false] {
             let mut owners = Absences::default();
             owners.on_down(at(0), OWNER, closed);
-            owners.on_life(OWNER, true);
+            owners.on_life(at(2000), OWNER, true);
             owners.on_heard(at(2000), OWNER);
-            owners.on_life(OWNER, false);
+            owners.on_life(at(4000), OWNER, false);
             owners.on_heard(at(4000), OWNER);
             assert!(gone(&mut owners, 2000 + 3 * MESH.lease_ms), "closed {closed}");
         }
+    }
+
+    #[test]
+    fn who_was_silent_for_long_is_gone_once_its_next_process_is_heard() {
+        let mut owners = Absences::default();
+        owners.on_down(at(0), OWNER, false);
+        owners.on_life(at(60_000), OWNER, false);
+        owners.on_heard(at(60_000), OWNER);
+        let all = owners.take_gone(at(60_000), &MESH);
+        assert_eq!(all.first().map(|gone| (gone.closed, gone.unheard_ms)), Some((true, 60_000)));
+    }
+
+    #[test]
+    fn gossip_of_an_earlier_process_that_came_late_changes_nothing_for_long() {
+        let mut owners = Absences::default();
+        owners.on_down(at(0), OWNER, false);
+        owners.on_life(at(1000), OWNER, false);
+        owners.on_life(at(2000), OWNER, true);
+        owners.on_heard(at(2000), OWNER);
+        assert!(gone(&mut owners, 2000 + MESH.keep_ms), "it is silent, as before");
     }
 
     #[test]
@@ -179,7 +207,7 @@ mod tests {
         let all = owners.take_gone(at(gone_at), &MESH);
         assert!(all.iter().all(|gone| gone.closed) && all.len() == 1);
         owners.wait_on(all.first().expect("it is one"));
-        owners.on_life(OWNER, false);
+        owners.on_life(at(gone_at), OWNER, false);
         owners.on_heard(at(gone_at), OWNER);
         assert!(gone(&mut owners, gone_at + MESH.keep_ms));
     }

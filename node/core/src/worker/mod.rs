@@ -174,9 +174,9 @@ impl Worker {
         self.absences.on_heard(now, from);
     }
 
-    /// A peer gossips what it is: it is the process that was connected here last, or a later one.
-    pub(crate) fn on_life(&mut self, from: PeerId, is_same: bool) {
-        self.absences.on_life(from, is_same);
+    /// A peer gossips what it is: it is the process that was connected here last, or another one.
+    pub(crate) fn on_life(&mut self, now: Time, from: PeerId, is_same: bool) {
+        self.absences.on_life(now, from, is_same);
     }
 
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {

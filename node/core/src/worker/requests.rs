@@ -144,7 +144,7 @@ impl Requests {
     /// Remembers a new call, or updates a repeated one.
     pub(super) fn hear(&mut self, key: CallKey, call: Call, task_key: TaskKey, wish: Wish) {
         let Wish { count, due, waits_since, expires_at } = wish;
-        let turn = self.next_turn;
+        let (turn, terms) = (self.next_turn, call.terms);
         self.next_turn += 1;
         let open = self.calls.entry(key).or_insert_with(|| OpenCall {
             call,
@@ -156,6 +156,8 @@ impl Requests {
             due,
             waits_since,
         });
+        // What it is to compute anew it may have been free to remember before.
+        open.call.terms = terms;
         (open.wanted, open.due) = (count, due);
         (open.waits_since, open.expires_at) = (waits_since, expires_at);
         self.next_end.get_or_insert(expires_at);
