@@ -1,6 +1,6 @@
-//! Jobs that this node led and has forgotten, of which another node that keeps them has not said yet that it forgot them, too. One
-//! agrees before the leader forgets; the word to the other may be lost without a break of the connection, and it would keep an
-//! ended job until it is connected anew. Plain bookkeeping.
+//! Jobs that this node led and has forgotten, of which another node that keeps them has not said yet that it forgot them,
+//! too. One agrees before the leader forgets; the word to the other may be lost without a break of the connection, and it
+//! would keep an ended job until it is connected anew. Plain bookkeeping.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::time::Time;
 
 /// How often such a node is told again, in milliseconds.
 const AGAIN_MS: u64 = 2_000;
-/// How many times it is. One that never answers has a failed disk, and forgets by itself when it is connected anew.
+/// How many times it is. One that does not answer by then has a disk that failed, or never had the job.
 const TIMES_MAX: u8 = 5;
 /// Jobs of which that is known. Of others a node is not told again.
 const JOBS_MAX: usize = 4_096;
@@ -37,7 +37,7 @@ struct Farewell {
 impl Farewells {
     /// This node has forgotten a job that it led, and told these nodes.
     pub(super) fn begin(&mut self, job: JobId, epoch: u32, to: Vec<PeerId>, now: Time) {
-        if self.of.len() < JOBS_MAX {
+        if !to.is_empty() && self.of.len() < JOBS_MAX {
             let again_at = now.plus_ms(AGAIN_MS);
             self.of.insert(job, Farewell { epoch, to, again_at, times: 0 });
             self.due_at.get_or_insert(again_at);

@@ -89,10 +89,8 @@ impl Custody {
             }
             Action::Keepers(trio) => self.news.push_back(News::Keepers { job, trio }),
             Action::Forget { tell } => {
-                if kept.member.role() == Role::Leader {
-                    let epoch = kept.member.epoch();
-                    self.farewells.begin(job, epoch, others_of(kept, self.me.peer), ctx.now);
-                }
+                let (epoch, followers) = (kept.member.epoch(), kept.member.followers_here());
+                self.farewells.begin(job, epoch, followers, ctx.now);
                 self.leave(Gone { job, remains: Remains::Forgotten, tell });
             }
             Action::Leave { at } => {

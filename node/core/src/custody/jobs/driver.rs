@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::{Answers, Custody, Kept, Led, News, Wish, acts, moment};
 use crate::ctx::Ctx;
+use crate::custody::farewells::Farewells;
 use crate::custody::lookout;
 use crate::custody::member::{Member, Role};
 use crate::custody::message::CustodyMessage;
@@ -63,6 +64,7 @@ impl Custody {
         self.copies.clear();
         self.senders.clear();
         self.unwritten = Unwritten::default();
+        self.farewells = Farewells::default();
         self.writes.on_failed();
     }
 

@@ -150,6 +150,14 @@ impl<R: Record + Clone> Member<R> {
         }
     }
 
+    /// The connected nodes that follow this leader and have said so; none if it does not lead.
+    #[must_use]
+    pub fn followers_here(&self) -> Vec<PeerId> {
+        let State::Leader(leading) = &self.state else { return Vec::new() };
+        let here = |follower: &&Follower| follower.disk != 0 && self.is_up(follower.peer);
+        leading.followers.iter().filter(here).map(|follower| follower.peer).collect()
+    }
+
     /// Whether a node is connected. One that came with a replacement is until it is told otherwise.
     pub(super) fn is_up(&self, peer: PeerId) -> bool {
         self.links.iter().find(|link| link.peer == peer).is_none_or(|link| link.up)
