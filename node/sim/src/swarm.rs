@@ -163,16 +163,17 @@ fn come_to_rest(world: &mut World, liveness: &mut Liveness) -> Result<(), Violat
 }
 
 fn require_progress(world: &mut World, liveness: &mut Liveness) -> Result<(), Violation> {
-    let (mut since, mut least) = (world.now(), usize::MAX);
+    let (mut since, mut before) = (world.now(), usize::MAX);
     loop {
         let owed = world.reference().owed();
         let left = owed.len() + world.reference().mesh.unended().count();
         if left == 0 {
             return Ok(());
         }
-        if left < least {
-            (since, least) = (world.now(), left);
+        if left < before {
+            since = world.now();
         }
+        before = left;
         if world.now() - since > PROGRESS {
             let first = owed.first().map(|(job, index)| {
                 let owner = world.reference().jobs[job].owner;
