@@ -78,7 +78,7 @@ pub(crate) enum Seen {
 /// One known result.
 #[derive(Debug)]
 struct Entry {
-    /// Boxed, because a map moves its values.
+    /// Behind a pointer, because a map moves its values.
     report: Arc<Report>,
     worker: PeerId,
     seen: Seen,

@@ -1,10 +1,10 @@
 //! What workers report of leases: which they hold, how attempts ended, known results. Unchecked: the receiver must
 //! validate them.
 
-use super::progress::Progress;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use super::progress::Progress;
 use crate::id::{LeaseId, PeerId, TaskId};
 use crate::receipt::Proof;
 use crate::task::Report;

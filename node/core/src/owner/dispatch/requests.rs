@@ -13,7 +13,7 @@ pub(in crate::owner) struct Requests {
     pub(in crate::owner) all: Vec<Request>,
     /// Matched workers that were of no use; no matchmaker hands them on again before the call is repeated.
     pub(in crate::owner) excluded: Vec<PeerId>,
-    /// One of them was not when the matchmakers were asked last.
+    /// A worker was excluded since the matchmakers were asked last.
     pub(in crate::owner) excludes_more: bool,
     /// When the silence of a matchmaker is noticed.
     pub(in crate::owner) silence_at: Option<Time>,
