@@ -20,6 +20,7 @@ mod back;
 mod blobs;
 mod disk;
 mod keeper;
+mod lines;
 mod news;
 mod opening;
 mod orders;

@@ -120,7 +120,10 @@ impl Heads {
                 self.set(job, head, undo);
                 Op::Row { job, head, seq: 0, kind: i64::from(head.owns), ends: 0, bytes }
             }
-            Entry::List { job, listing } => Op::List { job, no: self.sound(job)?.no, listing },
+            Entry::List { job, listing } => match self.sound(job) {
+                Ok(head) => Op::List { job, no: head.no, listing },
+                Err(_gone) => return Ok(None),
+            },
             Entry::Forget { job } => return Ok(self.forget(job, undo)),
             Entry::Put { shelf, key, bytes } => Op::Put { shelf, key, bytes },
             Entry::Take { shelf, key } => Op::Take { shelf, key },

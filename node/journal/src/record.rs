@@ -44,7 +44,7 @@ pub enum Entry {
         /// The promise.
         bytes: Vec<u8>,
     },
-    /// How a job is shown in lists; replaced as a whole.
+    /// How a job is shown in lists; replaced as a whole. Left out if the job has no log, or one in quarantine.
     List {
         /// The job.
         job: JobId,

@@ -389,7 +389,11 @@ fn a_job_whose_records_make_no_sense_to_the_caller_is_set_apart() {
     let error = reader.records(JobId(1), 0, 10, usize::MAX).unwrap_err();
     assert!(matches!(error, Error::Quarantined { job: JobId(1), why: Damage::Meaning(_) }), "{error}");
     assert!(error.to_string().contains("could not make sense of them"), "{error}");
-    journal.put(vec![record(2, 2), Entry::Forget { job: JobId(1) }]);
+    // Lines of it, and of a job that is not there, keep out nothing that comes with them.
+    let line = |job| Entry::List { job: JobId(job), listing: listing(1, State::Done) };
+    journal.put(vec![line(1), line(9), record(2, 2)]);
+    assert_eq!((journal.journal.next_seq(JobId(2)), reader.job(JobId(9)).unwrap()), (Some(3), None));
+    journal.put(vec![record(2, 3), Entry::Forget { job: JobId(1) }]);
     assert_eq!(reader.records(JobId(1), 0, 10, usize::MAX).unwrap(), []);
     journal.put(vec![record(1, 1)]);
     assert_eq!(reader.records(JobId(1), 0, 10, usize::MAX).unwrap().len(), 1);

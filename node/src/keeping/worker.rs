@@ -12,6 +12,7 @@ use weft_core::{JobId, Left, PeerId, Remains, Retained, RetainedKey};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, Shelf as Thing};
 
 use super::keeper::line_of;
+use super::lines::Lines;
 use super::news::{STUCK, Word};
 use super::orders::Order;
 use super::reading::Readings;
@@ -60,25 +61,27 @@ pub(super) struct Worker {
     /// The last append.
     last: u64,
     remembering: Remembering,
+    lines: Lines,
 }
 
 impl Worker {
     pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
         let readings = Readings::start(parts.me, &parts.shelf, &kept.news)?;
-        Ok(Self { journal, kept, parts, readings, last: 0, remembering: Remembering::default() })
+        let (remembering, lines) = (Remembering::default(), Lines::default());
+        Ok(Self { journal, kept, parts, readings, last: 0, remembering, lines })
     }
 
     pub(super) fn run(mut self) -> Result<(), Error> {
-        while let Some((orders, is_awaited)) = self.kept.orders.take(self.remembering.due()) {
+        while let Some((orders, is_awaited)) = self.kept.orders.take(self.due()) {
             if is_awaited {
                 self.kept.news.wake();
             }
             self.perform_all(orders);
-            if self.remembering.due().is_some_and(|due| due <= Instant::now()) {
-                self.remember();
+            if self.due().is_some_and(|due| due <= Instant::now()) {
+                self.write_waiting();
             }
         }
-        self.remember();
+        self.write_waiting();
         drop(self.readings);
         // The loop has dropped its own before it closed the queue.
         Arc::into_inner(self.journal).map_or(Ok(()), Journal::close)
@@ -109,9 +112,7 @@ impl Worker {
                 let bytes = bytes.map_or_else(|| record.encode(), |bytes| bytes.to_vec());
                 self.keep(ticket, Record { job, record: &record, bytes }, listing);
             }
-            Order::List { job, listing } => {
-                self.append(vec![Entry::List { job, listing: *listing }]);
-            }
+            Order::List { job, listing } => self.lines.note(job, *listing),
             Order::Read { job, at_ms } => self.note_read(job, at_ms),
             Order::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Order::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
@@ -122,10 +123,14 @@ impl Worker {
         }
     }
 
-    /// Writes the results that wait for others.
-    fn remember(&mut self) {
-        let entries = self.remembering.take();
-        if !entries.is_empty() && !self.kept.news.has_failed() {
+    /// When what waits for other writes is written without them.
+    fn due(&self) -> Option<Instant> {
+        self.remembering.due().into_iter().chain(self.lines.due()).min()
+    }
+
+    fn write_waiting(&mut self) {
+        if self.due().is_some() && !self.kept.news.has_failed() {
+            let entries = self.remembering.take();
             self.append(entries);
         }
     }
@@ -161,7 +166,10 @@ impl Worker {
         let kind = kind_of(record);
         let ends = u32::try_from(record.ends().count()).unwrap_or(u32::MAX);
         entries.push(Entry::Append { job, seq, kind, ends, bytes });
-        entries.extend(listing.map(|listing| Entry::List { job, listing: *listing }));
+        if let Some(listing) = listing {
+            self.lines.forget(job);
+            entries.push(Entry::List { job, listing: *listing });
+        }
         if self.append_for(ticket, entries) {
             self.note_kept(job, seq, record);
         }
@@ -187,7 +195,7 @@ impl Worker {
     fn list_followed(&mut self, job: JobId) {
         let summary = self.parts.jobs.summary(job).filter(|summary| summary.here().is_err());
         if let Some(summary) = summary {
-            self.append(vec![Entry::List { job, listing: line_of(&summary) }]);
+            self.lines.note(job, line_of(&summary));
         }
     }
 
@@ -201,6 +209,7 @@ impl Worker {
             "the log of job {job}, which is in quarantine, gives way to that of its other keepers"
         );
         self.kept.news.forget_quarantined(job);
+        self.lines.forget(job);
         vec![Entry::Forget { job }, disk::no_longer_lost(job)]
     }
 
@@ -267,6 +276,7 @@ impl Worker {
             Err(error) => tracing::debug!(%error, "what a forgotten job kept in the store was not read"),
         }
         self.kept.shelf.note_forgotten(job);
+        self.lines.forget(job);
         let mut entries = vec![Entry::Forget { job }];
         if self.parts.mesh.remove(&job).is_some() {
             entries.push(Entry::Take { shelf: Thing::Reads, key: key_of(job) });
@@ -308,13 +318,15 @@ impl Worker {
     }
 
     /// Appends, and waits for room in the journal's queue. What else the journal refuses, this node did wrong.
-    fn append(&mut self, entries: Vec<Entry>) -> Option<u64> {
+    fn append(&mut self, mut entries: Vec<Entry>) -> Option<u64> {
+        // Behind what is written for it: of a job that comes with these, the line would be left out.
+        entries.extend(self.lines.take());
         match self.journal.append_admitted(entries, Instant::now() + STUCK) {
             Ok(append) => {
                 self.last = append;
                 Some(append)
             }
-            // A line or a reading of a job that was forgotten meanwhile.
+            // A reading of a job that was forgotten meanwhile.
             Err(Refused::Unknown { .. }) => None,
             Err(Refused::Failed(failure)) => {
                 self.kept.news.fail(failure.to_string());
