@@ -413,7 +413,7 @@ fn workers_are_free_again(end: fn(&mut Proc)) -> Mesh {
     mesh
 }
 
-const UNHEARD: &str = "its connection was closed, and nothing was heard";
+const UNHEARD: &str = "its process has ended, and nothing was heard";
 
 #[test]
 fn an_owner_that_is_stopped_tells_its_workers_and_says_what_ends_with_it() {
