@@ -5,8 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use bincode::de::Decoder;
-use bincode::error::DecodeError;
 
 use crate::message::{GOSSIP_BYTES_MAX, Gossip, MESSAGE_BYTES_MAX, Message};
 
@@ -44,12 +42,6 @@ impl fmt::Display for CodecError {
 }
 
 impl core::error::Error for CodecError {}
-
-/// Counts memory of its own that a value is decoded into, as a shared or a boxed one is, for the limit of a decode: the decoder
-/// counts what a list takes, and nothing behind a pointer.
-pub(crate) fn claim_shared<T, D: Decoder>(decoder: &mut D) -> Result<(), DecodeError> {
-    decoder.claim_bytes_read(size_of::<T>() + size_of::<[usize; 2]>())
-}
 
 /// A message as bytes.
 #[must_use]

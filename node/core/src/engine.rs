@@ -358,12 +358,7 @@ fn on_gossip(
     origin: PeerId,
     gossip: Gossip,
 ) {
-    if let Gossip::Capacity(capacity) = &gossip
-        && let Some(is_same) = members.is_boot(origin, capacity.boot)
-    {
-        worker.on_life(ctx.now, origin, is_same);
-    }
-    worker.on_heard(ctx.now, origin);
+    peers::on_heard(ctx.now, worker, members, origin, &gossip);
     match gossip {
         Gossip::Capacity(capacity) => {
             let backlog = capacity.backlog;

@@ -19,6 +19,7 @@ extern crate alloc;
 
 mod audit;
 mod cells;
+mod claim;
 pub mod codec;
 pub mod config;
 mod ctx;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bincode::de::{Decode, Decoder};
 use bincode::error::DecodeError;
 
-use crate::codec;
+use crate::claim::claim_shared;
 use crate::id::{BlobId, PeerId, TaskId};
 use crate::task::{Outcome, Profile, Program, Report, Usage};
 
@@ -83,7 +83,7 @@ pub struct Proof {
 
 impl<C> Decode<C> for Proof {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        codec::claim_shared::<Self, D>(decoder)?;
+        claim_shared::<Self, D>(decoder)?;
         Ok(Self {
             index: Decode::decode(decoder)?,
             count: Decode::decode(decoder)?,

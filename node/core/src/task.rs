@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bincode::de::{Decode, Decoder};
 use bincode::error::DecodeError;
 
-use crate::codec;
+use crate::claim::claim_shared;
 use crate::id::{BlobId, TaskId};
 pub use crate::outcome::{Expiry, Failure, Fault, Limit, OUTCOME_TEXT_BYTES_MAX, Outcome, Trap};
 pub use crate::payload::{INLINE_BYTES_MAX, Payload};
@@ -279,7 +279,7 @@ pub struct Report {
 
 impl<C> Decode<C> for Report {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        codec::claim_shared::<Self, D>(decoder)?;
+        claim_shared::<Self, D>(decoder)?;
         Ok(Self {
             outcome: Decode::decode(decoder)?,
             output: Decode::decode(decoder)?,

@@ -3,8 +3,10 @@
 use super::Engine;
 use crate::host::Host;
 use crate::id::PeerId;
-use crate::membership::Arrival;
-use crate::message::Capacity;
+use crate::membership::{Arrival, Membership};
+use crate::message::{Capacity, Gossip};
+use crate::time::Time;
+use crate::worker::Worker;
 
 impl Engine {
     pub(super) fn on_peer_up(&mut self, peer: PeerId, boot: u64, host: Host) {
@@ -47,4 +49,20 @@ impl Engine {
         self.matchmaker.on_peer_down(peer);
         self.with_custody(|custody, ctx, _| custody.on_peer_down(ctx, peer));
     }
+}
+
+/// What gossip says of its sender, whatever it is about: that node is there, and by its boot which of its processes.
+pub(super) fn on_heard(
+    now: Time,
+    worker: &mut Worker,
+    members: &Membership,
+    origin: PeerId,
+    gossip: &Gossip,
+) {
+    if let Gossip::Capacity(capacity) = gossip
+        && let Some(is_same) = members.is_boot(origin, capacity.boot)
+    {
+        worker.on_life(now, origin, is_same);
+    }
+    worker.on_heard(now, origin);
 }
