@@ -143,7 +143,7 @@ impl Engine {
             Input::Rtt { peer, rtt_us } => members.on_rtt(peer, rtt_us),
             Input::Received { from, message } => {
                 if from != ctx.me {
-                    worker.on_heard(ctx.now, from);
+                    worker.on_heard(ctx.now, from, None);
                     self.receive(from, message);
                 }
             }

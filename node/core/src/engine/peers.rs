@@ -59,10 +59,6 @@ pub(super) fn on_heard(
     origin: PeerId,
     gossip: &Gossip,
 ) {
-    if let Gossip::Capacity(capacity) = gossip
-        && let Some(is_same) = members.is_boot(origin, capacity.boot)
-    {
-        worker.on_life(now, origin, is_same);
-    }
-    worker.on_heard(now, origin);
+    let boot = if let Gossip::Capacity(capacity) = gossip { Some(capacity.boot) } else { None };
+    worker.on_heard(now, origin, boot.and_then(|boot| members.is_boot(origin, boot)));
 }

@@ -169,14 +169,10 @@ impl Worker {
 
     // ---- connections of owners
 
-    /// A message or gossip of a peer arrived.
-    pub(crate) fn on_heard(&mut self, now: Time, from: PeerId) {
+    /// A message or gossip of a peer arrived; if it says so, of the process that was connected here last, or of another one.
+    pub(crate) fn on_heard(&mut self, now: Time, from: PeerId, is_same: Option<bool>) {
+        is_same.into_iter().for_each(|is_same| self.absences.on_life(now, from, is_same));
         self.absences.on_heard(now, from);
-    }
-
-    /// A peer gossips what it is: it is the process that was connected here last, or another one.
-    pub(crate) fn on_life(&mut self, now: Time, from: PeerId, is_same: bool) {
-        self.absences.on_life(now, from, is_same);
     }
 
     pub(crate) fn on_peer_up(&mut self, ctx: &mut Ctx<'_>, members: &Membership, owner: PeerId) {
