@@ -165,6 +165,44 @@ fn what_wants_a_label_is_sought_at_whoever_serves_a_cell_next() {
     assert!(requested.count() > 0, "no request goes to the cell that may have it");
 }
 
+/// More than is wanted is requested of what wants labels, so nothing more is requested that would say so by the way.
+#[test]
+fn a_matchmaker_is_told_at_once_which_worker_is_of_no_use_for_what_wants_labels() {
+    let (one, other) = others();
+    let (first, elsewhere) = (of_cell(one, 1)[0], of_cell(other, 1)[0]);
+    let worker = of_cell(one, 2)[1];
+    let mut alone = Alone::of(0);
+    alone.answer = vec![first, elsewhere];
+    [first, elsewhere, worker].into_iter().for_each(|peer| alone.up(peer));
+    [first, elsewhere].into_iter().for_each(|matchmaker| alone.claims(matchmaker));
+    let needs = Needs { labels: vec![("gpu".into(), "yes".into())], ..Needs::default() };
+    let inputs = (0..20u8).map(|input| Payload::inline(&[input])).collect();
+    let what = Submission { needs, ..Submission::new(JobId(1), program(), inputs) };
+    alone.input(Input::Command(Command::Submit(what)));
+    alone.advance_ms(100);
+    let (_, request) = alone.requests().into_iter().find(|(to, _)| *to == first).expect("it is asked");
+    let (call, request_id) = (request.call, request.request_id);
+    let matches = |alone: &mut Alone, bid| {
+        let word = Match { call, request_id, worker, bid: BidId(bid), slots: 1, ttl_ms: 2000 };
+        alone.said.clear();
+        alone.hear(first, Message::Cell(CellMessage::Match(word)));
+    };
+    // As often as one may refuse before it is given nothing for a while.
+    for bid in 0..4 {
+        matches(&mut alone, bid);
+        let claimed = alone.said.iter().find_map(|(_, message)| {
+            let Message::Cell(CellMessage::Claim { award, .. }) = message else { return None };
+            Some(award.grants[0].lease)
+        });
+        let leases = vec![claimed.expect("it is claimed")];
+        alone.hear(worker, Message::Refuse { leases });
+    }
+    matches(&mut alone, 9);
+    assert!(alone.said.contains(&(worker, Message::Release(BidId(9)))), "it is of no use");
+    let told = alone.requests().into_iter().find(|(to, _)| *to == first).map(|(_, request)| request.without);
+    assert!(told.is_some_and(|without| without.contains(&worker)), "and would be matched again");
+}
+
 /// Any peer that got a call knows its id, and the numbers of the matchmakers start at 0.
 #[test]
 fn who_was_not_asked_introduces_nobody() {
