@@ -165,16 +165,9 @@ mod tests {
         let mut tally = Tally::default();
         tally.apply(1, &LogRecord::Extended { inputs: vec![Payload::empty(); 2] });
         for index in [1, 2, 1 << 24] {
-            let report = Report::bare(Outcome::Done);
-            let kept = Kept {
-                index,
-                report: report.into(),
-                worker: None,
-                attempts: 1,
-                memo: None,
-                proof: None,
-                verified: None,
-            };
+            let report = Report::bare(Outcome::Done).into();
+            let kept =
+                Kept { index, report, worker: None, attempts: 1, memo: None, proof: None, verified: None };
             tally.apply(2, &LogRecord::Outcomes(vec![kept]));
         }
         assert_eq!((tally.ended.0, tally.done.0, tally.told), (vec![0b10], vec![0b10], 3));

@@ -247,16 +247,8 @@ mod tests {
     }
 
     fn kept(index: u32, outcome: Outcome) -> Kept {
-        let report = Report::bare(outcome);
-        Kept {
-            index,
-            report: report.into(),
-            worker: None,
-            attempts: 1,
-            memo: None,
-            proof: None,
-            verified: None,
-        }
+        let report = Report::bare(outcome).into();
+        Kept { index, report, worker: None, attempts: 1, memo: None, proof: None, verified: None }
     }
 
     fn ended(index: u32, outcome: Outcome) -> LogRecord {
