@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 
 use crate::message::{GOSSIP_BYTES_MAX, Gossip, MESSAGE_BYTES_MAX, Message};
 
@@ -84,9 +86,7 @@ pub(crate) fn encoded_len<T: bincode::Encode>(part: &T) -> usize {
 
 /// What a node keeps on its own disk, behind the version of its form.
 pub(crate) fn encode_versioned<T: bincode::Encode>(version: u8, kept: &T) -> Vec<u8> {
-    let mut bytes = alloc::vec![version];
-    bytes.extend(encode(kept));
-    bytes
+    encode_behind(alloc::vec![version], kept)
 }
 
 /// The same back; none if the bytes are of another version, malformed, claim more memory than they may, or have a tail.
@@ -99,7 +99,24 @@ pub(crate) fn decode_versioned<T: bincode::Decode<()>, const CLAIM: usize>(
 }
 
 fn encode<T: bincode::Encode>(word: &T) -> Vec<u8> {
-    bincode::encode_to_vec(word, bincode::config::standard()).expect("plain data always encodes")
+    encode_behind(Vec::new(), word)
+}
+
+/// Appends to what is there. bincode's own way to a vector encodes twice, first for the length.
+fn encode_behind<T: bincode::Encode>(bytes: Vec<u8>, word: &T) -> Vec<u8> {
+    let mut out = Bytes(bytes);
+    bincode::encode_into_writer(word, &mut out, bincode::config::standard())
+        .expect("plain data always encodes");
+    out.0
+}
+
+struct Bytes(Vec<u8>);
+
+impl Writer for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 fn decode<T: bincode::Decode<()>, const CLAIM: usize>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {

@@ -201,6 +201,15 @@ fn recorded_bytes_are_read_as_what_they_were() {
     assert_eq!((job.job(), job.figures().tasks, job.figures().done), (JobId(7), 3, 1));
 }
 
+/// Outcomes as versions 2 to 4 wrote them.
+const OUTCOMES_UNPACKED: &str = include_str!("golden/outcomes-unpacked.txt");
+
+#[test]
+fn outcomes_that_older_versions_wrote_are_read_as_what_they_were() {
+    let read = LogRecord::decode(&bytes(OUTCOMES_UNPACKED.trim_end()));
+    assert_eq!(read, Ok(LogRecord::Outcomes(outcomes())));
+}
+
 #[test]
 fn the_first_record_of_a_job_with_a_copy_is_a_kind_of_its_own_and_the_others_are_as_they_were() {
     let first = |keepers| LogRecord::Accepted(Box::new(Accepted { keepers, ..accepted() }));
@@ -230,7 +239,7 @@ fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads versions 2 to 4: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 5: start the version of weft that wrote it"
             )
         );
     }

@@ -19,6 +19,7 @@ mod adopting;
 mod custody;
 mod fold;
 mod given;
+mod packed;
 mod record;
 mod restored;
 mod unsound;

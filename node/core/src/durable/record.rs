@@ -6,10 +6,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-
 use super::given::{GivenTasks, TaskRange};
+use super::packed::{Packed, Packing};
 use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
+use crate::codec::{decode_versioned, encode_versioned};
 use crate::custody::trio::{Keepers, Seat};
 use crate::id::{BlobId, JobId, PeerId};
 use crate::outcome::Verified;
@@ -24,6 +24,8 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const RECORD_TASKS_MAX: usize = 65_536;
 /// Longest reason in a record, in bytes; a longer one makes the record malformed.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// The version from which on outcomes are packed; this and no other kind is of it.
+const OUTCOMES_VERSION: u8 = 5;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
 /// What one outcome counts besides the bytes that it carries itself.
@@ -180,13 +182,13 @@ impl LogRecord {
     /// reads all others. That of a job with a copy is a kind of its own.
     fn since(&self) -> u8 {
         match self {
+            Self::Outcomes(_) => OUTCOMES_VERSION,
             Self::Leased { .. } => 4,
             Self::Accepted(accepted) if accepted.keepers.pair().is_some() => 4,
             Self::Given { .. } => 3,
             Self::Accepted(_)
             | Self::Extended { .. }
             | Self::Closed
-            | Self::Outcomes(_)
             | Self::Rest(_)
             | Self::ParentEnded(_)
             | Self::Cancelled
@@ -216,10 +218,10 @@ impl LogRecord {
     /// The record as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = alloc::vec![self.since()];
-        let config = bincode::config::standard();
-        bytes.extend(bincode::encode_to_vec(self, config).expect("plain data always encodes"));
-        bytes
+        if let Self::Outcomes(all) = self {
+            return encode_versioned(self.since(), &Packing(all));
+        }
+        encode_versioned(self.since(), self)
     }
 
     /// The record of bytes from a disk.
@@ -227,14 +229,15 @@ impl LogRecord {
     /// # Errors
     /// When it is of another version, or malformed, or has a tail.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unsound> {
-        let (version, rest) = bytes.split_first().ok_or(Unsound::Malformed)?;
-        if !(LOG_VERSION_OLDEST..=LOG_VERSION).contains(version) {
-            return Err(Unsound::Version { found: *version });
-        }
-        let config: Configuration<LittleEndian, Varint, Limit<CLAIM_MAX>> =
-            bincode::config::standard().with_limit::<CLAIM_MAX>();
-        let (record, used) = bincode::decode_from_slice(rest, config).ok().ok_or(Unsound::Malformed)?;
-        if used == rest.len() { Ok(record) } else { Err(Unsound::Malformed) }
+        let version = bytes.first().copied().ok_or(Unsound::Malformed)?;
+        let record = match version {
+            OUTCOMES_VERSION => {
+                decode_versioned::<Packed, CLAIM_MAX>(version, bytes).map(|all| Self::Outcomes(all.0))
+            }
+            LOG_VERSION_OLDEST..=LOG_VERSION => decode_versioned::<Self, CLAIM_MAX>(version, bytes),
+            found => return Err(Unsound::Version { found }),
+        };
+        record.ok_or(Unsound::Malformed)
     }
 
     /// The blobs that it names, some perhaps more than once: module, files and inputs, or outputs. A driver keeps them for as
