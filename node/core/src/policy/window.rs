@@ -9,8 +9,11 @@
 const HANDOVER_US: u64 = 500;
 /// Tasks that take at least this many round trips are long.
 const LONG_ROUND_TRIPS: u64 = 10;
+/// What a node does itself for one task, in microseconds, while its slots work on those that they have. Tasks that take little more
+/// need many in advance, or slots and node wait for each other in turn.
+const OWN_US: u64 = 5;
 /// Most tasks per slot that are offered in advance.
-const AHEAD_MAX: u64 = 128;
+const AHEAD_MAX: u64 = 256;
 
 /// Slots of tasks that a worker with `slots` may hold and have promised together, when it bids to an owner whose tasks
 /// take `service_us` (0: unknown) and whose round trip is `rtt_us`.
@@ -40,7 +43,8 @@ fn per_slot(service_us: u32, gap_us: u64) -> u32 {
     if service == 0 || service >= LONG_ROUND_TRIPS * gap_us {
         return 1;
     }
-    u32::try_from((1 + gap_us.div_ceil(service)).min(AHEAD_MAX)).unwrap_or(1)
+    let left_us = service.saturating_sub(OWN_US).max(1);
+    u32::try_from((1 + gap_us.div_ceil(left_us)).min(AHEAD_MAX)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -56,7 +60,8 @@ mod tests {
             (2, 7_000, 200, 2),     // more than ten round trips: long
             (2, 1_000, 200, 4),     // one millisecond: one in advance per slot
             (2, 500, 200, 6),       // half a millisecond: two in advance
-            (2, 5, 200, 256),       // no-op: the bound
+            (2, 20, 200, 96),       // a node does a quarter of that work itself
+            (2, 5, 200, 512),       // no-op: the bound
             (2, 1_000, 20_000, 44), // a slow link: twenty-one in advance
             (0, 5, 200, 0),         // a node without slots offers none
         ];

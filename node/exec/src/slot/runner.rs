@@ -23,7 +23,7 @@ use crate::sandbox::Sandbox;
 use crate::sink::Printer;
 use crate::stop::Stop;
 
-/// Most reports that wait to be sent: half a batch, so that the node sends more tasks while the others run. Fewer if
+/// Most reports that wait to be sent: a part of the tasks of a slot, so that the node sends more while the others run. Fewer if
 /// there are fewer tasks, which other slots may take.
 const REPORTS_MAX: usize = 64;
 const REPORTS_MIN: usize = 8;
