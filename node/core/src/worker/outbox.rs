@@ -28,7 +28,7 @@ const GOSSIPED_MAX: u32 = 32;
 /// Undelivered outcomes beyond which the worker takes no new work.
 const UNDELIVERED_MAX: usize = 16_384;
 /// The same for one owner: one that does not acknowledge must not stop the work for others.
-const UNDELIVERED_PER_OWNER_MAX: usize = 1024;
+const UNDELIVERED_PER_OWNER_MAX: usize = 4096;
 /// Bytes that undelivered outcomes carry themselves, beyond which the worker takes no new work.
 const UNDELIVERED_BYTES_MAX: u64 = 256 << 20;
 /// The same for one owner.

@@ -31,10 +31,11 @@ const GATHER_MANY: usize = 32;
 const GATHER_GAP_MS: u64 = 5;
 /// The same where no worker has one: what comes next may be what a client hands in once it has these.
 const GATHER_IDLE_GAP_MS: u64 = 1;
-/// What they may count meanwhile, in bytes: some hundred ends. A worker offers no more once a thousand wait for its owner's word.
-const GATHER_BYTES_MAX: usize = 256 << 10;
+/// What they may count meanwhile, in bytes: a thousand ends, which is as many as one record has. A worker offers more until four
+/// thousand wait for its owner's word.
+const GATHER_BYTES_MAX: usize = 512 << 10;
 /// Ends of tasks that a record has room for when it is begun, where one had as many the last time.
-const EXPECTED_MAX: usize = 512;
+const EXPECTED_MAX: usize = 1024;
 /// How long it waits that workers were given tasks, after that was last written, in milliseconds. Nothing else waits for it; a
 /// task whose owner is lost before it was written runs again.
 const GIVEN_MS: u64 = 50;
