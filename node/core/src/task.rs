@@ -321,7 +321,9 @@ impl Report {
     /// Its inline payloads and the text of its outcome, in bytes.
     #[must_use]
     pub fn carried_len(&self) -> u64 {
-        self.payloads().into_iter().map(Payload::inline_len).sum::<u64>() + self.outcome.text().len() as u64
+        let Self { outcome, output, errors, files, usage: _ } = self;
+        let text = outcome.text().len() as u64;
+        output.inline_len() + errors.inline_len() + files.inline_len() + text
     }
 
     /// Output, standard error, files.
