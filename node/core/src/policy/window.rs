@@ -9,11 +9,11 @@
 const HANDOVER_US: u64 = 500;
 /// Tasks that take at least this many round trips are long.
 const LONG_ROUND_TRIPS: u64 = 10;
-/// What a node does itself for one task, in microseconds, while its slots work on those that they have. Tasks that take little more
-/// need many in advance, or slots and node wait for each other in turn.
-const OWN_US: u64 = 5;
+/// What a node does itself for one task that it keeps, in microseconds, while its slots work on those that they have. Tasks that take
+/// little more need many in advance, or slots and node wait for each other in turn.
+const OWN_US: u64 = 6;
 /// Most tasks per slot that are offered in advance.
-const AHEAD_MAX: u64 = 256;
+const AHEAD_MAX: u64 = 512;
 
 /// Slots of tasks that a worker with `slots` may hold and have promised together, when it bids to an owner whose tasks
 /// take `service_us` (0: unknown) and whose round trip is `rtt_us`.
@@ -60,8 +60,8 @@ mod tests {
             (2, 7_000, 200, 2),     // more than ten round trips: long
             (2, 1_000, 200, 4),     // one millisecond: one in advance per slot
             (2, 500, 200, 6),       // half a millisecond: two in advance
-            (2, 20, 200, 96),       // a node does a quarter of that work itself
-            (2, 5, 200, 512),       // no-op: the bound
+            (2, 20, 200, 102),      // a node does a third of that work itself
+            (2, 7, 200, 1024),      // no-op: the bound
             (2, 1_000, 20_000, 44), // a slow link: twenty-one in advance
             (0, 5, 200, 0),         // a node without slots offers none
         ];

@@ -10,7 +10,7 @@ use weft_core::{Limits, Outcome, RunId, Work};
 use crate::vfs::SPARE_BYTES;
 
 /// Most expected running time of the tasks that are assigned to one slot, if it has more than one.
-pub(super) const WORK_MAX: Duration = Duration::from_micros(2000);
+pub(super) const WORK_MAX: Duration = Duration::from_micros(4000);
 
 /// A task that is not assigned to a slot.
 #[derive(Debug)]

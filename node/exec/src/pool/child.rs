@@ -21,7 +21,7 @@ use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
 
 /// Most tasks that are assigned to one slot, the running one included.
-pub(super) const TASKS_MAX: usize = 256;
+pub(super) const TASKS_MAX: usize = 512;
 /// Reads from one slot before other slots have their turn.
 const READS_PER_TURN: usize = 16;
 
