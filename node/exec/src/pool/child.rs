@@ -22,6 +22,9 @@ use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Inpu
 
 /// Most tasks that are assigned to one slot, the running one included.
 pub(super) const TASKS_MAX: usize = 512;
+/// Tasks of one slot from which on it gets no further one that brings files: its input, or code and files of its program. A slot may
+/// have some hundred files open.
+pub(super) const FILE_TASKS_MAX: usize = 128;
 /// Reads from one slot before other slots have their turn.
 const READS_PER_TURN: usize = 16;
 
@@ -158,9 +161,15 @@ impl Child {
         self.is_active() && !self.stuck && self.tasks.len() <= TASKS_MAX / 2 && self.expected <= WORK_MAX / 2
     }
 
-    /// Whether a task with this expected running time fits.
-    pub(super) fn has_room(&self, expected: Duration) -> bool {
-        self.tasks.is_empty() || (self.tasks.len() < TASKS_MAX && self.expected + expected <= WORK_MAX)
+    /// Whether a task with this expected running time fits, which brings files or doesn't.
+    pub(super) fn has_room(&self, expected: Duration, brings_files: bool) -> bool {
+        let most = if brings_files { FILE_TASKS_MAX } else { TASKS_MAX };
+        self.tasks.is_empty() || (self.tasks.len() < most && self.expected + expected <= WORK_MAX)
+    }
+
+    /// Whether it has loaded a program with that code.
+    pub(super) fn has_loaded(&self, program: u32, code: u32) -> bool {
+        self.known.has(program, code)
     }
 
     /// Assigns a task and queues it for sending, with the code and program that the slot lacks; [`Child::send`] sends

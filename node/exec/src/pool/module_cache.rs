@@ -67,6 +67,11 @@ impl ModuleCache {
         Ok(())
     }
 
+    /// Whether the slot has that program with that code.
+    pub(super) fn has(&self, program: u32, code: u32) -> bool {
+        self.programs.get(&program).is_some_and(|known| known.code == code)
+    }
+
     fn is_too_much(&self) -> bool {
         let files_bytes =
             self.programs.values().fold(0, |all: u64, sent| all.saturating_add(sent.files_bytes));

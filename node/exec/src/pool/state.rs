@@ -280,7 +280,13 @@ impl State {
 
     fn front_fits(&self, child: &Child) -> bool {
         self.queue.first_key_value().is_some_and(|(_, waiting)| {
-            self.programs.expected(waiting.program).is_some_and(|expected| child.has_room(expected))
+            let runnable = self.programs.runnable(waiting.program);
+            // What still has to be opened is seen to whatever the slot has loaded.
+            let is_loaded = runnable.is_none_or(|it| child.has_loaded(it.program_number, it.code_number));
+            let brings_files = waiting.work.input.blob().is_some() || !is_loaded;
+            self.programs
+                .expected(waiting.program)
+                .is_some_and(|expected| child.has_room(expected, brings_files))
         })
     }
 
@@ -320,7 +326,8 @@ impl State {
                 continue;
             }
             let Some(runnable) = self.programs.runnable(waiting.program) else { continue };
-            if !child.has_room(runnable.expected) {
+            let is_loaded = child.has_loaded(runnable.program_number, runnable.code_number);
+            if !child.has_room(runnable.expected, waiting.input.is_some() || !is_loaded) {
                 self.queue.insert(place, waiting);
                 break;
             }

@@ -18,7 +18,7 @@ use weft_core::{
     Work,
 };
 
-use super::child::{Phase, Spawned};
+use super::child::{FILE_TASKS_MAX, Phase, Spawned, TASKS_MAX};
 use super::front::Front;
 use super::io_threads::IoThreads;
 use super::spawn_queue::SpawnQueue;
@@ -218,6 +218,39 @@ impl Liar {
         let mut state = self.front.lock();
         state.handle_timeouts(Instant::now() + later);
         state.children.values().all(|child| child.phase == Phase::Ready)
+    }
+}
+
+#[test]
+fn a_slot_has_many_tasks_at_once_and_fewer_where_each_brings_a_file() {
+    let len = module().len() as u64;
+    let stored = Payload::Blob { id: BlobId::of(&module()), bytes: len };
+    for (input, most) in [(Payload::empty(), TASKS_MAX), (stored, FILE_TASKS_MAX)] {
+        let liar = Liar::with_a_task(false);
+        liar.say(&ran(0, inline(10)), []);
+        assert_eq!(liar.answer().outcome, Outcome::Done);
+        let one = work(program(Limits::DEFAULT.wall_ms), false);
+        let of_run = |run: usize| (RunId(run as u64), Work { input: input.clone(), ..one.clone() });
+        liar.front.submit(vec![(RunId(8), one.clone())]);
+        {
+            let mut state = liar.front.lock();
+            let number = state.children.values().map(|child| child.tasks[0].waiting.program).next().unwrap();
+            // Tasks of this program take no time.
+            (0..1000).for_each(|_| state.programs.took(number, Duration::ZERO));
+        }
+        liar.front.submit((9..9 + 2 * TASKS_MAX).map(of_run).collect());
+        loop {
+            let places: Vec<u64> = liar.front.lock().opening.keys().copied().collect();
+            if places.is_empty() {
+                break;
+            }
+            for place in places {
+                let file = crate::pool::blobs::in_memory(b"input").unwrap();
+                liar.front.opened_input(place, Ok(OwnedFd::from(file)));
+            }
+        }
+        let has: Vec<usize> = liar.front.lock().children.values().map(|child| child.tasks.len()).collect();
+        assert_eq!(has, [most]);
     }
 }
 

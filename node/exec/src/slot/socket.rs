@@ -19,8 +19,9 @@ use rustix::net::{
 
 /// Most files in one message of the socket.
 const FILES_PER_MESSAGE: usize = 64;
-/// Most received files that belong to no complete frame yet. Each outstanding task has three at most.
-const FILES_WAITING_MAX: usize = 32 * FILES_PER_MESSAGE;
+/// Most received files that belong to no complete frame yet. Each outstanding task that brings files has three at
+/// most, and there are 128 of these.
+const FILES_WAITING_MAX: usize = 8 * FILES_PER_MESSAGE;
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this length for one frame is freed when it is empty.
