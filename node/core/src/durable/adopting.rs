@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::fold::Fold;
-use super::record::{Kept, LogRecord, NotTaken};
+use super::kept::Kept;
+use super::record::{LogRecord, NotTaken};
 use super::restored::{Fate, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::id::{BlobId, JobId};

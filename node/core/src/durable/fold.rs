@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::given::{GIVEN_RANGES_MAX, Given, GivenTasks};
-use super::record::{Accepted, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
+use super::kept::Kept;
+use super::record::{Accepted, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, Rest};
 use super::restored::{Fate, Figures, KeptEnd, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::custody::outline::Outline;

@@ -19,6 +19,7 @@ mod adopting;
 mod custody;
 mod fold;
 mod given;
+mod kept;
 mod packed;
 mod record;
 mod restored;
@@ -28,9 +29,10 @@ pub use crate::submission::Level;
 pub use adopting::{Adopting, Adoption, NotAdoptable};
 pub use fold::Fold;
 pub use given::{GIVEN_MAX, GIVEN_RANGES_MAX, GivenTasks, TaskRange};
+pub use kept::Kept;
 pub use record::{
-    Accepted, Ends, Kept, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX,
-    RECORD_TASKS_MAX, Rest, RestTask,
+    Accepted, Ends, LogRecord, NotTaken, ParentEnd, REASON_BYTES_MAX, RECORD_BYTES_MAX, RECORD_TASKS_MAX,
+    Rest, RestTask,
 };
 pub use restored::{Figures, Restored};
 pub use unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};

@@ -14,7 +14,7 @@ use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
-use super::record::Kept;
+use super::kept::Kept;
 use crate::claim::claim_shared;
 use crate::id::PeerId;
 use crate::outcome::Outcome;

@@ -7,15 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::given::{GivenTasks, TaskRange};
+use super::kept::{KEPT_BYTES, Kept};
 use super::packed::{Packed, Packing};
 use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 use crate::codec::{decode_versioned, encode_versioned};
 use crate::custody::trio::{Keepers, Seat};
 use crate::id::{BlobId, JobId, PeerId};
-use crate::outcome::Verified;
-use crate::receipt::Proof;
 use crate::submission::Submission;
-use crate::task::{Outcome, Payload, Recalled, Report};
+use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 
 /// Longest record, in bytes. What is longer is told in several.
@@ -28,8 +27,6 @@ pub const REASON_BYTES_MAX: usize = 1024;
 const OUTCOMES_VERSION: u8 = 5;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
-/// What one outcome counts besides the bytes that it carries itself.
-const KEPT_BYTES: usize = 512;
 /// The same for an input.
 const INPUT_BYTES: usize = 48;
 /// A record is ended when its parts count this much; with one part more it is within [`RECORD_BYTES_MAX`].
@@ -138,25 +135,6 @@ pub struct NotTaken {
     pub tasks: u32,
     /// Why, for people; at most [`REASON_BYTES_MAX`] long.
     pub why: String,
-}
-
-/// A task that ended, with all that [`Event::TaskEnded`](crate::Event::TaskEnded) says of it.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Kept {
-    /// The task's place in the job.
-    pub index: u32,
-    /// Its outcome and output.
-    pub report: Arc<Report>,
-    /// The node that ran it; `None` if no node did.
-    pub worker: Option<PeerId>,
-    /// Number of attempts in the life in which it ended.
-    pub attempts: u32,
-    /// The source of the result, if it was known and nothing ran.
-    pub memo: Option<Recalled>,
-    /// The worker's signature, if the job asked for receipts and the task ran.
-    pub proof: Option<Box<Proof>>,
-    /// Nodes that agreed and differed, if several computed it.
-    pub verified: Option<Verified>,
 }
 
 /// Tasks that ended alike, with their job.
@@ -350,16 +328,6 @@ impl Rest {
 /// What an input counts in a record, in bytes.
 pub(crate) fn input_cost(input: &Payload) -> usize {
     usize::try_from(input.inline_len()).unwrap_or(usize::MAX).saturating_add(INPUT_BYTES)
-}
-
-impl Kept {
-    /// What it counts in a record, in bytes; at least what it takes.
-    pub(crate) fn cost(&self) -> usize {
-        let carried = usize::try_from(self.report.carried_len()).unwrap_or(usize::MAX);
-        let proof = self.proof.as_ref().map_or(0, |_| KEPT_BYTES);
-        let nodes = self.verified.as_ref().map_or(0, |all| all.agreed.len() + all.differed.len());
-        carried.saturating_add(KEPT_BYTES + proof + nodes.saturating_mul(32))
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::given::Given;
-use super::record::{Kept, NotTaken, ParentEnd, Rest};
+use super::kept::Kept;
+use super::record::{NotTaken, ParentEnd, Rest};
 use crate::custody::outline::Outline;
 use crate::custody::trio::{Keepers, Pair, Trio};
 use crate::id::JobId;
