@@ -4,9 +4,9 @@
 use std::fmt;
 
 /// The newest version of the protocol that this node speaks.
-const VERSION: u8 = 10;
+const VERSION: u8 = 11;
 /// The oldest one that it also speaks: [`VERSION`] or the one before it, so that a mesh can be upgraded node by node.
-const OLDEST: u8 = 9;
+const OLDEST: u8 = 11;
 
 /// The versions that a node speaks: all from the oldest to the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,22 @@ impl fmt::Display for Versions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weft_core::durable::LOG_VERSION;
+
+    /// Versions of the log, and the version of the protocol that came with each: records of jobs at level mesh travel as they are
+    /// on disk, so a node that can't read them is not admitted.
+    const LOGS: [(u8, u8); 2] = [(4, 9), (5, 11)];
+
+    #[test]
+    fn a_node_that_can_not_read_the_newest_records_is_not_admitted() {
+        let newest = LOGS.last().copied();
+        assert_eq!(
+            newest.map(|(log, _)| log),
+            Some(LOG_VERSION),
+            "a new version of the log needs one of the protocol"
+        );
+        assert!(newest.is_some_and(|(_, protocol)| OLDEST >= protocol));
+    }
 
     #[test]
     fn neighbours_speak_the_older_version_and_others_none() {

@@ -3,9 +3,7 @@
 use super::Message;
 
 /// The version that has all kinds that were there when two versions first could meet in one mesh.
-const FIRST: u8 = 9;
-/// The version after it.
-const SECOND: u8 = 10;
+const FIRST: u8 = 11;
 
 impl Message {
     /// The version that brought this kind. A new kind gets the version that it comes with.
@@ -33,8 +31,9 @@ impl Message {
             | Self::Holding(_)
             | Self::Custody(_)
             | Self::Lead(_)
-            | Self::GivenBack { .. } => FIRST,
-            Self::AskEnds(_) | Self::JobEnds(_) => SECOND,
+            | Self::GivenBack { .. }
+            | Self::AskEnds(_)
+            | Self::JobEnds(_) => FIRST,
         }
     }
 }

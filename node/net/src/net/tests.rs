@@ -268,16 +268,16 @@ fn what_is_no_request_is_not_answered_and_the_next_one_is() {
 #[test]
 fn a_version_and_the_next_one_work_in_one_mesh() {
     story(async {
-        let mut old = Node::speaking(1, Versions::of(9, 9), &[]).await;
-        let mut new = Node::speaking(2, Versions::of(9, 10), &old.net.listen_addresses()).await;
+        let mut old = Node::speaking(1, Versions::of(11, 11), &[]).await;
+        let mut new = Node::speaking(2, Versions::of(11, 12), &old.net.listen_addresses()).await;
         let (one, two) = (old.id, new.id);
         tokio::join!(old.until_up(two), new.until_up(one));
         // What the old one does not know is not sent to it,
-        new.net.shared.send(one, 10, NetFrame::Message(vec![200]).encode());
+        new.net.shared.send(one, 12, NetFrame::Message(vec![200]).encode());
         assert_eq!((new.net.asker.unknown(), new.net.dropped()), (1, 0));
         // and if it is, that costs neither the link nor what comes behind it.
-        new.net.shared.send(one, 9, NetFrame::Message(vec![200]).encode());
-        new.net.shared.send(one, 9, vec![0, 0, 0, 1, 77]);
+        new.net.shared.send(one, 11, NetFrame::Message(vec![200]).encode());
+        new.net.shared.send(one, 11, vec![0, 0, 0, 1, 77]);
         let known = Message::Withdraw(CallId(7));
         new.net.send(one, &known);
         old.until(|event| *event == NetEvent::Received { from: two, message: known.clone() }).await;
@@ -297,7 +297,7 @@ fn what_a_node_of_the_same_version_says_must_be_known() {
         let mut bob = Node::honest(2, &alice.net.listen_addresses()).await;
         let (one, two) = (alice.id, bob.id);
         tokio::join!(alice.until_up(two), bob.until_up(one));
-        bob.net.shared.send(one, 9, NetFrame::Message(vec![200]).encode());
+        bob.net.shared.send(one, 11, NetFrame::Message(vec![200]).encode());
         let broke = |event: &NetEvent| matches!(event, NetEvent::Down { reason, .. } if reason.contains("broke the protocol"));
         alice.until(broke).await;
         assert_eq!(alice.net.asker.unknown(), 0);
@@ -307,12 +307,12 @@ fn what_a_node_of_the_same_version_says_must_be_known() {
 #[test]
 fn nodes_of_versions_further_apart_say_so_on_both_sides() {
     story(async {
-        let mut old = Node::speaking(1, Versions::of(9, 9), &[]).await;
-        let mut new = Node::speaking(2, Versions::of(10, 11), &old.net.listen_addresses()).await;
+        let mut old = Node::speaking(1, Versions::of(11, 11), &[]).await;
+        let mut new = Node::speaking(2, Versions::of(12, 13), &old.net.listen_addresses()).await;
         let says = |text: &'static str| move |event: &NetEvent| matches!(event, NetEvent::Trouble { text: Some(said), .. } if said.ends_with(text));
-        let this = "it speaks versions 10 to 11 of the protocol, this node version 9: only versions next to each other work in \
+        let this = "it speaks versions 12 to 13 of the protocol, this node version 11: only versions next to each other work in \
                     one mesh; upgrade this node";
-        let other = "it speaks version 9 of the protocol, this node versions 10 to 11: only versions next to each other work \
+        let other = "it speaks version 11 of the protocol, this node versions 12 to 13: only versions next to each other work \
                      in one mesh; upgrade the other one";
         tokio::join!(old.until(says(this)), new.until(says(other)));
         // One sentence each, however often they try.
