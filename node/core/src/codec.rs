@@ -84,7 +84,7 @@ pub(crate) fn encoded_len<T: bincode::Encode>(part: &T) -> usize {
     encode(part).len()
 }
 
-/// What a node keeps on its own disk, behind the version of its form.
+/// What a node keeps on a disk, behind the version of its form.
 pub(crate) fn encode_versioned<T: bincode::Encode>(version: u8, kept: &T) -> Vec<u8> {
     encode_behind(alloc::vec![version], kept)
 }

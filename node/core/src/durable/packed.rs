@@ -1,12 +1,14 @@
-//! Ends of tasks as bytes: what most tasks of a job have in common takes no byte for each of them. A no-op task is 20 bytes and not
-//! 60, on each disk that keeps it and on the way there. Plain encoding; `record.rs` says which version has it.
+//! Ends of tasks as bytes: what most tasks of a job have in common takes no byte for each of them. A no-op task is 12 to 20 bytes, on
+//! each disk that keeps it and on the way there; in the form before it was about 60. Plain encoding; `record.rs` says which version
+//! has it.
 //!
 //! ```text
-//!   workers, each once | number of ends | end | end | ..
-//!   end: flags 1, index (its distance from the one behind the end before), then what the flags don't say:
+//!   workers, each once, in the order in which ends name them | number of ends | end | end | ..
+//!   end: flags 1, index (its distance from the one behind the end before, signed), then what the flags don't say:
 //!        outcome | output | errors | files | wall, cpu, queue, in, out | compile, memory, fuel | worker | attempts | the rest
 //! ```
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -62,8 +64,8 @@ pub(super) struct Packing<'a>(pub(super) &'a [Kept]);
 
 impl Encode for Packing<'_> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        let workers = workers_of(self.0);
-        workers.encode(encoder)?;
+        let workers = Workers::of(self.0);
+        workers.list.encode(encoder)?;
         self.0.len().encode(encoder)?;
         let mut before = Before::default();
         for kept in self.0 {
@@ -74,22 +76,40 @@ impl Encode for Packing<'_> {
     }
 }
 
-/// Each worker once, in the order in which they come first. A record is of one input mostly, so there are few.
-fn workers_of(all: &[Kept]) -> Vec<PeerId> {
-    let mut workers: Vec<PeerId> = Vec::new();
-    let mut last = None;
-    for worker in all.iter().filter_map(|kept| kept.worker) {
-        if last != Some(worker) && !workers.contains(&worker) {
-            workers.push(worker);
+/// Each worker once, in the order in which they come first, and its number.
+#[derive(Debug, Default)]
+struct Workers {
+    list: Vec<PeerId>,
+    numbers: BTreeMap<PeerId, usize>,
+}
+
+impl Workers {
+    fn of(all: &[Kept]) -> Self {
+        let mut workers = Self::default();
+        let mut last = None;
+        for worker in all.iter().filter_map(|kept| kept.worker) {
+            // Ends of one worker come in rows.
+            if last != Some(worker) && !workers.numbers.contains_key(&worker) {
+                workers.numbers.insert(worker, workers.list.len());
+                workers.list.push(worker);
+            }
+            last = Some(worker);
         }
-        last = Some(worker);
+        workers
     }
-    workers
+
+    fn number(&self, worker: PeerId) -> Result<usize, EncodeError> {
+        // Most records have ends of one worker.
+        if self.list.first() == Some(&worker) {
+            return Ok(0);
+        }
+        self.numbers.get(&worker).copied().ok_or(EncodeError::Other("a worker is missing in the list"))
+    }
 }
 
 fn encode_end<E: Encoder>(
     encoder: &mut E,
-    workers: &[PeerId],
+    workers: &Workers,
     before: Before,
     kept: &Kept,
 ) -> Result<(), EncodeError> {
@@ -98,7 +118,7 @@ fn encode_end<E: Encoder>(
     let flags = flags_of(kept, before);
     let has = |flag| flags & flag != 0;
     flags.encode(encoder)?;
-    index.wrapping_sub(before.index).encode(encoder)?;
+    index.wrapping_sub(before.index).cast_signed().encode(encoder)?;
     if !has(DONE) {
         outcome.encode(encoder)?;
     }
@@ -111,8 +131,7 @@ fn encode_end<E: Encoder>(
         (usage.compile_us, usage.memory_bytes, usage.fuel).encode(encoder)?;
     }
     if let Some(worker) = worker {
-        let number = workers.iter().position(|known| known == worker);
-        number.ok_or(EncodeError::Other("a worker is missing in the list"))?.encode(encoder)?;
+        workers.number(*worker)?.encode(encoder)?;
     }
     if !has(ONE_ATTEMPT) {
         attempts.encode(encoder)?;
@@ -149,18 +168,20 @@ impl<C> Decode<C> for Packed {
         decoder.claim_container_read::<Kept>(count)?;
         let mut all = Vec::with_capacity(count);
         let mut before = Before::default();
+        let mut named = Named { workers: &workers, named: 0 };
         for _ in 0..count {
-            let kept = decode_end(decoder, &workers, before)?;
+            let kept = decode_end(decoder, &mut named, before)?;
             before = Before::of(kept.index, &kept.report.usage);
             all.push(kept);
         }
+        named.end()?;
         Ok(Self(all))
     }
 }
 
 fn decode_end<C, D: Decoder<Context = C>>(
     decoder: &mut D,
-    workers: &[PeerId],
+    workers: &mut Named<'_>,
     before: Before,
 ) -> Result<Kept, DecodeError> {
     let flags = u8::decode(decoder)?;
@@ -168,9 +189,9 @@ fn decode_end<C, D: Decoder<Context = C>>(
     if flags & !ALL != 0 {
         return Err(DecodeError::Other("an end has a flag that is not known"));
     }
-    let index = before.index.wrapping_add(Decode::decode(decoder)?);
+    let index = before.index.wrapping_add(i32::decode(decoder)?.cast_unsigned());
     let report = decode_report(decoder, has, before)?;
-    let worker = if has(HAS_WORKER) { Some(worker_of(decoder, workers)?) } else { None };
+    let worker = if has(HAS_WORKER) { Some(workers.next(usize::decode(decoder)?)?) } else { None };
     let attempts = if has(ONE_ATTEMPT) { 1 } else { Decode::decode(decoder)? };
     let (memo, proof, verified) = if has(PLAIN) { Default::default() } else { Decode::decode(decoder)? };
     Ok(Kept { index, report: Arc::new(report), worker, attempts, memo, proof, verified })
@@ -196,9 +217,30 @@ fn decode_report<C, D: Decoder<Context = C>>(
     Ok(Report { outcome, output, errors, files, usage })
 }
 
-fn worker_of<C, D: Decoder<Context = C>>(decoder: &mut D, workers: &[PeerId]) -> Result<PeerId, DecodeError> {
-    let number = usize::decode(decoder)?;
-    workers.get(number).copied().ok_or(DecodeError::Other("an end names a worker that is not in the list"))
+/// The list of workers while ends are read. Ends name new ones in its order, and all of them: so what is encoded again is never longer
+/// than what was read.
+struct Named<'a> {
+    workers: &'a [PeerId],
+    named: usize,
+}
+
+impl Named<'_> {
+    fn next(&mut self, number: usize) -> Result<PeerId, DecodeError> {
+        if number == self.named {
+            self.named += 1;
+        }
+        let known = self.workers.get(number).filter(|_| number < self.named);
+        known.copied().ok_or(DecodeError::Other(
+            "an end names a worker that is not in the list, or not the next one of it",
+        ))
+    }
+
+    fn end(self) -> Result<(), DecodeError> {
+        if self.named == self.workers.len() {
+            return Ok(());
+        }
+        Err(DecodeError::Other("no end names a worker that is in the list"))
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +318,43 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_workers_in_turn_name_each_once_and_may_go_back() {
+        let of = |index: u32| Kept { worker: Some(PeerId([(index % 3) as u8; 32])), ..plain(1000 - index) };
+        let record = LogRecord::Outcomes((0..300).map(of).collect());
+        let bytes = record.encode();
+        assert!(bytes.len() < 3 * 32 + 300 * 20, "{} bytes", bytes.len());
+        assert_eq!(LogRecord::decode(&bytes), Ok(record));
+    }
+
+    #[test]
+    fn a_record_may_claim_what_its_longest_ends_take_and_no_more() {
+        // As short as an end can be: its memory is what counts.
+        let short = |index| Kept { worker: None, ..plain(index) };
+        let many = |count| LogRecord::Outcomes((0..count).map(short).collect());
+        let record = many(4096);
+        assert_eq!(LogRecord::decode(&record.encode()), Ok(record));
+        let bytes = many(70_000).encode();
+        assert!(bytes.len() <= super::super::RECORD_BYTES_MAX, "{} bytes", bytes.len());
+        assert_eq!(LogRecord::decode(&bytes), Err(Unsound::Malformed));
+    }
+
+    #[test]
+    fn any_bytes_at_all_are_read_or_refused_and_what_was_read_gets_no_longer() {
+        let whole = LogRecord::Outcomes(ends()).encode();
+        for at in 1..whole.len() {
+            for change in [1, 2, 7, 128, 255] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= change;
+                if let Ok(record) = LogRecord::decode(&bytes) {
+                    let again = record.encode();
+                    assert!(again.len() <= bytes.len(), "byte {at}: {} of {}", again.len(), bytes.len());
+                    assert_eq!(LogRecord::decode(&again), Ok(record));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_cut_or_forged_is_refused() {
         let bytes = LogRecord::Outcomes(ends()).encode();
         for len in 0..bytes.len() {
@@ -289,8 +368,15 @@ mod tests {
         assert!(LogRecord::decode(&with(&[&[1], [5; 32].as_slice(), &[1]].concat(), &end)).is_ok());
         let mut unknown = end;
         unknown[0] |= 1 << 7;
+        let mut second = end;
+        second[9] = 1;
+        let mut other_kind = LogRecord::Closed.encode();
+        other_kind[0] = version[0];
         let forged = [
+            ("a record of another kind", other_kind),
             ("a worker that is not listed", with(&[0, 1], &end)),
+            ("a worker that no end names", with(&[&[2], [5; 64].as_slice(), &[1]].concat(), &end)),
+            ("the second worker first", with(&[&[2], [5; 64].as_slice(), &[1]].concat(), &second)),
             ("an unknown flag", with(&[&[1], [5; 32].as_slice(), &[1]].concat(), &unknown)),
             ("2^62 ends", with(&[0, 253, 0, 0, 0, 0, 0, 0, 0, 64], &[])),
             ("2^62 workers", with(&[253, 0, 0, 0, 0, 0, 0, 0, 64], &[])),

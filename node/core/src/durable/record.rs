@@ -1,4 +1,4 @@
-//! The records of one job's log, and their bytes. A record begins with the version that brought its kind; one of a version
+//! The records of one job's log, and their bytes. A record begins with the version that brought its form; one of a version
 //! that is newer than this program, or too old, is refused and never guessed at.
 
 use alloc::boxed::Box;
@@ -23,7 +23,7 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const RECORD_TASKS_MAX: usize = 65_536;
 /// Longest reason in a record, in bytes; a longer one makes the record malformed.
 pub const REASON_BYTES_MAX: usize = 1024;
-/// The version from which on outcomes are packed; this and no other kind is of it.
+/// The version from which on outcomes are packed; no other kind has it.
 const OUTCOMES_VERSION: u8 = 5;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
@@ -156,7 +156,7 @@ pub struct RestTask {
 }
 
 impl LogRecord {
-    /// The version that brought this kind, with which its bytes begin: a program that is older says that the record is newer, and
+    /// The version that brought this form of it, with which its bytes begin: a program that is older says that the record is newer, and
     /// reads all others. That of a job with a copy is a kind of its own.
     fn since(&self) -> u8 {
         match self {
@@ -202,7 +202,7 @@ impl LogRecord {
         encode_versioned(self.since(), self)
     }
 
-    /// The record of bytes from a disk.
+    /// The record of bytes from a disk, or of a peer.
     ///
     /// # Errors
     /// When it is of another version, or malformed, or has a tail.

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::id::JobId;
 use crate::refusal::Refusal;
 
-/// The newest version of a record that this program reads. The first byte of each record is the one that brought its kind.
+/// The newest version of a record that this program reads. The first byte of each record is the one that brought its form.
 pub const LOG_VERSION: u8 = 5;
 /// The oldest version of a record that this program reads.
 pub const LOG_VERSION_OLDEST: u8 = 2;
