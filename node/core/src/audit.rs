@@ -26,8 +26,10 @@ pub struct Audit {
     pub reserved: u32,
     /// Slots of these that bids on calls reserve.
     pub bid: u32,
-    /// Most that may ever be held and reserved together.
+    /// Most that may ever be held and reserved together, tasks of this node's own owner left out.
     pub reserved_max: u32,
+    /// The same with these.
+    pub held_max: u32,
     /// Outcomes not acknowledged yet.
     pub undelivered: usize,
     /// Their leases, with their owners.

@@ -50,7 +50,7 @@ impl LocalCapacity<'_> {
     pub(crate) fn wait_us(&self, class: Class, service_us: u32) -> Option<u64> {
         let ClassLoad { slots, held, .. } = self.load(class);
         let held = held + self.sent;
-        let full = held >= window::slots_to_offer(slots, service_us, 0) || self.left <= self.sent;
+        let full = held >= window::slots_to_offer_own(slots, service_us) || self.left <= self.sent;
         if full { None } else { Some(wait_us(u64::from(held), slots, service_us)) }
     }
 

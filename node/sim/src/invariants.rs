@@ -287,7 +287,7 @@ fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
     let paused = host.runs.values().filter(|run| run.paused).count();
     ensure(audit.paused as usize == paused, || format!("{} paused, the slots have {paused}", audit.paused))?;
     ensure(audit.paused <= audit.slots, || format!("{paused} paused for {} slots", audit.slots))?;
-    ensure(handed <= audit.reserved_max, || format!("{handed} handed, at most {}", audit.reserved_max))?;
+    ensure(handed <= audit.held_max, || format!("{handed} handed, at most {}", audit.held_max))?;
     // The fake slots begin one task each, of any width: the engine must keep enough slots free for multi-slot tasks.
     let begun = host.runs.values().filter(|run| run.ends.is_some());
     let taken: u32 = begun.map(|run| scene.reference.ledger.width(run.work.task)).sum();
@@ -296,9 +296,15 @@ fn invariant_slots_hold(scene: &Scene<'_>) -> Result<(), String> {
 
 fn invariant_promises_hold(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
-    let (reserved, most) = (audit.reserved, audit.reserved_max);
+    let (reserved, most) = (audit.reserved, audit.held_max);
     let held: u32 = audit.held.iter().map(|(_, lease)| scene.reference.width_of(*lease)).sum();
     ensure(held + reserved <= most, || format!("{held} slots held and {reserved} reserved, at most {most}"))?;
+    let of_others = audit.held.iter().filter(|(owner, _)| *owner != scene.host.peer);
+    let (others, most): (u32, u32) =
+        (of_others.map(|(_, lease)| scene.reference.width_of(*lease)).sum(), audit.reserved_max);
+    ensure(others + reserved <= most, || {
+        format!("{others} held for others, {reserved} reserved, at most {most}")
+    })?;
     // A task that its owner retracted holds its slot until it has left.
     ensure(held <= audit.held_slots, || format!("{held} slots held, the engine has {}", audit.held_slots))
 }

@@ -97,6 +97,7 @@ impl Engine {
             reserved: self.worker.reserved(),
             bid: self.worker.bid_to_callers(),
             reserved_max: crate::policy::window::offered_max(self.node.slots),
+            held_max: crate::policy::window::offered_own_max(self.node.slots),
             undelivered: self.worker.undelivered(),
             kept: self.worker.kept().collect(),
             reservations_open: self.worker.reservations(),

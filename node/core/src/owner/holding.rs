@@ -19,11 +19,16 @@ use crate::ctx::Ctx;
 use crate::id::{BidId, CallId, JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{Assign, BATCH_MAX, HeldLease, HeldState, Holding, Message};
+use crate::policy::agreed::UNDELIVERED_PER_OWNER_MAX;
 
 /// For how long tasks wait for answers of workers that may hold them, in milliseconds; they are placed anew after it.
 const ANSWERS_MAX_MS: u64 = 3000;
 /// Attempts of earlier epochs that one worker goes on with for one job; the others run again.
-const ADOPTED_MAX: usize = 2048;
+const ADOPTED_MAX: usize = 4096;
+const _: () = assert!(
+    ADOPTED_MAX >= 2 * UNDELIVERED_PER_OWNER_MAX,
+    "what a worker may have for one owner, and more, goes on"
+);
 
 /// A worker is given a task: the log is to say so, once. Nothing waits for that: a task of which the log does not say it runs
 /// again in a later epoch. What this node's own worker has of a job at level disk ends with the process.

@@ -13,7 +13,7 @@ impl<'a> Market<'a> {
             takes_new: self.identity.takes_work(),
             bounds: self.identity.bounds,
             classes: Class::ALL.map(|class| self.class_load(now, class)),
-            left: self.room().left(),
+            left: self.room().left_for_own(),
             sent: 0,
         }
     }

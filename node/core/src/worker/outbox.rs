@@ -15,7 +15,7 @@ use crate::effect::Effect;
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Credit, Delivery, Gossip, Message};
-use crate::policy::agreed::RESEND_MAX_MS;
+use crate::policy::agreed::{RESEND_MAX_MS, UNDELIVERED_PER_OWNER_MAX};
 use crate::receipt::Proof;
 use crate::retained::RetainedKey;
 use crate::task::{Payload, Report};
@@ -26,12 +26,14 @@ const FRAME_BYTES: u64 = 256 * 1024;
 /// Outcomes gossiped in one second; the rest waits its turn.
 const GOSSIPED_MAX: u32 = 32;
 /// Undelivered outcomes beyond which the worker takes no new work.
-const UNDELIVERED_MAX: usize = 16_384;
-/// The same for one owner: one that does not acknowledge must not stop the work for others.
-const UNDELIVERED_PER_OWNER_MAX: usize = 4096;
+const UNDELIVERED_MAX: usize = 32_768;
+const _: () = assert!(
+    UNDELIVERED_MAX >= 16 * UNDELIVERED_PER_OWNER_MAX,
+    "a few silent owners must not stop the work for all"
+);
 /// Bytes that undelivered outcomes carry themselves, beyond which the worker takes no new work.
 const UNDELIVERED_BYTES_MAX: u64 = 256 << 20;
-/// The same for one owner.
+/// The same of one owner.
 const UNDELIVERED_BYTES_PER_OWNER_MAX: u64 = 16 << 20;
 /// Bytes that a gossiped outcome carries itself; longer ones are named by hash and fetched.
 const GOSSIP_INLINE_MAX: usize = 1024;

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::id::{LeaseId, PeerId};
+use crate::policy::agreed::UNDELIVERED_PER_OWNER_MAX;
 use crate::retained::RetainedKey;
 use crate::task::Report;
 use crate::time::Time;
@@ -13,7 +14,9 @@ use crate::time::Time;
 /// How long an outcome waits for its acknowledgement before it is written, in milliseconds: most come sooner, and cost no write.
 const WRITTEN_AFTER_MS: u64 = 50;
 /// Outcomes of kept jobs that are written; beyond it they are in memory alone.
-const RETAINED_MAX: usize = 4096;
+const RETAINED_MAX: usize = 8192;
+const _: () =
+    assert!(RETAINED_MAX >= 4 * UNDELIVERED_PER_OWNER_MAX, "one silent owner must not take all of it");
 /// Bytes that they carry themselves; beyond it they are in memory alone.
 const RETAINED_BYTES_MAX: u64 = 64 << 20;
 

@@ -36,8 +36,17 @@ impl Room<'_> {
 
     /// Slots until held and promised ones reach their bound.
     pub(super) fn left(&self) -> u32 {
+        self.left_of(window::offered_max(self.slots))
+    }
+
+    /// The same for this node's own owner.
+    pub(super) fn left_for_own(&self) -> u32 {
+        self.left_of(window::offered_own_max(self.slots))
+    }
+
+    fn left_of(&self, most: u32) -> u32 {
         let taken = self.runs.held_slots().saturating_add(self.ledger.promised_in_all());
-        window::offered_max(self.slots).saturating_sub(taken)
+        most.saturating_sub(taken)
     }
 
     /// Slots for a call of that class: the free ones, and those of tasks that would be paused for it. The latter not

@@ -9,8 +9,18 @@ use weft_core::{Limits, Outcome, RunId, Work};
 
 use crate::vfs::SPARE_BYTES;
 
+/// Most tasks that are assigned to one slot, the running one included.
+pub(super) const TASKS_MAX: usize = 512;
+/// Tasks of one slot from which on it gets no further one that brings files: its input, or code and files of its program. A slot may
+/// have some hundred files open.
+pub(super) const FILE_TASKS_MAX: usize = 128;
 /// Most expected running time of the tasks that are assigned to one slot, if it has more than one.
 pub(super) const WORK_MAX: Duration = Duration::from_micros(4000);
+
+/// Most tasks of a slot, of those that bring files or of those that don't.
+pub(super) fn tasks_max(bring_files: bool) -> usize {
+    if bring_files { FILE_TASKS_MAX } else { TASKS_MAX }
+}
 
 /// A task that is not assigned to a slot.
 #[derive(Debug)]

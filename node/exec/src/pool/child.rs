@@ -12,7 +12,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use weft_core::{Outcome, RunId};
 
-use super::assignment::{Assignment, Ending, Intent, WORK_MAX, Waiting, archive_max};
+use super::assignment::{Assignment, Ending, Intent, WORK_MAX, Waiting, archive_max, tasks_max};
 use super::module_cache::ModuleCache;
 use super::programs::Runnable;
 use crate::os::is_gone;
@@ -20,11 +20,6 @@ use crate::slot::page::{Page, is_before};
 use crate::slot::socket::{Broken, Incoming, Outgoing};
 use crate::slot::wire::{FROM_SLOT_BYTES_MAX, FROM_SLOT_CLAIM_MAX, FromSlot, Input, PROTOCOL, ToSlot};
 
-/// Most tasks that are assigned to one slot, the running one included.
-pub(super) const TASKS_MAX: usize = 512;
-/// Tasks of one slot from which on it gets no further one that brings files: its input, or code and files of its program. A slot may
-/// have some hundred files open.
-pub(super) const FILE_TASKS_MAX: usize = 128;
 /// Reads from one slot before other slots have their turn.
 const READS_PER_TURN: usize = 16;
 
@@ -156,15 +151,16 @@ impl Child {
         self.phase == Phase::Ready && self.held_since.is_none() && self.tasks.is_empty()
     }
 
-    /// Whether it should get more tasks before it is idle.
-    pub(super) fn wants_more(&self) -> bool {
-        self.is_active() && !self.stuck && self.tasks.len() <= TASKS_MAX / 2 && self.expected <= WORK_MAX / 2
+    /// Whether it should get more tasks before it is idle, which bring files or don't.
+    pub(super) fn wants_more(&self, bring_files: bool) -> bool {
+        let has_few = self.tasks.len() <= tasks_max(bring_files) / 2 && self.expected <= WORK_MAX / 2;
+        self.is_active() && !self.stuck && has_few
     }
 
     /// Whether a task with this expected running time fits, which brings files or doesn't.
     pub(super) fn has_room(&self, expected: Duration, brings_files: bool) -> bool {
-        let most = if brings_files { FILE_TASKS_MAX } else { TASKS_MAX };
-        self.tasks.is_empty() || (self.tasks.len() < most && self.expected + expected <= WORK_MAX)
+        let fits = self.tasks.len() < tasks_max(brings_files) && self.expected + expected <= WORK_MAX;
+        self.tasks.is_empty() || fits
     }
 
     /// Whether it has loaded a program with that code.

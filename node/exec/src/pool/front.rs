@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use weft_core::{Outcome, PeerId, Program, Report, RunId, Work};
 
-use super::assignment::{Ending, Intent};
+use super::assignment::{Ending, Intent, TASKS_MAX};
 use super::blobs::BlobAccess;
-use super::child::{Child, Phase, Spawned, TASKS_MAX, TIMER};
+use super::child::{Child, Phase, Spawned, TIMER};
 use super::io_threads::IoThreads;
 use super::programs::{CodeKey, ProgramRequest};
 use super::requests::Request;

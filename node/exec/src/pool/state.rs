@@ -9,9 +9,9 @@ use std::time::Instant;
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use weft_core::{BlobId, Outcome, Report, RunId, Work};
 
-use super::assignment::{Ending, Intent, Waiting};
+use super::assignment::{Ending, Intent, TASKS_MAX, Waiting};
 use super::blobs::too_long;
-use super::child::{Child, Phase, TASKS_MAX};
+use super::child::{Child, Phase};
 use super::programs::{Missing, Programs};
 use super::requests::Request;
 use super::types::{PoolEvent, QUEUE_MAX};
@@ -266,28 +266,29 @@ impl State {
         }
     }
 
-    /// The slot that gets the next task: an idle one if one more may run, else one that will soon be idle.
+    /// The slot that gets the next task: an idle one if one more may run, else one that will soon be idle and has room for it.
     fn next_slot(&self) -> Option<u64> {
         let idle = self.children.values().find(|child| child.is_idle());
         let idle = idle.filter(|_| self.active() < self.slots);
-        let dry = || {
-            let dry = self.children.values().filter(|child| child.wants_more());
-            dry.min_by_key(|child| child.expected)
-        };
-        // Only if its queue has room for the task.
-        idle.or_else(|| dry().filter(|child| self.front_fits(child))).map(|child| child.id)
+        idle.or_else(|| self.dry_slot()).map(|child| child.id)
     }
 
-    fn front_fits(&self, child: &Child) -> bool {
-        self.queue.first_key_value().is_some_and(|(_, waiting)| {
-            let runnable = self.programs.runnable(waiting.program);
-            // What still has to be opened is seen to whatever the slot has loaded.
-            let is_loaded = runnable.is_none_or(|it| child.has_loaded(it.program_number, it.code_number));
-            let brings_files = waiting.work.input.blob().is_some() || !is_loaded;
-            self.programs
-                .expected(waiting.program)
-                .is_some_and(|expected| child.has_room(expected, brings_files))
-        })
+    fn dry_slot(&self) -> Option<&Child> {
+        let (_, waiting) = self.queue.first_key_value()?;
+        let expected = self.programs.expected(waiting.program)?;
+        let dry = self.children.values().filter(|child| {
+            let brings_files = self.brings_files(child, waiting);
+            child.wants_more(brings_files) && child.has_room(expected, brings_files)
+        });
+        dry.min_by_key(|child| child.expected)
+    }
+
+    /// Whether a task comes to that slot with files: its input, or code and files of its program.
+    fn brings_files(&self, child: &Child, waiting: &Waiting) -> bool {
+        let runnable = self.programs.runnable(waiting.program);
+        // What still has to be opened is seen to whatever the slot has loaded.
+        let is_loaded = runnable.is_none_or(|it| child.has_loaded(it.program_number, it.code_number));
+        waiting.work.input.blob().is_some() || !is_loaded
     }
 
     /// Assigns a slot its share of the queue; returns how many tasks left the queue.
@@ -326,8 +327,7 @@ impl State {
                 continue;
             }
             let Some(runnable) = self.programs.runnable(waiting.program) else { continue };
-            let is_loaded = child.has_loaded(runnable.program_number, runnable.code_number);
-            if !child.has_room(runnable.expected, waiting.input.is_some() || !is_loaded) {
+            if !child.has_room(runnable.expected, self.brings_files(child, &waiting)) {
                 self.queue.insert(place, waiting);
                 break;
             }

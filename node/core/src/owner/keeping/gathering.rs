@@ -31,7 +31,7 @@ const GATHER_MANY: usize = 32;
 const GATHER_GAP_MS: u64 = 5;
 /// The same where no worker has one: what comes next may be what a client hands in once it has these.
 const GATHER_IDLE_GAP_MS: u64 = 1;
-/// What they may count meanwhile, in bytes: a thousand ends, which is as many as one record has. A worker offers more until four
+/// What they may count meanwhile, in bytes: a thousand ends, which is as many as one record has. A worker offers more until two
 /// thousand wait for its owner's word.
 const GATHER_BYTES_MAX: usize = 512 << 10;
 /// Ends of tasks that a record has room for when it is begun, where one had as many the last time.

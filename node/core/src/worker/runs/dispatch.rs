@@ -87,7 +87,7 @@ impl RunQueue {
     fn may_queue(&self, stats: &Runtimes, class: Class, id: RunId) -> bool {
         let runs_multi_slot = self.active_slots() > self.handed() - self.paused();
         let first = self.paused_class().is_none_or(|paused| class > paused);
-        let most = || window::slots_to_hand(self.slots, self.run(id).service_us(stats));
+        let most = || window::slots_to_offer_own(self.slots, self.run(id).service_us(stats));
         self.slots_of(id) == 1 && !runs_multi_slot && first && self.active_slots() < most()
     }
 

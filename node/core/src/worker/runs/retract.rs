@@ -62,7 +62,7 @@ impl RunQueue {
             let run = self.run(id);
             let (owner, lease) = (run.owner, run.lease);
             let service_us = stats.estimate_us(owner, lease.job);
-            if before >= window::slots_to_offer(self.slots, service_us, 0) {
+            if before >= window::slots_to_offer_own(self.slots, service_us) {
                 retracted.leases.entry(owner).or_default().push(lease);
                 retracted.ended.extend(self.cancel(ctx, owner, lease).map(|run| *run));
             }
