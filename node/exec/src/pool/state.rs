@@ -12,7 +12,7 @@ use weft_core::{BlobId, Outcome, Report, RunId, Work};
 use super::assignment::{Ending, Intent, TASKS_MAX, Waiting};
 use super::blobs::too_long;
 use super::child::{Child, Phase};
-use super::programs::{Missing, Programs};
+use super::programs::{Missing, Programs, Runnable};
 use super::requests::Request;
 use super::types::{PoolEvent, QUEUE_MAX};
 use crate::os::now_us;
@@ -276,19 +276,12 @@ impl State {
     fn dry_slot(&self) -> Option<&Child> {
         let (_, waiting) = self.queue.first_key_value()?;
         let expected = self.programs.expected(waiting.program)?;
+        let runnable = self.programs.runnable(waiting.program);
         let dry = self.children.values().filter(|child| {
-            let brings_files = self.brings_files(child, waiting);
+            let brings_files = brings_files(child, waiting, runnable.as_ref());
             child.wants_more(brings_files) && child.has_room(expected, brings_files)
         });
         dry.min_by_key(|child| child.expected)
-    }
-
-    /// Whether a task comes to that slot with files: its input, or code and files of its program.
-    fn brings_files(&self, child: &Child, waiting: &Waiting) -> bool {
-        let runnable = self.programs.runnable(waiting.program);
-        // What still has to be opened is seen to whatever the slot has loaded.
-        let is_loaded = runnable.is_none_or(|it| child.has_loaded(it.program_number, it.code_number));
-        waiting.work.input.blob().is_some() || !is_loaded
     }
 
     /// Assigns a slot its share of the queue; returns how many tasks left the queue.
@@ -327,7 +320,7 @@ impl State {
                 continue;
             }
             let Some(runnable) = self.programs.runnable(waiting.program) else { continue };
-            if !child.has_room(runnable.expected, self.brings_files(child, &waiting)) {
+            if !child.has_room(runnable.expected, brings_files(child, &waiting, Some(&runnable))) {
                 self.queue.insert(place, waiting);
                 break;
             }
@@ -390,4 +383,11 @@ impl State {
         let waiting = wanted.into_iter().next().map(Found::Waiting);
         waiting.or_else(|| number.map(|number| Found::Started(id, number)))
     }
+}
+
+/// Whether a task comes to that slot with files: its input, or code and files of its program. What still has to be opened is seen to
+/// whatever the slot has loaded.
+fn brings_files(child: &Child, waiting: &Waiting, runnable: Option<&Runnable<'_>>) -> bool {
+    let is_loaded = runnable.is_none_or(|it| child.has_loaded(it.program_number, it.code_number));
+    waiting.work.input.blob().is_some() || !is_loaded
 }
