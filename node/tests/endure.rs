@@ -132,6 +132,8 @@ struct Mesh {
     hosts: Vec<Host>,
     /// None while it is away.
     nodes: Vec<Option<Node>>,
+    /// When each was started last.
+    begun: Vec<Instant>,
     /// When those that are away come back; never, if that is none.
     back: Vec<Option<Instant>>,
     jobs: Vec<Accepted>,
@@ -143,7 +145,8 @@ impl Mesh {
         let key = mesh_key();
         let hosts: Vec<Host> = (0..NODES).map(|_| Host::new(&key)).collect();
         let back = hosts.iter().map(|_| None).collect();
-        let mut mesh = Self { nodes: hosts.iter().map(|_| None).collect(), hosts, back, jobs: Vec::new() };
+        let (nodes, begun) = (hosts.iter().map(|_| None).collect(), vec![Instant::now(); NODES]);
+        let mut mesh = Self { nodes, begun, hosts, back, jobs: Vec::new() };
         (0..NODES).for_each(|node| mesh.begin(node));
         let nodes = mesh.hosts.iter().zip(mesh.nodes.iter().flatten());
         all_meet(&nodes.collect::<Vec<_>>(), MEET);
@@ -157,7 +160,7 @@ impl Mesh {
         let mut args = vec!["--slots", "1"];
         peers.iter().for_each(|peer| args.extend(["--peer", peer]));
         self.nodes[node] = Some(self.hosts[node].loopback_node(&args));
-        self.back[node] = None;
+        (self.begun[node], self.back[node]) = (Instant::now(), None);
     }
 
     fn kill(&mut self, node: usize, back: Option<Instant>) {
@@ -181,9 +184,10 @@ impl Mesh {
     #[track_caller]
     fn submit(&mut self, plan: Plan) {
         let number = self.jobs.len();
-        // The next one that is here: a node that is gone for good hands in nothing more.
-        let mut turns = (0..SUBMITTERS).map(|turn| (number + turn) % SUBMITTERS);
-        let Some(owner) = turns.find(|owner| self.nodes[*owner].is_some()) else { return };
+        // The one that is here for longest: one that was just started knows too few others, and one that is gone for good hands in
+        // nothing more.
+        let here = (0..SUBMITTERS).filter(|owner| self.nodes[*owner].is_some());
+        let Some(owner) = here.min_by_key(|owner| self.begun[*owner]) else { return };
         let steps = mixed(number);
         let line = |(index, steps): (usize, &Option<u64>)| match steps {
             Some(steps) => format!("{steps}\n"),
@@ -200,6 +204,9 @@ impl Mesh {
             let job = ended.stdout.trim().to_owned();
             eprintln!("job {job} of node {owner}: {} tasks", steps.len());
             self.jobs.push(Accepted { job, owner, steps, told: BTreeMap::new(), has_ended: false });
+        } else {
+            let away = self.nodes.iter().filter(|node| node.is_none()).count();
+            eprintln!("no job of node {owner}, {away} nodes away: {}", ended.stderr.trim());
         }
     }
 
