@@ -122,6 +122,7 @@ fn engine() -> Engine {
 }
 
 /// Submits one job and runs it to its end; each task reports this service time.
+#[expect(clippy::too_many_lines, reason = "one line an effect")]
 fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Terms, wall_us: u64) -> u64 {
     let count = tasks.len();
     let mut inputs = tasks.map(|number| Payload::inline(&number.to_le_bytes()));
@@ -152,6 +153,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::DependenciesSatisfied { .. }
                     | Event::Accepted { .. }
                     | Event::ExtensionRefused { .. }
+                    | Event::Grown { .. }
                     | Event::RetryRefused { .. }
                     | Event::Confirmed { .. }
                     | Event::Forgotten { .. }

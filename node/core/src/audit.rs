@@ -81,6 +81,8 @@ pub struct JobAudit {
     pub held: u32,
     /// Tasks kept to be queued then; must equal `held`.
     pub in_held: u32,
+    /// Tasks whose inputs are results of other jobs that are not known yet.
+    pub awaiting: u32,
     /// Tasks whose state is leased.
     pub leased: u32,
     /// Tasks that failed and wait for the time of their next attempt.

@@ -285,6 +285,16 @@ pub enum Event {
         /// How many of its tasks are kept, from the first on.
         tasks: u32,
     },
+    /// A job that takes results of others has more tasks, or all that it will have. Of a kept one once that is as safe as its level
+    /// promises.
+    Grown {
+        /// The job.
+        job: JobId,
+        /// Tasks that it has.
+        tasks: u32,
+        /// Whether it gets no more.
+        closed: bool,
+    },
     /// More tasks for a job at level `disk` were refused; the job goes on without them.
     ExtensionRefused {
         /// The job.

@@ -197,9 +197,7 @@ impl Engine {
             Input::RestoreGone { forgotten, left, knows_all } => {
                 self.custody.on_restore_gone(&forgotten, &left, knows_all);
             }
-            Input::LogRead { job, from, records } => {
-                self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
-            }
+            Input::LogRead { job, from, records } => self.on_log_read(job, from, records),
             Input::Recalled { job, restored } => {
                 self.with_custody(|custody, ctx, members| custody.on_recalled(ctx, members, job, restored));
             }

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::id::{BlobId, JobId};
 use crate::message::Reason;
 use crate::policy::never;
-use crate::submission::Submission;
+use crate::submission::{Join, Submission};
 use crate::task::{INLINE_BYTES_MAX, Payload};
 
 /// Most nodes on which a task may be computed and compared.
@@ -80,6 +80,18 @@ pub enum Refusal {
     /// A job at level `mesh` can't come after two that different nodes keep.
     ParentsKeptApart {
         /// The second of them.
+        job: JobId,
+    },
+    /// A job takes each result of one parent; it names another number of them.
+    ResultsOfSeveral {
+        /// The number of parents that it names.
+        asked: u32,
+    },
+    /// A job that takes results of others as its inputs gets no inputs from a client.
+    TakesResults,
+    /// Results of a job in memory are not kept, so that no other job can take them.
+    ResultsNotKept {
+        /// The parent.
         job: JobId,
     },
     /// Bytes that a kept job names are not in the store of the node that it was submitted to.
@@ -158,6 +170,17 @@ impl fmt::Display for Refusal {
                 "it comes after job {job}, which survives less than it is to survive itself: submit that one at the same level, \
                  too"
             ),
+            Self::ResultsOfSeveral { asked } => {
+                write!(f, "a job takes each result of one job, and {asked} were named: name one")
+            }
+            Self::TakesResults => f.write_str(
+                "the job takes the results of another one as its inputs, so it gets no inputs of its own: submit them as another job",
+            ),
+            Self::ResultsNotKept { job } => write!(
+                f,
+                "it takes the results of job {job}, which is in memory, where results are not kept: submit that one with --level \
+                 disk or --level mesh"
+            ),
             Self::ParentsKeptApart { job } => write!(
                 f,
                 "it comes after job {job} and another one, which are kept by different nodes: have it come after one of them, \
@@ -190,7 +213,19 @@ impl Submission {
             return Err(Refusal::NoNodeTakes(reason));
         }
         Self::check_inputs(&self.inputs)?;
-        self.check_parents()
+        self.check_parents()?;
+        self.check_results()
+    }
+
+    /// Whether it takes the results of one parent, and nothing besides, if it takes any.
+    fn check_results(&self) -> Result<(), Refusal> {
+        let asked = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
+        match self.join {
+            Join::AllSucceeded | Join::AllEnded => Ok(()),
+            Join::EachResult if !self.inputs.is_empty() || self.closed => Err(Refusal::TakesResults),
+            Join::EachResult if asked != 1 => Err(Refusal::ResultsOfSeveral { asked }),
+            Join::EachResult => Ok(()),
+        }
     }
 
     /// Whether inputs are accepted, of a submission or of tasks that come later.

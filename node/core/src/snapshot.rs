@@ -121,7 +121,7 @@ pub struct JobView {
     pub regime: Regime,
     /// Whether more of its tasks failed than it allows, so that the rest were cancelled.
     pub given_up: bool,
-    /// Tasks that wait for the job's parents to end.
+    /// Tasks that wait for the job's parents to end, or for their results.
     pub held: u32,
     /// What it survives.
     pub level: Level,

@@ -31,7 +31,7 @@ pub struct Submission {
     /// The parents: jobs that must end before any of its tasks starts. Distinct jobs of the same owner, submitted
     /// before it and not forgotten, at most [`crate::AFTER_MAX`]. Its own times still count from its submission.
     pub after: Vec<JobId>,
-    /// How its parents must have ended.
+    /// How its parents must have ended, and whether their results are its inputs.
     pub join: Join,
     /// What it survives.
     pub level: Level,
@@ -73,7 +73,7 @@ impl Submission {
     }
 }
 
-/// How the parents of a job must have ended.
+/// How the parents of a job must have ended, and whether it takes their results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Join {
     /// With every task done. If a task of a parent ends otherwise, or a parent is cancelled or was skipped itself, the
@@ -82,6 +82,39 @@ pub enum Join {
     AllSucceeded,
     /// In any way.
     AllEnded,
+    /// The job takes its inputs from its parent, which is one kept job: it has one task for each task of that one, under the same
+    /// index, with that one's output as input. Each begins when its own parent's task is done; where that ended otherwise, it
+    /// ends as [`crate::Outcome::ParentFailed`] once the parent has ended.
+    EachResult,
+}
+
+impl Join {
+    /// Whether the job gets its tasks from the results of its parents, and none from its client.
+    #[must_use]
+    pub fn takes_results(self) -> bool {
+        match self {
+            Self::AllSucceeded | Self::AllEnded => false,
+            Self::EachResult => true,
+        }
+    }
+
+    /// Whether its tasks begin one by one while a parent runs.
+    #[must_use]
+    pub fn begins_early(self) -> bool {
+        match self {
+            Self::AllSucceeded | Self::AllEnded => false,
+            Self::EachResult => true,
+        }
+    }
+
+    /// Whether the job never begins where a parent did not succeed.
+    #[must_use]
+    pub fn wants_success(self) -> bool {
+        match self {
+            Self::AllSucceeded => true,
+            Self::AllEnded | Self::EachResult => false,
+        }
+    }
 }
 
 /// What a job survives.

@@ -33,6 +33,7 @@ fn name(record: &LogRecord) -> &'static str {
         LogRecord::NotTaken(_) => "not taken",
         LogRecord::Given { .. } => "given",
         LogRecord::Leased { .. } => "leased",
+        LogRecord::Resolved { .. } => "resolved",
     }
 }
 
@@ -154,6 +155,7 @@ fn records() -> Vec<LogRecord> {
         LogRecord::Rest(rest),
         LogRecord::Ended,
         LogRecord::Retried { epoch: 9, at },
+        LogRecord::Resolved { inputs: vec![(1, blob(b"output", 30_000)), (0, Payload::inline(b"out"))] },
     ]
 }
 
@@ -193,8 +195,10 @@ fn recorded_bytes_are_read_as_what_they_were() {
         .collect();
     assert_eq!(read, records());
     let mut fold = Fold::new();
-    // The one that has no place in the log of a job at level mesh.
-    for record in read.into_iter().filter(|record| !matches!(record, LogRecord::Restarted { .. })) {
+    // Those that have no place in the log of a job at level mesh whose client brings its inputs.
+    let has_place =
+        |record: &LogRecord| !matches!(record, LogRecord::Restarted { .. } | LogRecord::Resolved { .. });
+    for record in read.into_iter().filter(has_place) {
         fold.apply(record).unwrap_or_else(|error| panic!("{error}"));
     }
     let job = fold.into_restored().unwrap_or_else(|error| panic!("{error}"));
@@ -227,6 +231,47 @@ fn the_first_record_of_a_job_with_a_copy_is_a_kind_of_its_own_and_the_others_are
     assert_eq!(LogRecord::decode(&expected), Ok(copied));
 }
 
+/// The first record of a job that takes results of another one.
+fn taking() -> LogRecord {
+    let mut accepted = accepted();
+    (accepted.spec.join, accepted.spec.inputs, accepted.tasks) = (Join::EachResult, Vec::new(), 0);
+    LogRecord::Accepted(Box::new(accepted))
+}
+
+#[test]
+fn the_first_record_of_a_job_that_takes_results_is_a_kind_of_its_own() {
+    assert_eq!(
+        taking().encode().first(),
+        Some(&6),
+        "an older program refuses it, and does not run it without inputs"
+    );
+    assert_eq!(LogRecord::decode(&taking().encode()), Ok(taking()));
+}
+
+#[test]
+fn what_takes_results_is_read_with_the_inputs_that_are_known() {
+    let more = LogRecord::Extended { inputs: vec![Payload::empty(); 2] };
+    let resolved = |index| LogRecord::Resolved { inputs: vec![(index, Payload::inline(b"out"))] };
+    let fold = |records: &[LogRecord]| {
+        let mut fold = Fold::new();
+        let all = [&[taking(), more.clone()], records].concat();
+        all.into_iter().try_for_each(|record| fold.apply(record)).map(|()| fold)
+    };
+    let done = Kept { index: 1, ..outcomes().remove(0) };
+    let job = fold(&[resolved(1), LogRecord::Closed, LogRecord::Outcomes(vec![done])]);
+    let job = job.map(Fold::into_restored).unwrap_or_else(|error| panic!("{error}"));
+    let job = job.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((job.figures().tasks, job.figures().done, job.figures().open()), (2, 1, 1));
+    assert!(!job.awaits_client());
+    for (records, error) in [
+        (&[resolved(2)][..], Unsound::NoSuchTask { index: 2, tasks: 2 }),
+        (&[resolved(0), resolved(0)], Unsound::ResolvedTwice { index: 0 }),
+        (&[LogRecord::Closed, more.clone()], Unsound::ExtendedAfterClose),
+    ] {
+        assert_eq!(fold(records).err(), Some(error));
+    }
+}
+
 #[test]
 fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
     for record in records() {
@@ -239,7 +284,7 @@ fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads versions 2 to 5: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 6: start the version of weft that wrote it"
             )
         );
     }

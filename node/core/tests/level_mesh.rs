@@ -63,6 +63,7 @@ fn words(mesh: &Mesh, node: usize, of: JobId) -> Vec<String> {
             | Event::JobGivenUp { .. }
             | Event::Differed { .. }
             | Event::OwnerGone { .. }
+            | Event::Grown { .. }
             | Event::ExtensionRefused { .. } => return None,
         };
         (job == of).then_some(word)
@@ -125,6 +126,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
         LogRecord::NotTaken(_) => "not taken".into(),
         LogRecord::Given { workers } => format!("given once to {}", workers.len()),
         LogRecord::Leased { all } => format!("given to {}", all.len()),
+        LogRecord::Resolved { inputs } => format!("resolved {}", inputs.len()),
         LogRecord::GivenUp { failed } => format!("given up {failed}"),
         LogRecord::Restarted { epoch, .. } => format!("restarted {epoch}"),
     };

@@ -34,6 +34,7 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
+        | Event::Grown { .. }
         | Event::RetryRefused { .. }
         | Event::Confirmed { .. }
         | Event::Forgotten { .. }

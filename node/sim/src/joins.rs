@@ -132,7 +132,7 @@ impl Joins {
         let failed = || held.parents.iter().find(|job| self.ended.get(job) == Some(&false)).copied();
         match held.join {
             Join::AllSucceeded => failed(),
-            Join::AllEnded => None,
+            Join::AllEnded | Join::EachResult => None,
         }
     }
 

@@ -216,7 +216,8 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
         | LogRecord::Replaced { .. }
         | LogRecord::NotTaken(_)
         | LogRecord::Given { .. }
-        | LogRecord::Leased { .. } => Vec::new(),
+        | LogRecord::Leased { .. }
+        | LogRecord::Resolved { .. } => Vec::new(),
     }
 }
 

@@ -78,7 +78,8 @@ impl Said {
             | LogRecord::Replaced { .. }
             | LogRecord::NotTaken(_)
             | LogRecord::Given { .. }
-            | LogRecord::Leased { .. } => {}
+            | LogRecord::Leased { .. }
+            | LogRecord::Resolved { .. } => {}
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,
@@ -219,6 +220,7 @@ impl Kept {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Grown { .. }
             | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }

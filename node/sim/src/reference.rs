@@ -286,6 +286,7 @@ impl Reference {
             Event::OwnerGone { owner, .. } => Some(Fact::GaveUp { owner }),
             Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Grown { .. }
             | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }

@@ -107,7 +107,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         title,
         shared,
         after,
-        join: join_in(join),
+        join: self::join(join),
     })
 }
 
@@ -194,10 +194,11 @@ pub(super) fn level_out(level: Level) -> api::Level {
     }
 }
 
-fn join_in(join: api::Join) -> Join {
+pub(super) fn join(join: api::Join) -> Join {
     match join {
         api::Join::AllSucceeded => Join::AllSucceeded,
         api::Join::AllEnded => Join::AllEnded,
+        api::Join::EachResult => Join::EachResult,
     }
 }
 

@@ -156,6 +156,9 @@ fn status_of(reason: &Refusal) -> StatusCode {
         | Refusal::TooFewKeepers { .. }
         | Refusal::ParentNotKept { .. }
         | Refusal::ParentsKeptApart { .. }
+        | Refusal::ResultsOfSeveral { .. }
+        | Refusal::TakesResults
+        | Refusal::ResultsNotKept { .. }
         | Refusal::BlobMissing { .. } => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::timeout;
 use weft_client::frames::{ClientFrame, NodeFrame, Payload as WirePayload, Splitter};
-use weft_core::{Command, JobId, Payload};
+use weft_core::{Command, JobId, Payload, Refusal};
 
 use super::Api;
 use super::convert;
@@ -60,6 +60,20 @@ impl Source {
             }
         }
         Ok(arrived)
+    }
+
+    /// Reads on until the job is closed. It must get no input: its inputs are results of another one.
+    pub(super) async fn read_whole(&mut self, arrived: &mut Arrived) -> Result<(), ApiError> {
+        while !arrived.closed {
+            if !arrived.inputs.is_empty() {
+                return Err(ApiError::bad(Refusal::TakesResults.to_string()));
+            }
+            if !self.read().await? {
+                return Err(ApiError::bad("the body ended before the job was closed").expected("Close"));
+            }
+            *arrived = self.arrived()?;
+        }
+        Ok(())
     }
 
     pub(super) fn next_frame(&mut self) -> Result<Option<ClientFrame>, ApiError> {

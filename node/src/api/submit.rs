@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use weft_client::frames::{self, ClientFrame, JobRequest, Splitter};
-use weft_core::{AFTER_MAX, About, BlobId, Command, JobId, Level, Payload, input::Submission};
+use weft_core::{AFTER_MAX, About, BlobId, Command, JobId, Join, Level, Payload, Refusal, input::Submission};
 
 use super::error::ApiError;
 use super::json::{self, Bytes, Module};
@@ -44,7 +44,14 @@ async fn submit_frames(api: Api, permit: OwnedSemaphorePermit, body: Body) -> An
     let request = tokio::time::timeout(OPEN_TIME, opening(&mut source)).await.unwrap_or_else(|_| {
         Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("no opening frame within {OPEN_TIME:?}")))
     })?;
-    let first = source.arrived()?;
+    let mut first = source.arrived()?;
+    if convert::join(request.join).takes_results() {
+        let whole = source.read_whole(&mut first);
+        tokio::time::timeout(OPEN_TIME, whole).await.unwrap_or_else(|_| {
+            let text = format!("no closing frame of a job that takes results within {OPEN_TIME:?}");
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, text))
+        })?;
+    }
     let source = (!first.closed).then_some(source);
     open(api, permit, request, first, source, Encoding::Frames).await
 }
@@ -113,12 +120,12 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     check_open(&api)?;
-    let Arrived { inputs, closed } = arrived;
+    let Arrived { inputs, closed: came } = arrived;
     let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
         convert::job(request, api.handle.info().memo)?;
     let needs = placing::with_whole_ids(&api, needs).await?;
     let is_kept = detached || level != Level::Memory;
-    let after = parents(&api, &after)?;
+    let after = parents(&api, &after, join)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);
     check_files(&api, &program.files)?;
@@ -127,6 +134,8 @@ async fn open(
     let signed = terms.receipts.then(|| program.clone());
     let submitted_ms = now_ms();
     let about = about(&title, shared, submitted_ms);
+    // What takes results of another job is closed once that one has no more of them.
+    let closed = came && !join.takes_results();
     let submission =
         Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level, about };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
@@ -168,7 +177,7 @@ async fn open(
     open.goes_on = !detached && is_kept;
     // The loop goes first: telling the client that its job is accepted is a system call that the job need not wait for.
     tokio::task::yield_now().await;
-    if detached && closed {
+    if detached && came {
         open.release();
     }
     let first = accepted(encoding, job);
@@ -255,7 +264,7 @@ fn check_files(api: &Api, files: &Payload) -> Result<(), ApiError> {
 }
 
 /// The jobs that one comes after, each known here.
-fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
+fn parents(api: &Api, names: &[String], join: Join) -> Result<Vec<JobId>, ApiError> {
     if names.len() > AFTER_MAX {
         return Err(ApiError::bad(format!("{} jobs to come after", names.len())).expected("at most 64"));
     }
@@ -269,7 +278,20 @@ fn parents(api: &Api, names: &[String]) -> Result<Vec<JobId>, ApiError> {
         Err(error) if error.is_not_found() => Err(unknown(name)),
         Err(error) => Err(error),
     };
-    names.iter().map(job).collect()
+    let found = names.iter().map(job).collect::<Result<Vec<_>, _>>()?;
+    if join.takes_results() {
+        check_results(api, &found)?;
+    }
+    Ok(found)
+}
+
+/// The results of jobs that another one takes must be kept.
+fn check_results(api: &Api, parents: &[JobId]) -> Result<(), ApiError> {
+    let in_memory = |job: &JobId| {
+        api.handle.jobs().summary(*job).is_some_and(|summary| summary.meta.level == Level::Memory)
+    };
+    let unkept = parents.iter().copied().find(in_memory);
+    unkept.map_or(Ok(()), |job| Err(ApiError::bad(Refusal::ResultsNotKept { job }.to_string())))
 }
 
 pub(super) fn random_job() -> Result<JobId, ApiError> {

@@ -42,8 +42,17 @@ pub(crate) struct SubmitArgs {
     /// Its inputs, as of a map.
     #[command(flatten)]
     pub(crate) inputs: InputsArgs,
+    /// Take the results of JOB, which is at level disk or mesh: one task per task of JOB; its stdin is that one's stdout. Each
+    /// begins as soon as its own is done.
+    #[arg(
+        long,
+        value_name = "JOB",
+        conflicts_with_all = ["inputs", "as_file", "jsonl", "nul", "shuf", "limit", "after", "even_if_failed"],
+        help_heading = super::tasks::INPUTS,
+    )]
+    pub(crate) each_result: Option<String>,
     /// Without inputs: give the one task this file as its stdin; `-` is this command's own, which is also the default.
-    #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "each_result"])]
     pub(crate) stdin: Option<PathBuf>,
     /// Have the workers sign their reports; `weft results --json` shows the receipts. Every task is run, even if its result
     /// is known.
@@ -69,6 +78,7 @@ job is cancelled. Words in braces in --input and ARGS are as of `weft map`.
 Examples:
   job=$(weft submit score.wasm --each-line words.txt --name friday)
   weft wait $job && weft results $job > scores.txt
+  weft submit stems.wasm --each-result $job
   weft submit render.wasm --label film=7 -- --frame 12 < scene.txt";
 
 /// Flags of `weft wait`.

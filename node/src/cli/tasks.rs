@@ -166,7 +166,7 @@ Examples:
   weft run build.wasm --input src --input cfg.toml:/in/etc/cfg.toml --out built";
 
 /// Heading of the flags that choose the inputs.
-const INPUTS: &str = "Inputs";
+pub(super) const INPUTS: &str = "Inputs";
 /// Heading of the flags that choose where outputs go.
 const OUTPUTS: &str = "Outputs";
 

@@ -18,7 +18,7 @@ use crate::render::{json_line, print, say};
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
-    let SubmitArgs { module, mut args, inputs, stdin, receipt, json, keep, mut task } = args;
+    let SubmitArgs { module, mut args, inputs, each_result, stdin, receipt, json, keep, mut task } = args;
     let chosen = keep.level;
     // As of a map: what has words in braces is each task's own.
     let is_map = inputs.is_given();
@@ -28,12 +28,15 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
     let task = kept::keep(task_of(&module, task, args)?, keep)?;
     let task = if receipt { task.receipts() } else { task };
     let task = if tailor.is_some() { task.parcels() } else { task };
+    let task = each_result.iter().fold(task, |task, parent| task.each_result_of(parent));
     let interrupt = Interrupt::listen()?;
     let begun = async {
         let mesh = Mesh::connect_in(data_dir).await?;
-        let (level, lack) = match chosen {
-            Some(level) => (level, None),
-            None => kept::best_level(&mesh).await?,
+        let (level, lack) = match (chosen, &each_result) {
+            (Some(level), _) => (level, None),
+            // It can't survive more than the job that its inputs come from.
+            (None, Some(parent)) => (mesh.job(parent).await?.level, None),
+            (None, None) => kept::best_level(&mesh).await?,
         };
         let task = task.level(level);
         let job = if is_map {
@@ -45,6 +48,8 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
             };
             let (feed, inputs) = Feed::start(source, plan, choice, Ahead::default());
             hand_in(&mesh, &task, whole(feed, inputs)).await?
+        } else if each_result.is_some() {
+            hand_in(&mesh, &task, stream::empty()).await?
         } else {
             let stdin = run::stdin_of(stdin, data_dir).await?;
             hand_in(&mesh, &task, stream::iter([stdin])).await?

@@ -121,6 +121,7 @@ impl Table {
             // The one that has its log enters it anew: [`super::JobTable::lead`].
             Event::Leads { .. } | Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
             Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
+            Event::Grown { job, tasks, closed } => self.change(job, |entry| entry.grow(tasks, closed)),
             Event::ExtensionRefused { job, tasks, reason } => {
                 self.change(job, |entry| entry.refuse_more(tasks, &reason));
             }

@@ -329,7 +329,8 @@ impl Current {
             | LogRecord::Replaced { .. }
             | LogRecord::NotTaken(_)
             | LogRecord::Given { .. }
-            | LogRecord::Leased { .. } => {}
+            | LogRecord::Leased { .. }
+            | LogRecord::Resolved { .. } => {}
         }
         self.fold.apply(record)
     }

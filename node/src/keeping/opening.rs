@@ -175,6 +175,7 @@ fn lost_parent(kept: &Kept, restored: &Restored) -> Option<String> {
             format!("its tasks end as skipped, and `weft retry {job}` runs them without that one")
         }
         Join::AllEnded => String::from("it goes on without that one"),
+        Join::EachResult => String::from("its tasks that wait for results of that one end as skipped"),
     };
     Some(format!("job {job} comes after job {parent}, which can't be restored: {fate}"))
 }

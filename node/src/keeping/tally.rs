@@ -76,7 +76,8 @@ impl Tally {
             | LogRecord::Led { .. }
             | LogRecord::NotTaken(_)
             | LogRecord::Given { .. }
-            | LogRecord::Leased { .. } => {}
+            | LogRecord::Leased { .. }
+            | LogRecord::Resolved { .. } => {}
         }
     }
 

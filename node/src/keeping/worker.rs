@@ -345,8 +345,8 @@ fn kind_of(record: &LogRecord) -> Kind {
     let names_blobs = record.blobs().next().is_some();
     match record {
         LogRecord::Accepted(_) => Kind::Accepted,
-        LogRecord::Extended { .. } if names_blobs => Kind::NamingExtended,
-        LogRecord::Extended { .. } => Kind::Extended,
+        LogRecord::Extended { .. } | LogRecord::Resolved { .. } if names_blobs => Kind::NamingExtended,
+        LogRecord::Extended { .. } | LogRecord::Resolved { .. } => Kind::Extended,
         LogRecord::Closed => Kind::Closed,
         LogRecord::Outcomes(_) if names_blobs => Kind::NamingOutcomes,
         LogRecord::Outcomes(_) => Kind::Outcomes,

@@ -208,7 +208,7 @@ impl Node {
             let Some(summary) = self.handle.jobs().summary(restored.job()) else { continue };
             let Some(restarted) = summary.restarted else { continue };
             let (job, kept, open) = (summary.job, restarted.kept, restarted.open);
-            let text = if restored.is_open() {
+            let text = if restored.awaits_client() {
                 format!(
                     "job {job} waits {} s for its client: this node ended before all of its inputs had come; {kept} outcomes \
                      kept, {open} tasks open",
@@ -261,7 +261,7 @@ impl Node {
             self.apply(Input::RestoreKept { promised, job: Box::new(job) });
         }
         for restored in std::mem::take(&mut self.kept.restored) {
-            let (job, is_open) = (restored.job(), restored.is_open() && !restored.has_ended());
+            let (job, is_open) = (restored.job(), restored.awaits_client());
             self.apply(Input::Restore(Box::new(restored)));
             if is_open {
                 // The stream that brought its inputs ended with the life before: its client may bring the rest.

@@ -69,6 +69,16 @@ impl Task {
         self
     }
 
+    /// Takes the results of that job as inputs, which is at level [`crate::Level::Disk`] or [`crate::Level::Mesh`] on the same node:
+    /// one task for each of its tasks, under the same index, with its output as input. Each begins as soon as its own is there;
+    /// where a task of that job ended otherwise than done, this job's ends as [`crate::Outcome::Skipped`] once that job has ended.
+    /// Such a job gets no inputs of its own, and comes after no other job.
+    #[must_use]
+    pub fn each_result_of(mut self, job: impl Into<String>) -> Self {
+        (self.after, self.join) = (vec![job.into()], Join::EachResult);
+        self
+    }
+
     /// Computes each task on up to `nodes` nodes of distinct host addresses and compares: it ends once more than half of
     /// that number agree. Default: 1, which believes the worker.
     #[must_use]

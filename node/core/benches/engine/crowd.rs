@@ -188,6 +188,7 @@ impl Crowd {
                 | Event::DependenciesSatisfied { .. }
                 | Event::Accepted { .. }
                 | Event::ExtensionRefused { .. }
+                | Event::Grown { .. }
                 | Event::RetryRefused { .. }
                 | Event::Confirmed { .. }
                 | Event::Forgotten { .. }

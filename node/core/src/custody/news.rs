@@ -14,6 +14,8 @@ pub(crate) enum News {
     Keeps(JobId),
     /// All records of a led job up to that one are committed.
     Committed { job: JobId, upto: u32 },
+    /// More records are committed of a job that another node leads, and that jobs here come after.
+    Grown(JobId),
     /// This node leads a job no more.
     StepDown(JobId),
     /// This node leads a job.

@@ -12,7 +12,7 @@ use super::record::{LogRecord, NotTaken};
 use super::restored::{Fate, KeptTask, Restored};
 use super::unsound::Unsound;
 use crate::id::{BlobId, JobId};
-use crate::submission::{Join, Submission};
+use crate::submission::Submission;
 
 /// A log while it is read for that.
 #[derive(Debug, Default)]
@@ -41,6 +41,8 @@ pub enum NotAdoptable {
     Unsound(Unsound),
     /// Its user cancelled it, or its client did not come back.
     Cancelled,
+    /// Its inputs are results of other jobs.
+    TakesResults,
     /// It comes after a job that did not succeed.
     Skipped {
         /// That job.
@@ -59,6 +61,9 @@ impl fmt::Display for NotAdoptable {
         match self {
             Self::Unsound(why) => write!(f, "its copy here can't be used: {why}"),
             Self::Cancelled => f.write_str("it was cancelled"),
+            Self::TakesResults => f.write_str(
+                "its inputs are results of another job: adopt that one, and submit this one again with the id that it gets",
+            ),
             Self::Skipped { parent } => {
                 write!(f, "it was skipped, because job {parent}, which it comes after, did not succeed")
             }
@@ -109,6 +114,9 @@ impl Adopting {
         if job.cancelled {
             return Err(NotAdoptable::Cancelled);
         }
+        if job.spec.join.takes_results() {
+            return Err(NotAdoptable::TakesResults);
+        }
         if let Some(parent) = failed_parent(&job) {
             return Err(NotAdoptable::Skipped { parent });
         }
@@ -133,7 +141,7 @@ impl Adopting {
 
 /// A job that it comes after, and whose end is why none of its tasks may begin.
 fn failed_parent(job: &Restored) -> Option<JobId> {
-    let failed = job.parents.iter().find(|end| !end.succeeded && job.spec.join == Join::AllSucceeded);
+    let failed = job.parents.iter().find(|end| !end.succeeded && job.spec.join.wants_success());
     failed.map(|end| end.parent)
 }
 
@@ -225,6 +233,7 @@ mod tests {
     use crate::id::PeerId;
     use crate::outcome::{Failure, Outcome};
     use crate::policy::Policy;
+    use crate::submission::Join;
     use crate::task::{Payload, Program, Report};
     use crate::time::Time;
 

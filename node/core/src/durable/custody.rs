@@ -25,7 +25,8 @@ impl Record for LogRecord {
             | Self::GivenUp { .. }
             | Self::NotTaken(_)
             | Self::Given { .. }
-            | Self::Leased { .. } => Mark::Other,
+            | Self::Leased { .. }
+            | Self::Resolved { .. } => Mark::Other,
         }
     }
 

@@ -60,6 +60,7 @@ impl Fold {
                 | LogRecord::Outcomes(_)
                 | LogRecord::Rest(_)
                 | LogRecord::Leased { .. }
+                | LogRecord::Resolved { .. }
         );
         if self.figures.is_some() && is_of_tasks {
             return Ok(());
@@ -95,6 +96,7 @@ impl Fold {
             LogRecord::NotTaken(not_taken) => note_not_taken(job, not_taken),
             LogRecord::Given { workers } => note_given(job, &workers),
             LogRecord::Leased { all } => note_leased(job, &all),
+            LogRecord::Resolved { inputs } => resolve(job, inputs),
             LogRecord::Restarted { .. } | LogRecord::Led { .. } | LogRecord::Replaced { .. } => {
                 Err(Unsound::OtherLevel)
             }
@@ -209,11 +211,29 @@ fn extend(job: &mut Restored, inputs: Vec<Payload>) -> Result<(), Unsound> {
 fn add(job: &mut Restored, inputs: Vec<Payload>) -> Result<(), Unsound> {
     let total = job.tasks.len().saturating_add(inputs.len());
     u32::try_from(total).ok().ok_or(Unsound::TooManyTasks)?;
+    let is_known = !job.spec.join.takes_results();
     for input in inputs {
         if !input.is_sound() {
             return Err(Unsound::TooLong { index: count(job) });
         }
-        job.tasks.push(KeptTask { input: Some(input), end: None });
+        job.tasks.push(KeptTask { input: is_known.then_some(input), end: None });
+    }
+    Ok(())
+}
+
+/// Results of other jobs, which are inputs of this one, are known.
+fn resolve(job: &mut Restored, inputs: Vec<(u32, Payload)>) -> Result<(), Unsound> {
+    for (index, input) in inputs {
+        if !input.is_sound() {
+            return Err(Unsound::TooLong { index });
+        }
+        let tasks = count(job);
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let task = job.tasks.get_mut(place).ok_or(Unsound::NoSuchTask { index, tasks })?;
+        if task.input.is_some() || task.end.is_some() {
+            return Err(Unsound::ResolvedTwice { index });
+        }
+        task.input = Some(input);
     }
     Ok(())
 }

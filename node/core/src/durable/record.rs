@@ -25,6 +25,8 @@ pub const RECORD_TASKS_MAX: usize = 65_536;
 pub const REASON_BYTES_MAX: usize = 1024;
 /// The version from which on outcomes are packed; no other kind has it.
 const OUTCOMES_VERSION: u8 = 5;
+/// The version from which on jobs take results of others.
+const RESULTS_VERSION: u8 = 6;
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
 /// The same for an input.
@@ -39,7 +41,7 @@ pub enum LogRecord {
     Accepted(Box<Accepted>),
     /// More inputs: of the submission, where they are too many for one record, or of tasks that came later.
     Extended {
-        /// The inputs, in order.
+        /// The inputs, in order. Those of a job that takes results of others are empty, and say only that there are more tasks.
         inputs: Vec<Payload>,
     },
     /// It gets no more tasks.
@@ -102,6 +104,11 @@ pub enum LogRecord {
         /// What each was given since the record before.
         all: Vec<GivenTasks>,
     },
+    /// Of a job that takes results of others: inputs of tasks that had none, by their places in the job.
+    Resolved {
+        /// The inputs.
+        inputs: Vec<(u32, Payload)>,
+    },
 }
 
 /// A job as it was accepted.
@@ -160,6 +167,8 @@ impl LogRecord {
     /// reads all others. That of a job with a copy is a kind of its own.
     fn since(&self) -> u8 {
         match self {
+            Self::Resolved { .. } => RESULTS_VERSION,
+            Self::Accepted(accepted) if accepted.spec.join.takes_results() => RESULTS_VERSION,
             Self::Outcomes(_) => OUTCOMES_VERSION,
             Self::Leased { .. } => 4,
             Self::Accepted(accepted) if accepted.keepers.pair().is_some() => 4,
@@ -189,7 +198,9 @@ impl LogRecord {
         };
         let given = if let Self::Leased { all } = self { all.as_slice() } else { &[] };
         let ranges: usize = given.iter().map(|of| of.ranges.len()).sum();
-        let inputs = self.inputs().len().saturating_add(given.len()).saturating_mul(INPUT_BYTES);
+        let resolved = if let Self::Resolved { inputs } = self { inputs.len() } else { 0 };
+        let inputs = self.inputs().len().saturating_add(resolved).saturating_add(given.len());
+        let inputs = inputs.saturating_mul(INPUT_BYTES);
         inputs.saturating_add(ends).saturating_add(ranges.saturating_mul(size_of::<TaskRange>()))
     }
 
@@ -224,7 +235,9 @@ impl LogRecord {
         let accepted = if let Self::Accepted(accepted) = self { Some(accepted) } else { None };
         let program = accepted.map(|accepted| &accepted.spec.program);
         let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
-        let inputs = self.inputs().iter().map(Payload::blob);
+        let resolved = if let Self::Resolved { inputs } = self { inputs.as_slice() } else { &[] };
+        let resolved = resolved.iter().map(|(_, input)| input.blob());
+        let inputs = self.inputs().iter().map(Payload::blob).chain(resolved);
         let outcomes = if let Ends::Outcomes(all) = self.ends() { all } else { &[] };
         let outputs = outcomes.iter().flat_map(|kept| kept.report.blobs());
         program.chain(inputs).flatten().chain(outputs)
@@ -249,7 +262,8 @@ impl LogRecord {
             | Self::Replaced { .. }
             | Self::NotTaken(_)
             | Self::Given { .. }
-            | Self::Leased { .. } => &[],
+            | Self::Leased { .. }
+            | Self::Resolved { .. } => &[],
         }
     }
 
@@ -272,7 +286,8 @@ impl LogRecord {
             | Self::Replaced { .. }
             | Self::NotTaken(_)
             | Self::Given { .. }
-            | Self::Leased { .. } => Ends::None,
+            | Self::Leased { .. }
+            | Self::Resolved { .. } => Ends::None,
         }
     }
 }

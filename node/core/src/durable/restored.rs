@@ -52,7 +52,7 @@ pub struct Restored {
 /// One task of it.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) struct KeptTask {
-    /// None if it was done, and so will never run again.
+    /// None if it was done, and so will never run again; or if it is a result of another job that is not known here yet.
     pub(crate) input: Option<Payload>,
     pub(crate) end: Option<KeptEnd>,
 }
@@ -154,6 +154,12 @@ impl Restored {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether a client may bring it more tasks.
+    #[must_use]
+    pub fn awaits_client(&self) -> bool {
+        self.open && !self.ended && !self.spec.join.takes_results()
     }
 
     /// Whether all of it ended: then only its user can have it tried again.

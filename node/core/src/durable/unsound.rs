@@ -6,7 +6,7 @@ use crate::id::JobId;
 use crate::refusal::Refusal;
 
 /// The newest version of a record that this program reads. The first byte of each record is the one that brought its form.
-pub const LOG_VERSION: u8 = 5;
+pub const LOG_VERSION: u8 = 6;
 /// The oldest version of a record that this program reads.
 pub const LOG_VERSION_OLDEST: u8 = 2;
 
@@ -37,6 +37,11 @@ pub enum Unsound {
     ExtendedAfterClose,
     /// It has more tasks than a job can have.
     TooManyTasks,
+    /// A task got an input that had one, or had ended.
+    ResolvedTwice {
+        /// The task's place in the job.
+        index: u32,
+    },
     /// A record names a task that the job does not have.
     NoSuchTask {
         /// The task's place in the job.
@@ -103,6 +108,9 @@ impl fmt::Display for Unsound {
                 write!(f, "{found} of {tasks} inputs are there: the job was never accepted")
             }
             Self::ExtendedAfterClose => f.write_str("the job got tasks after it was closed"),
+            Self::ResolvedTwice { index } => {
+                write!(f, "task {index} got an input, and needed none")
+            }
             Self::TooManyTasks => f.write_str("the job has more tasks than a job can have"),
             Self::NoSuchTask { index, tasks } => {
                 write!(f, "a record names task {index}, the job has {tasks} tasks")

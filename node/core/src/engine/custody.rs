@@ -7,12 +7,12 @@ use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
 use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
-use crate::durable::Restored;
+use crate::durable::{LogRecord, Restored};
 use crate::effect::{Event, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
-use crate::owner::Owner;
+use crate::owner::{LogPage, Owner};
 use crate::refusal::Refusal;
 
 impl Engine {
@@ -79,7 +79,8 @@ impl Engine {
                 ended.into_iter().for_each(|seq| self.custody.note_end(name, seq, succeeded));
             }
             News::Unread { job, keepers } => owner.on_unread(ctx, job, &keepers),
-            News::Gone(gone) => owner.on_gone(ctx, &gone),
+            News::Gone(gone) => owner.on_gone(ctx, members, &gone),
+            News::Grown(job) => owner.on_grown(job),
         }
     }
 
@@ -119,6 +120,16 @@ impl Engine {
         }
     }
 
+    /// Records of a log were read: for jobs that take results of that one, or for another node.
+    pub(super) fn on_log_read(&mut self, job: JobId, from: u32, records: Vec<LogRecord>) {
+        let committed = self.custody.committed(job);
+        let (mut ctx, owner, _, members) = self.parts();
+        let page = LogPage { job, from, records: &records, committed };
+        if !owner.on_log_read(&mut ctx, members, &page) {
+            self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
+        }
+    }
+
     /// An ended job at level mesh is to be tried again.
     pub(super) fn retry_kept(&mut self, job: &Restored) {
         let name = job.job();
@@ -130,13 +141,16 @@ impl Engine {
 
     /// An ended job that no other node keeps is to be forgotten; its copy elsewhere, if it has one, with it.
     pub(super) fn forget_kept(&mut self, job: JobId) {
-        self.with_keepers(|owner, custody, ctx, _| {
-            let is_copied = custody.is_copied(job);
-            let remains = if is_copied { Remains::Forgotten } else { Remains::Nothing };
-            if owner.on_forget(ctx, job, remains) && is_copied {
-                custody.forget_copied(ctx, job);
-            }
-        });
+        let is_copied = self.custody.is_copied(job);
+        let remains = if is_copied { Remains::Forgotten } else { Remains::Nothing };
+        let (mut ctx, owner, _, members) = self.parts();
+        if !owner.on_forget(&mut ctx, job, remains) {
+            return;
+        }
+        owner.lose_results(&mut ctx, members, job);
+        if is_copied {
+            self.with_custody(|custody, ctx, _| custody.forget_copied(ctx, job));
+        }
     }
 
     /// An ended job at level mesh is to be forgotten everywhere, or tried again.

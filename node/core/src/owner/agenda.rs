@@ -23,6 +23,8 @@ pub(super) enum Alarm {
     Answers(JobId),
     /// The nodes that keep the job, for which others here wait, are asked how it ended.
     AskEnd(JobId),
+    /// The log of the job, whose results others here take, is read on.
+    Read(JobId),
 }
 
 impl Alarm {
@@ -35,13 +37,14 @@ impl Alarm {
             | Self::GiveUp(job, _)
             | Self::Speculate(job)
             | Self::Answers(job)
-            | Self::AskEnd(job) => job,
+            | Self::AskEnd(job)
+            | Self::Read(job) => job,
         }
     }
 }
 
-/// Holds at most four entries for each job that has not ended, one for each job of other nodes that one of them waits for, and two
-/// for each task that was tried.
+/// Holds at most four entries for each job that has not ended, one for each job of other nodes that one of them waits for, one for
+/// each job whose results one of them takes, and two for each task that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Agenda(BTreeSet<(Time, Alarm)>);
 
@@ -71,6 +74,7 @@ impl Agenda {
             Alarm::Speculate(_) => "slow tasks are looked for",
             Alarm::Answers(_) => "answers of workers are waited for no longer",
             Alarm::AskEnd(_) => "nodes are asked how a job ended",
+            Alarm::Read(_) => "results that other jobs take are looked for",
         };
         Some((*at, why))
     }

@@ -8,7 +8,8 @@ use super::books::OwnerCtx;
 use super::ending::expired;
 use super::record::{self, known};
 use super::{
-    Owner, absent, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation, verification,
+    Owner, absent, edges, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation,
+    verification,
 };
 use crate::config::MeshConfig;
 use crate::ctx::Ctx;
@@ -137,6 +138,7 @@ impl Owner {
             Alarm::Retry(name, index) => retry::on_backoff_over(&mut cx, known(records, name), index),
             Alarm::GiveUp(name, index) => retry::give_up(&mut cx, known(records, name), index),
             Alarm::AskEnd(parent) => absent::ask(&mut cx, records, parent),
+            Alarm::Read(parent) => edges::on_time(cx.books, parent),
             // These two are not cleared when the job ends, which may be retired by now.
             Alarm::Answers(name) => {
                 if let Some(record) = records.get_mut(&name) {

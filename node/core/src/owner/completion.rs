@@ -294,7 +294,8 @@ fn count_late(ctx: &mut Ctx<'_>, job: &Job, delivery: &Delivery) {
         }
         None | Some((TaskState::Cancelled | TaskState::Expired, _)) => ctx.counters.late += 1,
         Some((
-            TaskState::Queued
+            TaskState::Awaiting
+            | TaskState::Queued
             | TaskState::Leased
             | TaskState::Delayed(_)
             | TaskState::Done(_)

@@ -6,6 +6,7 @@
 //! A job can only wait for jobs that this owner knows already, so there are no cycles, and none has to be looked for. A
 //! parent is struck out by its name, not counted: what is told twice counts once.
 //!
+//! - A job that takes the results of its parent (`edges.rs`) begins task by task, and ends when the parent has ended, too.
 //! - A parent must be live, or one of the thousand ended jobs that are remembered; otherwise the child is refused.
 //! - With `Join::AllSucceeded` dependencies fail as soon as a parent ended otherwise than with all tasks done, was
 //!   cancelled, or failed for its own parents: the job's tasks end as `ParentFailed`. Children fail by a list, not by
@@ -31,7 +32,7 @@ use crate::id::JobId;
 use crate::refusal::Refusal;
 use crate::snapshot::{ParentView, TaskView};
 use crate::stats::Average;
-use crate::submission::{Join, Submission};
+use crate::submission::Submission;
 use crate::task::Outcome;
 
 /// Parents that `why` names.
@@ -44,11 +45,23 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
     unknown.map(|job| Refusal::ParentUnknown { job: *job })
 }
 
-/// The first parent that survives less than the job is to survive; it can't come after that.
-pub(super) fn unkept_parent(records: &Records, spec: &Submission) -> Option<Refusal> {
+/// The first parent that survives less than the job is to survive, or keeps no results which it is to take; it can't come after
+/// that.
+pub(super) fn unkept_parent(records: &Records, history: &History, spec: &Submission) -> Option<Refusal> {
     let survives = |live: &Record| live.job.ended || live.job.spec.level >= spec.level;
     let unkept = |job: &JobId| records.get(job).is_some_and(|live| !survives(live));
-    spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job })
+    let unkept = spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job });
+    unkept.or_else(|| unkept_results(records, history, spec))
+}
+
+/// The first parent whose results it is to take and that keeps none: one in memory.
+fn unkept_results(records: &Records, history: &History, spec: &Submission) -> Option<Refusal> {
+    let is_kept = |job: &JobId| match records.get(job) {
+        Some(live) => live.job.is_kept(),
+        None => history.was_kept(*job),
+    };
+    let unkept = spec.after.iter().find(|job| spec.join.takes_results() && !is_kept(job));
+    unkept.map(|job| Refusal::ResultsNotKept { job: *job })
 }
 
 /// A job has come: notes it at those parents that have not ended; how the others ended.
@@ -128,10 +141,7 @@ pub(super) fn on_parent_ended(
 ) -> bool {
     let record = known(records, name);
     let Some(is_last) = record.dependencies.strike_out(end.parent) else { return false };
-    let fails = match record.job.spec.join {
-        Join::AllSucceeded => !end.succeeded,
-        Join::AllEnded => false,
-    };
+    let fails = record.job.spec.join.wants_success() && !end.succeeded;
     if fails {
         fail(records, name, Outcome::ParentFailed { job: end.parent });
     } else if is_last {
@@ -143,7 +153,11 @@ pub(super) fn on_parent_ended(
 /// All that the job waited for is over: what was held queues.
 fn satisfy(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     let Record { job, dispatch, dependencies, .. } = &mut *record;
+    let has_begun = dependencies.lets_begin();
     dependencies.gate = Gate::Satisfied;
+    if has_begun {
+        return cx.touch(record.name());
+    }
     job.queue = core::mem::take(&mut dependencies.held);
     // It waited for no worker until now, and claims nothing for that; its program may have been measured meanwhile.
     (job.last_award_at, dispatch.prefilled_at) = (cx.ctx.now, cx.ctx.now);

@@ -81,7 +81,8 @@ fn ended_view(state: Option<TaskState>) -> TaskView {
         Some(TaskState::Cancelled) => TaskView::Cancelled,
         Some(TaskState::Expired) => TaskView::Expired,
         Some(
-            TaskState::Queued
+            TaskState::Awaiting
+            | TaskState::Queued
             | TaskState::Leased
             | TaskState::Delayed(_)
             | TaskState::Done(_)
@@ -95,7 +96,10 @@ fn task_view(now: Time, records: &Records, record: &Record, index: u32) -> Optio
     let job = &record.job;
     let task = job.task(index)?;
     Some(match task.state() {
-        TaskState::Queued if record.dependencies.is_waiting() => waits_for(records, record)?,
+        TaskState::Awaiting => {
+            waits_for(records, record).unwrap_or(TaskView::After { parents: Vec::new(), left: 0 })
+        }
+        TaskState::Queued if !record.dependencies.lets_begin() => waits_for(records, record)?,
         TaskState::Queued if now < job.starts_at => {
             TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }
         }
@@ -142,7 +146,7 @@ pub(super) fn audit(record: &Record, unwritten: u32) -> JobAudit {
     let of = |wanted: fn(TaskState) -> bool| count(job.tasks.states().filter(|state| wanted(*state)).count());
     let most = |measure: fn(&Task) -> usize| count(job.tasks.live().map(measure).max().unwrap_or(0));
     let waiting = of(|state| state == TaskState::Queued);
-    let held = dependencies.is_waiting();
+    let held = !dependencies.lets_begin();
     JobAudit {
         job: job.spec.job,
         epoch: job.epoch,
@@ -151,6 +155,7 @@ pub(super) fn audit(record: &Record, unwritten: u32) -> JobAudit {
         held: if held { waiting } else { 0 },
         in_held: count(dependencies.held.len()),
         in_queue: job.waiting(),
+        awaiting: of(|state| state == TaskState::Awaiting),
         leased: of(|state| state == TaskState::Leased),
         delayed: of(|state| matches!(state, TaskState::Delayed(_))),
         ended: of(|state| matches!(state, TaskState::Done(_) | TaskState::Failed(_) | TaskState::Expired)),

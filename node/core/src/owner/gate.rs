@@ -27,6 +27,8 @@ pub(super) type Children = BTreeSet<(u64, JobId)>;
 #[derive(Debug, Default)]
 pub(super) struct Dependencies {
     pub(super) gate: Gate,
+    /// Whether tasks begin one by one while the gate is not satisfied.
+    begins_early: bool,
     /// Tasks that wait until the gate is satisfied; they are in no queue.
     pub(super) held: VecDeque<u32>,
     /// Jobs that wait for this one's end.
@@ -41,14 +43,14 @@ impl Dependencies {
         } else {
             Gate::Waiting(spec.after.iter().copied().collect())
         };
-        Self { gate, ..Self::default() }
+        Self { gate, begins_early: spec.join.begins_early(), ..Self::default() }
     }
 
     /// Those of a job that comes after these, some of which have ended.
     pub(super) fn after(join: Join, parents: BTreeSet<JobId>, ended: &[ParentEnd]) -> Self {
         let gate = if parents.is_empty() { Gate::Satisfied } else { Gate::Waiting(parents) };
-        let mut new = Self { gate, ..Self::default() };
-        let lacking = ended.iter().find(|end| join == Join::AllSucceeded && !end.succeeded);
+        let mut new = Self { gate, begins_early: join.begins_early(), ..Self::default() };
+        let lacking = ended.iter().find(|end| join.wants_success() && !end.succeeded);
         if let Some(end) = lacking {
             drop(new.fail(Outcome::ParentFailed { job: end.parent }));
         }
@@ -71,6 +73,15 @@ impl Dependencies {
     /// Whether the job's tasks are held until others have ended.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.gate, Gate::Waiting(_))
+    }
+
+    /// Whether a task whose input is known may begin now.
+    pub(super) fn lets_begin(&self) -> bool {
+        match &self.gate {
+            Gate::Satisfied => true,
+            Gate::Waiting(_) => self.begins_early,
+            Gate::Failed(_) => false,
+        }
     }
 
     pub(super) fn is_satisfied(&self) -> bool {

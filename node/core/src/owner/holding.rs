@@ -161,7 +161,7 @@ fn is_here(me: PeerId, members: &Membership, worker: PeerId) -> bool {
 fn adopt(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, of: HeldLease) -> bool {
     let HeldLease { lease, state } = of;
     let is_useful = record.holders.is_believed(&record.job, from, lease)
-        && record.dependencies.is_satisfied()
+        && record.dependencies.lets_begin()
         && !cx.books.keeping.stops(&record.job);
     let Some(task) = record.job.task(lease.index).filter(|_| is_useful) else { return false };
     if let Some(known) = task.attempt(lease) {
@@ -170,7 +170,7 @@ fn adopt(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, from: PeerId, of: HeldL
     let may_begin = match (task.state(), state) {
         (TaskState::Queued, _) => true,
         (TaskState::Leased, HeldState::Ended) => true,
-        (TaskState::Leased, HeldState::Running) | (TaskState::Delayed(_), _) => false,
+        (TaskState::Leased, HeldState::Running) | (TaskState::Awaiting | TaskState::Delayed(_), _) => false,
         (TaskState::Done(_) | TaskState::Failed(_) | TaskState::Cancelled | TaskState::Expired, _) => false,
     };
     if may_begin {

@@ -87,7 +87,7 @@ pub(super) fn extend(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec
 }
 
 /// Tasks from that index on have just come to a job that has others.
-fn begin_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: u32) {
+pub(super) fn begin_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: u32) {
     if record.job.expires_at().is_some_and(|at| at <= cx.ctx.now) {
         let (late, outcome) = (first..record.job.total(), expired(&record.job));
         end_rest(cx, record, late, &outcome);
@@ -104,17 +104,27 @@ pub(super) fn settle_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: 
 
 /// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
 pub(super) fn take_inputs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+    let first = record.job.total();
+    for input in inputs {
+        record.job.add(input);
+    }
+    let all = first..record.job.total();
+    take_known(cx, record, all);
+}
+
+/// Tasks whose inputs are known, and that are nowhere yet, queue, or end with their known results.
+pub(super) fn take_known(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, tasks: impl Iterator<Item = u32>) {
     let Record { job, dependencies, .. } = &mut *record;
     // What is held does not end before its job begins, though its result be known; nor is it asked for then, since that
     // would cost as much at once as there are tasks: workers answer from memory, too.
-    let open = dependencies.is_satisfied();
+    let open = dependencies.lets_begin();
     let wanted = job.spec.terms.memo;
     let asks = open && wanted != Recall::Off && job.spec.program.is_pure() && !cx.ctx.memo.is_empty();
     let mut recalled: Vec<(u32, Brought)> = Vec::new();
-    for input in inputs {
-        cx.ctx.pin(&input);
-        let task = asks.then(|| job.key.task_id(&input));
-        let index = job.add(input);
+    for index in tasks {
+        let input = &job.live_task(index).input;
+        cx.ctx.pin(input);
+        let task = asks.then(|| job.key.task_id(input));
         match task.and_then(|task| cx.ctx.memo.recall(task, wanted)) {
             Some((report, worker, word)) => {
                 recalled.push((index, Brought { memo: Some((worker, word)), ..report.into() }));

@@ -99,6 +99,20 @@ impl Job {
         self.tasks.push(Task::new(input))
     }
 
+    /// One more task, whose input is a result of another job that is not known here yet.
+    pub(super) fn add_awaiting(&mut self) {
+        self.tasks.push(Task::awaiting(&mut self.counts));
+    }
+
+    /// The input of a task that waited for it is known; it is not in the queue yet. False if it did not, or is not there.
+    pub(super) fn resolve(&mut self, index: u32, input: Payload) -> bool {
+        let awaits = |task: &&mut Task| task.state() == TaskState::Awaiting;
+        let Some(task) = self.tasks.get_mut(index).filter(awaits) else { return false };
+        task.input = input;
+        task.transition(TaskState::Queued, &mut self.counts);
+        true
+    }
+
     /// One more task, which has ended in an earlier life.
     pub(super) fn add_ended(&mut self, end: KeptEnd) {
         let mut task = Task::new(Payload::empty());
@@ -122,6 +136,11 @@ impl Job {
         for task in self.tasks.live().filter(|task| !task.state().is_end()) {
             ctx.pin(&task.input);
         }
+    }
+
+    /// Whether its tasks come from a client, and not from results of other jobs.
+    pub(super) fn has_client(&self) -> bool {
+        !self.spec.join.takes_results()
     }
 
     /// Whether it survives a restart.

@@ -9,6 +9,7 @@
 //! its end in its own log before that job's log ends.
 
 mod gathering;
+mod notes;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 use self::gathering::{Granted, Pace};
 use super::job::Job;
 use super::lines::Lines;
+use super::readers::Readers;
 use super::words::Word;
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
@@ -26,7 +28,6 @@ use crate::durable::{LogRecord, ParentEnd};
 use crate::effect::{Effect, Event, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::refusal::Refusal;
-use crate::snapshot::Note;
 use crate::time::Time;
 
 /// Bytes of held words, of jobs that wait for the disk and of jobs that wait for a second node each, beyond which no outcome of
@@ -40,8 +41,6 @@ const WORD_BYTES: usize = 128;
 /// inputs.
 const GATHERED_MAX: usize = 64;
 
-/// How long a word about a job at level mesh waits for a second node before `why` says so, in milliseconds.
-const KEEPER_LATE_MS: u64 = 2000;
 /// Forgotten jobs that are remembered, so that none of them is tried again by a log that was read before.
 const FORGOTTEN_MAX: usize = 1000;
 
@@ -78,6 +77,8 @@ pub(super) struct Keeping {
     barred: VecDeque<(u64, JobId)>,
     /// Ends of jobs at level mesh that are committed, of which what comes after them was not told yet.
     pub(super) done: VecDeque<ParentEnd>,
+    /// Which jobs read the logs of which others.
+    pub(super) readers: Readers,
     /// Jobs whose logs were to go, the newest last.
     forgotten: VecDeque<JobId>,
     /// Of what too much was held when kept jobs were last brought in line.
@@ -229,22 +230,6 @@ impl Keeping {
         (self.held.len() + self.lines.len(), self.held_bytes + self.lines.bytes())
     }
 
-    /// Why a kept job's task that waits is not placed, if its job is to blame for nothing.
-    pub(super) fn note(&self, job: JobId, begins_with: u64) -> Option<Note> {
-        if self.failed {
-            Some(Note::JournalFailed)
-        } else {
-            (!self.takes(job) || !self.is_persisted(begins_with)).then_some(Note::DiskBehind)
-        }
-    }
-
-    /// Whether what is to be told of a job has waited for long for a second node that keeps it.
-    pub(super) fn keeper_note(&self, now: Time, job: JobId) -> Option<Note> {
-        let since = self.lines.waits_since(job)?;
-        let waited_ms = now.since_us(since) / 1000;
-        (waited_ms >= KEEPER_LATE_MS).then_some(Note::KeeperBehind { waited_ms })
-    }
-
     // ---- the end of an input
 
     /// What was gathered is emitted, and what may be told is told.
@@ -306,6 +291,7 @@ impl Keeping {
         if !is_of_mesh {
             let ticket = self.issue();
             log.on_written(job, &record);
+            self.readers.on_written(job, ticket);
             ctx.emit(Effect::Persist { ticket, job, record, bytes: None });
             return true;
         }
@@ -358,6 +344,7 @@ impl Keeping {
     /// All up to that ticket is on the disk: what waited for it is told. The jobs that may begin.
     pub(super) fn on_persisted(&mut self, ctx: &mut Ctx<'_>, upto: u64) -> Vec<JobId> {
         self.persisted = self.persisted.max(upto.min(self.issued));
+        self.readers.on_persisted(self.persisted);
         self.release(ctx);
         let mut begin = Vec::new();
         while let Some((_, job)) = self.barred.pop_front_if(|(ticket, _)| *ticket <= self.persisted) {

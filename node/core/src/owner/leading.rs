@@ -66,10 +66,16 @@ impl Owner {
     pub(crate) fn on_committed(&mut self, ctx: &mut Ctx<'_>, job: JobId, upto: u32) {
         let stood_still = !self.books.keeping.takes(job);
         self.books.keeping.on_committed(ctx, job, upto);
+        self.books.keeping.readers.on_grown(job);
         if stood_still {
             self.books.dirty.insert(job);
         }
         self.heed_room();
+    }
+
+    /// More records are committed of a job that another node leads.
+    pub(crate) fn on_grown(&mut self, job: JobId) {
+        self.books.keeping.readers.on_grown(job);
     }
 
     /// A job is led here no more: nothing of it is placed, written or told. Its workers are told nothing, for their outcomes are
@@ -92,11 +98,12 @@ impl Owner {
 
     /// A job is kept here no more. Where it is not over, another node leads it, or will: what workers have of it is that one's
     /// (`unknown.rs`). For what comes after it, it is lost if it was forgotten.
-    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, gone: &Departed) {
+    pub(crate) fn on_gone(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, gone: &Departed) {
         let Departed { job, forgotten, keepers } = gone;
         self.on_step_down(ctx, *job);
         self.books.followed.remove(job);
         if *forgotten {
+            self.lose_results(ctx, members, *job);
             self.books.keeping.done.push_back(ParentEnd { parent: *job, succeeded: false });
         } else if absent::waiting(&self.records, *job).next().is_some() {
             absent::begin(&mut self.books, ctx.now, *job, keepers);
@@ -149,6 +156,7 @@ fn leave(ctx: &mut Ctx<'_>, books: &mut Books, credit: &mut CreditBook, mut reco
         calling::withdraw(ctx, open);
     }
     credit.remove(&record.job);
+    books.keeping.readers.leave(name, &core::mem::take(&mut record.edges));
     for index in 0..record.job.total() {
         if record.job.task(index).is_none_or(|task| task.state().is_end()) {
             continue;

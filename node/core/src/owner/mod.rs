@@ -13,6 +13,7 @@
 //! dispatch/          how tasks find their workers: bidding, credit or matchmaking, chosen in strategy.rs
 //! completion         outcomes: check, fetching.rs, verification.rs, commit or retry.rs
 //! keeping, restoring   kept jobs: what waits for the disk; what comes back from it; holding: what workers still have of them
+//! edges, reading     inputs that are results of other jobs: edge.rs, readers.rs
 //! speculation, dependencies, lease_upkeep, explain
 //! ```
 
@@ -26,6 +27,8 @@ mod completion;
 mod dependencies;
 mod dirty;
 mod dispatch;
+mod edge;
+mod edges;
 mod ending;
 mod explain;
 mod fetches;
@@ -42,6 +45,8 @@ mod leading;
 mod lease_table;
 mod lease_upkeep;
 mod lines;
+mod readers;
+mod reading;
 mod record;
 mod replicas;
 mod restoring;
@@ -75,6 +80,7 @@ use crate::submission::Submission;
 use crate::task::{Outcome, Recall};
 use crate::time::Time;
 pub(crate) use completion::Printed;
+pub(crate) use edges::LogPage;
 pub(crate) use explain::Viewpoint;
 pub(crate) use intake::Extension;
 
@@ -146,6 +152,7 @@ impl Owner {
         }
         let record = known(records, name);
         intake::take_inputs(&mut cx, record, inputs);
+        edges::begin(cx.books, record);
         intake::settle_new(&mut cx, record, 0);
     }
 
@@ -164,7 +171,7 @@ impl Owner {
         let Self { records, history, books, .. } = self;
         spec.check()?;
         let refused = dependencies::unknown_parent(records, history, spec);
-        let refused = refused.or_else(|| dependencies::unkept_parent(records, spec));
+        let refused = refused.or_else(|| dependencies::unkept_parent(records, history, spec));
         refused.map_or(Ok(()), Err)?;
         match spec.level {
             Level::Memory => Ok(Keepers::Owner),
@@ -205,6 +212,7 @@ impl Owner {
         let Self { records, books, history, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         match records.get_mut(&name) {
+            Some(record) if !record.job.has_client() => cx.ctx.counters.dropped += 1,
             Some(record) if record.job.is_kept() => intake::extend_kept(&mut cx, record, extension),
             Some(record) if record.job.open => intake::extend(&mut cx, record, extension.inputs),
             None if history.was_kept(name) => {
@@ -216,7 +224,8 @@ impl Owner {
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, name: JobId) {
         let Self { records, books, .. } = self;
-        if let Some(record) = records.get_mut(&name).filter(|record| !books.keeping.stops(&record.job)) {
+        let takes = |record: &Record| !books.keeping.stops(&record.job) && record.job.has_client();
+        if let Some(record) = records.get_mut(&name).filter(|record| takes(record)) {
             if record.job.is_kept() && record.job.open {
                 books.keeping.close(&record.job);
             }
@@ -268,6 +277,8 @@ impl Owner {
         }
         self.books.dirty.give_back(dirty);
         self.credit.on_placed();
+        let Self { records, books, .. } = self;
+        edges::read_on(&mut OwnerCtx { ctx, members, books }, records);
     }
 
     /// Brings one job in line; one that has ended is retired, and only its figures stay.
@@ -280,8 +291,11 @@ impl Owner {
         if is_idle && record.job.ended {
             history.add(record.job.number, record.has_succeeded(), record.view());
             records.remove(&name);
-        } else if is_idle {
-            speculation::plan(&mut cx, record);
+        } else {
+            edges::on_placed(cx.books, record);
+            if is_idle {
+                speculation::plan(&mut cx, record);
+            }
         }
     }
 
@@ -315,7 +329,11 @@ impl Owner {
 
     pub(crate) fn is_dirty(&self) -> bool {
         let Books { dirty, acks, keeping, .. } = &self.books;
-        !dirty.is_empty() || !acks.is_empty() || keeping.has_acks() || dependencies::has_news(&self.books)
+        !dirty.is_empty()
+            || !acks.is_empty()
+            || keeping.has_acks()
+            || keeping.readers.has_news()
+            || dependencies::has_news(&self.books)
     }
 
     /// What was gathered is emitted at the end of this input, and waits for no other.

@@ -3,8 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::dispatch::strategy::Dispatch;
+use super::edge::Edge;
 use super::gate::Dependencies;
 use super::holders::Holders;
 use super::job::Job;
@@ -16,7 +18,7 @@ use crate::membership::Membership;
 use crate::message::Call;
 use crate::policy::window::is_short;
 use crate::snapshot::JobView;
-use crate::task::{Recall, Terms};
+use crate::task::{Payload, Recall, Terms};
 use crate::time::Time;
 
 /// One job.
@@ -27,6 +29,8 @@ pub(super) struct Record {
     pub(super) replicas: Replicas,
     pub(super) dependencies: Dependencies,
     pub(super) holders: Holders,
+    /// How far the logs of the jobs whose results are its inputs were read; none for most jobs.
+    pub(super) edges: Vec<Edge>,
 }
 
 /// All jobs that have not been retired. Boxed: a map moves its values about.
@@ -47,7 +51,9 @@ impl Record {
     pub(super) fn new(job: Job, now: Time) -> Self {
         let dependencies = Dependencies::new(&job.spec);
         let dispatch = Dispatch::new(job.spec.job, now);
-        Self { job, dispatch, replicas: Replicas::default(), dependencies, holders: Holders::default() }
+        let edges = Edge::all_of(&job.spec);
+        let (replicas, holders) = (Replicas::default(), Holders::default());
+        Self { job, dispatch, replicas, dependencies, holders, edges }
     }
 
     pub(super) fn name(&self) -> JobId {
@@ -61,10 +67,21 @@ impl Record {
 
     /// A task that was just added waits for a worker, or for the job's parents.
     pub(super) fn enqueue(&mut self, index: u32) {
-        if self.dependencies.is_satisfied() {
+        if self.dependencies.lets_begin() {
             self.job.queue.push_back(index);
         } else {
             self.dependencies.held.push_back(index);
+        }
+    }
+
+    /// A task comes back from the log; without its input, if that is a result which was not known.
+    pub(super) fn take_back(&mut self, input: Option<Payload>) {
+        match input {
+            None if self.job.spec.join.takes_results() => self.job.add_awaiting(),
+            input => {
+                let index = self.job.add(input.unwrap_or_default());
+                self.enqueue(index);
+            }
         }
     }
 
@@ -163,7 +180,9 @@ impl Record {
             service_us: job.service_us(),
             regime: dispatch.regime(job),
             given_up: job.given_up,
-            held: u32::try_from(dependencies.held.len()).unwrap_or(u32::MAX),
+            held: u32::try_from(dependencies.held.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(job.counts.awaiting()),
             level: job.spec.level,
             epoch: job.epoch,
         }

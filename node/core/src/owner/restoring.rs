@@ -9,6 +9,7 @@ use super::Owner;
 use super::absent;
 use super::books::{OwnerCtx, cancel_at};
 use super::dependencies;
+use super::edges;
 use super::end_job;
 use super::ending::{end_if_failed, end_if_over, end_rest};
 use super::gate::{Dependencies, Gate};
@@ -49,6 +50,7 @@ impl Owner {
 
     pub(crate) fn on_disk_low(&mut self, low: bool) {
         self.books.keeping.on_disk_low(low);
+        self.books.keeping.readers.look_at_all();
     }
 
     /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them. Their tasks that run here
@@ -164,6 +166,7 @@ impl Owner {
         record.job.pin_all(ctx);
         self.set_alarms(ctx.now, &record.job);
         dependencies::follow(&mut self.records, &record);
+        edges::begin(&mut self.books, &record);
         self.records.insert(name, Box::new(record));
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
@@ -237,10 +240,7 @@ impl Owner {
         for KeptTask { input, end } in tasks {
             match end {
                 Some(end) => record.job.add_ended(end),
-                None => {
-                    let index = record.job.add(input.unwrap_or_default());
-                    record.enqueue(index);
-                }
+                None => record.take_back(input),
             }
         }
         record.job.ended = ended;

@@ -21,8 +21,12 @@ pub(super) fn again(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32) 
     match task.state() {
         TaskState::Queued | TaskState::Delayed(_) => return wait_on(cx, record, index),
         TaskState::Leased => {}
-        TaskState::Done(_) | TaskState::Failed(_) | TaskState::Cancelled | TaskState::Expired => {
-            debug_assert!(false, "a task that ended has no attempt that could end");
+        TaskState::Awaiting
+        | TaskState::Done(_)
+        | TaskState::Failed(_)
+        | TaskState::Cancelled
+        | TaskState::Expired => {
+            debug_assert!(false, "a task that ended, or has no input yet, has no attempt that could end");
             return;
         }
     }

@@ -48,6 +48,8 @@ pub(super) struct Task {
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TaskState {
+    /// Its input is a result of another job that is not known here yet.
+    Awaiting,
     /// It waits for a worker; or for its job's dependencies, which the job knows.
     Queued,
     Leased,
@@ -75,18 +77,21 @@ impl From<Fate> for TaskState {
 impl TaskState {
     pub(super) fn is_end(self) -> bool {
         match self {
-            Self::Queued | Self::Leased | Self::Delayed(_) => false,
+            Self::Awaiting | Self::Queued | Self::Leased | Self::Delayed(_) => false,
             Self::Done(_) | Self::Failed(_) | Self::Cancelled | Self::Expired => true,
         }
     }
 
-    /// Whether a task may go from here to there: an end is never left, and what waits for its time is not leased before.
+    /// Whether a task may go from here to there: an end is never left, and what waits for its input or its time is not leased
+    /// before.
     fn may_become(self, to: Self) -> bool {
         match (self, to) {
             (Self::Queued, Self::Queued)
             | (Self::Leased, Self::Leased)
+            | (_, Self::Awaiting)
+            | (Self::Awaiting, Self::Leased | Self::Delayed(_))
             | (Self::Delayed(_), Self::Leased) => false,
-            (Self::Queued | Self::Leased | Self::Delayed(_), _) => true,
+            (Self::Awaiting | Self::Queued | Self::Leased | Self::Delayed(_), _) => true,
             (Self::Done(_) | Self::Failed(_) | Self::Cancelled | Self::Expired, _) => false,
         }
     }
@@ -95,6 +100,7 @@ impl TaskState {
 /// How many tasks of a job are where. Those that are queued are counted by the job's queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
+    awaiting: u32,
     leased: u32,
     delayed: u32,
     done: u32,
@@ -103,6 +109,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) fn awaiting(&self) -> u32 {
+        self.awaiting
+    }
+
     pub(super) fn leased(&self) -> u32 {
         self.leased
     }
@@ -130,6 +140,7 @@ impl Counts {
 
     fn of(&mut self, state: TaskState) -> Option<&mut u32> {
         match state {
+            TaskState::Awaiting => Some(&mut self.awaiting),
             TaskState::Queued => None,
             TaskState::Leased => Some(&mut self.leased),
             TaskState::Delayed(_) => Some(&mut self.delayed),
@@ -156,6 +167,12 @@ impl Task {
             wait_until: Time::ZERO,
             copied: false,
         }
+    }
+
+    /// One whose input is not known yet.
+    pub(super) fn awaiting(counts: &mut Counts) -> Self {
+        counts.awaiting += 1;
+        Self { state: TaskState::Awaiting, ..Self::new(Payload::empty()) }
     }
 
     pub(super) fn state(&self) -> TaskState {
@@ -355,7 +372,8 @@ impl Attempt {
 mod tests {
     use super::*;
 
-    const STATES: [TaskState; 7] = [
+    const STATES: [TaskState; 8] = [
+        TaskState::Awaiting,
         TaskState::Queued,
         TaskState::Leased,
         TaskState::Delayed(Time::ZERO),
@@ -375,6 +393,8 @@ mod tests {
             }
         }
         assert!(!TaskState::Delayed(Time::ZERO).may_become(TaskState::Leased), "a backoff is waited for");
+        assert!(!TaskState::Awaiting.may_become(TaskState::Leased), "an input is waited for");
+        assert!(STATES.into_iter().all(|from| !from.may_become(TaskState::Awaiting)), "an input stays");
         assert!(TaskState::Delayed(Time::ZERO).may_become(TaskState::Delayed(Time::ZERO.plus_ms(1))));
     }
 

@@ -144,7 +144,7 @@ fn digest_of(state: TaskState) -> u64 {
         TaskState::Failed(digest) => digest,
         TaskState::Cancelled => CANCELLED,
         TaskState::Expired => EXPIRED,
-        TaskState::Queued | TaskState::Leased | TaskState::Delayed(_) => {
+        TaskState::Awaiting | TaskState::Queued | TaskState::Leased | TaskState::Delayed(_) => {
             debug_assert!(false, "a chunk is forgotten when all of its tasks have ended");
             CANCELLED
         }

@@ -37,6 +37,7 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::DependenciesSatisfied { .. } => "satisfied".into(),
         Event::Confirmed { .. } => "confirmed".into(),
         Event::Forgotten { .. } => "forgotten".into(),
+        Event::Grown { tasks, .. } => format!("grown to {tasks}"),
         Event::ExtensionRefused { tasks, .. } => format!("not extended by {tasks}"),
         Event::Refused { reason, .. } => format!("{reason:?}"),
         Event::RetryRefused { reason, .. } => format!("not again: {reason:?}"),
@@ -69,6 +70,7 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::NotTaken(NotTaken { tasks, .. }) => format!("not taken {tasks}"),
         LogRecord::Given { workers } => format!("given once to {}", workers.len()),
         LogRecord::Leased { all } => format!("given to {}", all.len()),
+        LogRecord::Resolved { inputs } => format!("resolved {}", inputs.len()),
     };
     mesh.records(node).into_iter().map(kind).collect()
 }

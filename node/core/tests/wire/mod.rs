@@ -30,6 +30,8 @@ pub(crate) struct Mesh {
     pub(crate) log: Vec<(usize, usize, Message)>,
     pub(crate) aborted: usize,
     pub(crate) outcome: Outcome,
+    /// Tasks put out their input with one more byte, if it is inline; otherwise nothing.
+    pub(crate) echo: bool,
     /// Fetches that wait for the test to answer them; `None` answers each at once.
     pub(crate) held_fetches: Option<Vec<(usize, BlobId, Vec<PeerId>)>>,
     /// Messages carried since the test last set it to zero; too many show an endless exchange.
@@ -97,6 +99,7 @@ impl Mesh {
             log: Vec::new(),
             aborted: 0,
             outcome: Outcome::Done,
+            echo: false,
             held_fetches: None,
             steps: 0,
             deaf: None,
@@ -515,8 +518,8 @@ impl Mesh {
 
     /// Ends what runs on a node now.
     pub(crate) fn run_some(&mut self, node: usize) {
-        let report = self.report();
-        let ran: Vec<_> = self.slots[node].drain(..).map(|run| (run, report.clone())).collect();
+        let runs = std::mem::take(&mut self.slots[node]);
+        let ran: Vec<_> = runs.into_iter().map(|run| (run, self.report_of(node, run))).collect();
         if !ran.is_empty() {
             self.input(node, Input::Ran(ran));
         }
@@ -529,6 +532,17 @@ impl Mesh {
                 self.run_some(node);
             }
         }
+    }
+
+    /// What an execution ends with.
+    pub(crate) fn report_of(&self, node: usize, run: RunId) -> Report {
+        let mut report = self.report();
+        if let Some(Payload::Inline(input)) = self.works.get(&(node, run)).map(|work| &work.input)
+            && self.echo
+        {
+            report.output = Payload::inline(&[input, [1].as_slice()].concat());
+        }
+        report
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -590,6 +604,7 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::DependenciesSatisfied { .. }
         | Event::Accepted { .. }
         | Event::ExtensionRefused { .. }
+        | Event::Grown { .. }
         | Event::RetryRefused { .. }
         | Event::Confirmed { .. }
         | Event::Forgotten { .. }

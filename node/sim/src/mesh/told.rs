@@ -64,6 +64,7 @@ impl Mesh {
             | Event::OwnerGone { .. }
             | Event::DependenciesSatisfied { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Grown { .. }
             | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
@@ -220,6 +221,7 @@ pub(crate) fn job_in(event: &Event) -> Option<JobId> {
         | Event::DependenciesSatisfied { job }
         | Event::Accepted { job, .. }
         | Event::ExtensionRefused { job, .. }
+        | Event::Grown { job, .. }
         | Event::RetryRefused { job, .. }
         | Event::Confirmed { job }
         | Event::Forgotten { job }

@@ -92,6 +92,13 @@ impl Entry {
         self.wake();
     }
 
+    /// Notes how many tasks it has by the results of another job, and whether it gets no more.
+    pub(in crate::jobs) fn grow(&mut self, tasks: u32, closed: bool) {
+        self.counts.tasks = self.counts.tasks.max(tasks);
+        self.closed |= closed;
+        self.wake();
+    }
+
     /// Notes that what was said last of the whole job is safe: that it is tried again, or closed.
     pub(in crate::jobs) fn confirm(&mut self) {
         self.closing = false;

@@ -26,7 +26,7 @@ pub struct Policy {
     pub backups: bool,
 }
 
-/// How the jobs that another one comes after must have ended.
+/// How the jobs that another one comes after must have ended, and whether their results are its inputs.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
 )]
@@ -37,6 +37,9 @@ pub enum Join {
     AllSucceeded,
     /// Anyhow.
     AllEnded,
+    /// The later job comes after one alone, which is kept, and has one task for each task of that one, with that one's output as
+    /// its input; each begins as soon as its own is there. The later job gets no other inputs.
+    EachResult,
 }
 
 impl Default for Policy {

@@ -111,6 +111,7 @@ impl Custody {
                 kept.grant(wish, &moment);
             }
         } else if kept.is_parent {
+            self.news.push_back(News::Grown(job));
             self.watch(job);
         }
     }

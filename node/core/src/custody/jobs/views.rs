@@ -14,6 +14,11 @@ impl Custody {
         self.jobs.get(&job).is_some_and(|kept| kept.member.role() == Role::Leader)
     }
 
+    /// The last record of a job that three nodes keep that is known to be committed, if this node is one of them.
+    pub(crate) fn committed(&self, job: JobId) -> Option<u32> {
+        self.jobs.get(&job).map(|kept| kept.member.committed())
+    }
+
     /// The copies of others' jobs here.
     pub(crate) fn copies(&self) -> Vec<CopyView> {
         self.copies.views()

@@ -196,6 +196,18 @@ impl Keeping {
         Some(inputs)
     }
 
+    /// Inputs of a job that takes results of others are known.
+    pub(in crate::owner) fn resolve(&mut self, job: JobId, inputs: &[(u32, Payload)]) {
+        let mut rest = inputs;
+        while !rest.is_empty() {
+            let sizes = rest.iter().map(|(_, input)| input);
+            let (part, behind) = rest.split_at_checked(count_fitting(sizes)).unwrap_or((rest, &[]));
+            let cost = part.iter().map(|(_, input)| input_cost(input)).sum();
+            self.push(job, What::Record(LogRecord::Resolved { inputs: part.to_vec() }), cost);
+            rest = behind;
+        }
+    }
+
     /// A task ended with an outcome of its own.
     pub(in crate::owner) fn task_ended(&mut self, job: JobId, kept: Kept) {
         let more = kept.cost();
@@ -373,12 +385,12 @@ fn count(inputs: &[Payload]) -> u32 {
 }
 
 /// How many of these inputs one record takes; at least one of any.
-fn count_fitting(inputs: &[Payload]) -> usize {
+fn count_fitting<'a>(inputs: impl IntoIterator<Item = &'a Payload>) -> usize {
     let mut cost = 0;
     let fits = |input: &&Payload| {
         let fits = cost < RECORD_BYTES_SOFT;
         cost += input_cost(input);
         fits
     };
-    inputs.iter().take(RECORD_TASKS_MAX).take_while(fits).count()
+    inputs.into_iter().take(RECORD_TASKS_MAX).take_while(fits).count()
 }

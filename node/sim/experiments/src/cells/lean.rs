@@ -378,6 +378,7 @@ impl Lean {
             | Event::DependenciesSatisfied { .. }
             | Event::Accepted { .. }
             | Event::ExtensionRefused { .. }
+            | Event::Grown { .. }
             | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }

@@ -1,0 +1,309 @@
+//! Jobs whose inputs are results of other jobs: which task gets which input, when, and what happens when a node stops or a
+//! parent goes in the middle.
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
+mod wire;
+
+use std::collections::BTreeMap;
+
+use weft_core::durable::LogRecord;
+use weft_core::snapshot::TaskView;
+use weft_core::*;
+use wire::{JOB, Mesh};
+
+const CHILD: JobId = JobId(0xc1d);
+const GRANDCHILD: JobId = JobId(0x6ca);
+
+/// A job that takes each result of that one.
+fn each_of(parent: JobId, job: JobId, level: Level) -> impl FnOnce(&mut Submission) {
+    move |what| {
+        (what.job, what.after, what.join) = (job, vec![parent], Join::EachResult);
+        (what.closed, what.level) = (false, level);
+    }
+}
+
+fn at(level: Level) -> impl FnOnce(&mut Submission) {
+    move |what| what.level = level
+}
+
+/// Nodes of which tasks put out their input with one more byte, a parent of this many tasks, and a child.
+fn family(slots: &[u32], tasks: usize, parent: Level, child: Level) -> Mesh {
+    let mut mesh = Mesh::keeping(slots);
+    mesh.echo = true;
+    mesh.submit_with(0, tasks, at(parent));
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, child));
+    mesh
+}
+
+/// What a node told of the ends of a job's tasks: outcome and output, by index; of no task twice.
+fn told(mesh: &Mesh, node: usize, of: JobId) -> BTreeMap<u32, (Outcome, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    for event in &mesh.events[node] {
+        if let Event::TaskEnded { job, index, report, .. } = event
+            && *job == of
+        {
+            let Payload::Inline(output) = &report.output else { continue };
+            let before = all.insert(*index, (report.outcome.clone(), output.to_vec()));
+            assert_eq!(before, None, "task {index} of {job:?} is told twice");
+        }
+    }
+    all
+}
+
+fn over(mesh: &Mesh, node: usize, job: JobId) -> usize {
+    mesh.events[node].iter().filter(|event| **event == Event::JobEnded { job }).count()
+}
+
+/// The inputs of tasks of jobs as the harness makes them, with that many bytes behind them.
+fn number(index: u64, more: usize) -> Vec<u8> {
+    [index.to_le_bytes().as_slice(), &vec![1; more]].concat()
+}
+
+fn refusal(mesh: &Mesh, of: JobId) -> Option<Refusal> {
+    mesh.events[0].iter().find_map(|event| {
+        let Event::Refused { job, reason } = event else { return None };
+        (*job == of).then(|| reason.clone())
+    })
+}
+
+fn view(mesh: &Mesh, job: JobId) -> snapshot::JobView {
+    mesh.engines[0].snapshot().jobs.into_iter().find(|view| view.job == job).expect("it is known")
+}
+
+#[test]
+fn each_task_gets_its_parents_output_as_soon_as_that_is_done() {
+    for (parent, child) in [
+        (Level::Disk, Level::Disk),
+        (Level::Disk, Level::Memory),
+        (Level::Mesh, Level::Mesh),
+        (Level::Mesh, Level::Memory),
+    ] {
+        let mut mesh = family(&[0, 1, 0], 3, parent, child);
+        let (view, waits) = (view(&mesh, CHILD), mesh.engines[0].why(mesh.now, CHILD, 1));
+        assert_eq!((view.tasks, view.held, view.open), (3, 3, false), "{parent:?} {child:?}");
+        assert!(matches!(waits.map(|why| why.state), Some(TaskView::After { left: 1, .. })));
+        mesh.run_some(1);
+        mesh.advance_ms(100);
+        assert_eq!((told(&mesh, 0, JOB).len(), mesh.running()[1]), (1, 1));
+        // The first task of the child may run now though the parent has not ended.
+        while told(&mesh, 0, CHILD).is_empty() {
+            assert!(mesh.running()[1] == 1, "one of the two runs");
+            mesh.run_some(1);
+            mesh.advance_ms(100);
+        }
+        mesh.run_all();
+        mesh.advance_ms(1000);
+        mesh.run_all();
+        let ends = told(&mesh, 0, CHILD);
+        assert_eq!(ends.len(), 3);
+        for (index, end) in ends {
+            assert_eq!(end, (Outcome::Done, number(index.into(), 2)), "task {index}");
+        }
+        assert_eq!((over(&mesh, 0, JOB), over(&mesh, 0, CHILD)), (1, 1));
+        mesh.assert_quiet();
+    }
+}
+
+#[test]
+fn results_go_through_a_chain_and_to_several_jobs() {
+    let mut mesh = family(&[2, 0, 0], 20, Level::Disk, Level::Disk);
+    mesh.submit_with(0, 0, each_of(CHILD, GRANDCHILD, Level::Disk));
+    let other = JobId(0x07e4);
+    mesh.submit_with(0, 0, each_of(JOB, other, Level::Disk));
+    mesh.run_all();
+    for (job, more) in [(CHILD, 2), (GRANDCHILD, 3), (other, 2)] {
+        let ends = told(&mesh, 0, job);
+        assert_eq!(ends.len(), 20, "{job:?}");
+        assert!(ends.iter().all(|(index, end)| *end == (Outcome::Done, number((*index).into(), more))));
+        assert_eq!(over(&mesh, 0, job), 1);
+    }
+}
+
+#[test]
+fn a_job_takes_the_results_of_one_that_has_ended() {
+    let mut mesh = Mesh::keeping(&[2, 0, 0]);
+    mesh.echo = true;
+    mesh.submit_with(0, 5, at(Level::Disk));
+    mesh.run_all();
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
+    mesh.run_all();
+    assert_eq!((told(&mesh, 0, CHILD).len(), over(&mesh, 0, CHILD)), (5, 1));
+}
+
+#[test]
+fn a_job_after_one_without_tasks_ends_at_once() {
+    let mut mesh = Mesh::keeping(&[2, 0, 0]);
+    mesh.submit_with(0, 0, at(Level::Disk));
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
+    assert_eq!((told(&mesh, 0, CHILD).len(), over(&mesh, 0, JOB), over(&mesh, 0, CHILD)), (0, 1, 1));
+    let ended = view(&mesh, CHILD);
+    assert_eq!((ended.tasks, ended.failed, ended.open), (0, 0, false));
+}
+
+#[test]
+fn what_failed_in_the_parent_is_skipped_alone() {
+    let mut mesh = family(&[1, 0, 0], 3, Level::Disk, Level::Disk);
+    mesh.outcome = Outcome::Failed(Failure::Exit(1));
+    mesh.run_some(0);
+    mesh.outcome = Outcome::Done;
+    mesh.run_all();
+    let ends = told(&mesh, 0, CHILD);
+    assert_eq!(ends[&0].0, Outcome::ParentFailed { job: JOB });
+    assert_eq!(
+        (ends[&1].0.clone(), ends[&2].0.clone(), over(&mesh, 0, CHILD)),
+        (Outcome::Done, Outcome::Done, 1)
+    );
+    // The parent's user has it tried again, and then the child.
+    for job in [JOB, CHILD] {
+        let log = mesh.disks[0].fold(job);
+        mesh.input(0, Input::Command(Command::Retry(log)));
+        let is_new = |event: &&Event| matches!(event, Event::TaskEnded { job: of, .. } if *of == job);
+        let before = mesh.events[0].iter().filter(is_new).count();
+        mesh.run_all();
+        assert_eq!(
+            mesh.events[0].iter().filter(is_new).count(),
+            before + 1,
+            "the task that had failed alone"
+        );
+    }
+    let last = mesh.last_end(0);
+    let is_right = |report: &Report| {
+        (&report.outcome, &report.output) == (&Outcome::Done, &Payload::inline(&number(0, 2)))
+    };
+    assert!(
+        matches!(last, Event::TaskEnded { job: CHILD, index: 0, report, .. } if is_right(report)),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn a_cancelled_parent_ends_what_waits_for_its_results() {
+    let mut mesh = family(&[1, 0, 0], 3, Level::Disk, Level::Disk);
+    mesh.run_some(0);
+    mesh.input(0, Input::Command(Command::Cancel { job: JOB }));
+    mesh.run_all();
+    let ends = told(&mesh, 0, CHILD);
+    assert_eq!((ends[&0].0.clone(), ends.len(), over(&mesh, 0, CHILD)), (Outcome::Done, 3, 1));
+    assert!((1..3).all(|index| ends[&index].0 == Outcome::ParentFailed { job: JOB }));
+}
+
+#[test]
+fn a_job_goes_on_with_results_where_its_node_was_started_again() {
+    let mut mesh = family(&[1, 0, 0], 6, Level::Disk, Level::Disk);
+    for _ in 0..4 {
+        mesh.run_some(0);
+    }
+    let before = told(&mesh, 0, CHILD);
+    mesh.events[0].clear();
+    mesh.restart(0, 1);
+    mesh.advance_ms(4000);
+    mesh.run_all();
+    let after = told(&mesh, 0, CHILD);
+    assert!(before.keys().all(|index| !after.contains_key(index)), "told twice: {before:?} {after:?}");
+    let all: BTreeMap<_, _> = before.into_iter().chain(after).collect();
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|(index, end)| *end == (Outcome::Done, number((*index).into(), 2))));
+    assert_eq!(over(&mesh, 0, CHILD), 1);
+    let resolved = mesh.disks[0].log(CHILD).into_iter().filter_map(|record| {
+        let LogRecord::Resolved { inputs } = record else { return None };
+        Some(inputs.len())
+    });
+    assert_eq!(resolved.sum::<usize>(), 6, "each input is written once, over all lives");
+}
+
+#[test]
+fn another_node_goes_on_with_both_when_the_owner_is_gone() {
+    let mut mesh = family(&[1, 0, 0, 1], 6, Level::Mesh, Level::Mesh);
+    mesh.run_some(0);
+    mesh.run_some(3);
+    mesh.switch_off(0);
+    for _ in 0..120 {
+        mesh.steps = 0;
+        mesh.run_all();
+        mesh.advance_ms(500);
+    }
+    for job in [JOB, CHILD] {
+        let more = if job == JOB { 1 } else { 2 };
+        let mut all = BTreeMap::new();
+        for node in 0..4 {
+            for (index, end) in told(&mesh, node, job) {
+                assert!(all.insert(index, end.clone()).is_none_or(|before| before == end), "{job:?}/{index}");
+            }
+        }
+        assert_eq!(all.len(), 6, "{job:?}");
+        assert!(all.iter().all(|(index, end)| *end == (Outcome::Done, number((*index).into(), more))));
+    }
+}
+
+#[test]
+fn a_forgotten_parent_ends_what_waits_for_its_results() {
+    let mut mesh = family(&[1, 0, 0], 2, Level::Disk, Level::Disk);
+    // A kept job gets no inputs while the disk is nearly full.
+    mesh.input(0, Input::DiskLow(true));
+    mesh.run_all();
+    assert_eq!((over(&mesh, 0, JOB), told(&mesh, 0, CHILD).len()), (1, 0));
+    mesh.input(0, Input::Command(Command::ForgetJob { job: JOB }));
+    let ends = told(&mesh, 0, CHILD);
+    assert!(ends.values().all(|end| end.0 == Outcome::ParentFailed { job: JOB }), "{ends:?}");
+    assert_eq!((ends.len(), over(&mesh, 0, CHILD)), (2, 1));
+}
+
+#[test]
+fn a_full_disk_holds_results_back_until_there_is_room() {
+    let mut mesh = family(&[1, 0, 0], 2, Level::Disk, Level::Disk);
+    mesh.input(0, Input::DiskLow(true));
+    mesh.run_all();
+    assert_eq!(told(&mesh, 0, CHILD).len(), 0);
+    mesh.input(0, Input::DiskLow(false));
+    mesh.run_all();
+    assert_eq!((told(&mesh, 0, CHILD).len(), over(&mesh, 0, CHILD)), (2, 1));
+}
+
+#[test]
+fn no_more_results_are_read_than_a_job_has_use_for() {
+    let mut mesh = Mesh::keeping(&[0, 0, 0]);
+    mesh.submit_with(0, 30_000, at(Level::Disk));
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
+    mesh.join(8, Vec::new());
+    mesh.steps = 0;
+    // The parent's tasks are done first, for the child's wait for a node that is not there.
+    assert_eq!(view(&mesh, CHILD).held, 30_000);
+    let mut most = 0;
+    while view(&mesh, JOB).done < 30_000 {
+        mesh.steps = 0;
+        mesh.run_some(3);
+        most = most.max(view(&mesh, CHILD).queued);
+    }
+    assert!((1..4096 + 3000).contains(&most), "{most} tasks of the child waited for workers");
+    mesh.steps = 0;
+    while view(&mesh, CHILD).done < 30_000 {
+        mesh.steps = 0;
+        mesh.run_some(3);
+        mesh.advance_ms(1);
+    }
+}
+
+#[test]
+fn results_are_taken_of_one_kept_job_and_of_nothing_else() {
+    let mut mesh = Mesh::keeping(&[1, 0, 0]);
+    mesh.submit(0, 1);
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Memory));
+    assert_eq!(refusal(&mesh, CHILD), Some(Refusal::ResultsNotKept { job: JOB }));
+    let mut mesh = Mesh::keeping(&[1, 0, 0]);
+    mesh.submit_with(0, 1, at(Level::Disk));
+    mesh.submit_with(0, 1, each_of(JOB, CHILD, Level::Disk));
+    assert_eq!(refusal(&mesh, CHILD), Some(Refusal::TakesResults), "it has an input of its own");
+    mesh.submit_with(0, 0, |what| {
+        each_of(JOB, GRANDCHILD, Level::Disk)(what);
+        what.after.clear();
+    });
+    assert_eq!(refusal(&mesh, GRANDCHILD), Some(Refusal::ResultsOfSeveral { asked: 0 }));
+    // No client adds to what takes results, or closes it.
+    let child = JobId(0xc1e);
+    mesh.submit_with(0, 0, each_of(JOB, child, Level::Disk));
+    let inputs = mesh.fresh_inputs(1);
+    mesh.input(0, Input::Command(Command::Extend { job: child, inputs }));
+    mesh.input(0, Input::Command(Command::Close { job: child }));
+    mesh.run_all();
+    assert_eq!((told(&mesh, 0, child).len(), over(&mesh, 0, child)), (1, 1));
+}

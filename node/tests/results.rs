@@ -1,0 +1,126 @@
+//! Jobs that take the results of other jobs as their inputs, with real processes: a chain of three on one node that is killed in
+//! the middle, and two jobs on three nodes of which the one that they were submitted to is lost for good. Every result is there
+//! once and is made of the right one.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says what it saw"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::work::Work;
+use support::{Host, all_meet, eventually, mesh_key, module, turn};
+
+/// Some seconds' work has got on after this, whatever happened to its nodes.
+const WORK: Duration = Duration::from_secs(180);
+/// Nodes that were told of each other have met after this.
+const MEET: Duration = Duration::from_secs(20);
+
+/// Submits a job of that module and function; its id.
+#[track_caller]
+fn submit(host: &Host, name: &str, function: &str, args: &[&str]) -> String {
+    let ended = host.cli(&[&["submit", &module(name), "--fn", function], args].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout.trim().to_owned()
+}
+
+/// Tasks of a job that are done, as a node knows it.
+fn done(host: &Host, job: &str) -> u64 {
+    let jobs = host.json(&["jobs", "--all", "--json"]);
+    let found = jobs.as_array().unwrap().iter().find(|found| found["job"] == job);
+    found.map_or(0, |found| found["done"].as_u64().unwrap())
+}
+
+/// That each task of a job has one result, made of the parent's; where the parent's task failed, it is skipped.
+#[track_caller]
+fn assert_results(host: &Host, job: &str, work: &Work, made: impl Fn(&str) -> String) {
+    let failed = work.outputs.iter().filter(|output| output.is_none()).count();
+    let waited = host.spawn(&["wait", job]).finish(WORK);
+    assert_eq!(waited.code, Some(i32::try_from(failed).unwrap()), "{}", waited.stderr);
+    let told = host.cli(&["results", job, "--json"]);
+    let lines = told.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut found = BTreeMap::new();
+    for line in lines {
+        let before = found.insert(line["index"].as_u64().unwrap(), line);
+        assert_eq!(before, None, "a task of job {job} has two results");
+    }
+    assert_eq!(found.len(), work.outputs.len(), "{}", told.stderr);
+    for ((index, line), output) in found.iter().zip(&work.outputs) {
+        match output {
+            Some(output) => assert_eq!(line["output"], made(output), "job {job}, task {index}: {line}"),
+            None => assert_eq!(line["outcome"], "skipped", "job {job}, task {index}: {line}"),
+        }
+    }
+}
+
+#[test]
+fn a_chain_of_jobs_goes_on_where_its_node_is_killed() {
+    let _turn = turn();
+    let host = Host::new(&mesh_key());
+    let mut node = host.loopback_node(&["--slots", "2"]);
+    let work = Work::mixed(120);
+    let path = host.path("lines.txt");
+    fs::write(&path, &work.lines).unwrap();
+    let file = path.display().to_string();
+    let first = submit(&host, "spin", "spin", &["--each-line", &file]);
+    let second = submit(&host, "echo", "upper", &["--each-result", &first]);
+    let third = submit(&host, "echo", "echo", &["--each-result", &second]);
+    eventually(WORK, "some results are through the chain", || (done(&host, &third) >= 10).then_some(()));
+    assert!(done(&host, &first) < 120, "tasks begin while the job before still runs");
+    node.process.kill9();
+    let _node = host.loopback_node(&["--slots", "2"]);
+    let upper = |output: &str| output.to_uppercase();
+    assert_results(&host, &second, &work, upper);
+    assert_results(&host, &third, &work, upper);
+}
+
+#[test]
+fn jobs_with_results_of_others_end_elsewhere_when_their_node_is_lost() {
+    let _turn = turn();
+    let key = mesh_key();
+    let hosts = [(); 3].map(|()| Host::new(&key));
+    let mut first = hosts[0].loopback_node(&["--slots", "1"]);
+    let second = hosts[1].loopback_node(&["--slots", "1", "--peer", &first.address]);
+    let third =
+        hosts[2].loopback_node(&["--slots", "1", "--peer", &first.address, "--peer", &second.address]);
+    all_meet(&[(&hosts[0], &first), (&hosts[1], &second), (&hosts[2], &third)], MEET);
+    let work = Work::mixed(120);
+    let path = hosts[0].path("lines.txt");
+    fs::write(&path, &work.lines).unwrap();
+    let file = path.display().to_string();
+    let parent = submit(&hosts[0], "spin", "spin", &["--each-line", &file, "--level", "mesh"]);
+    let child = submit(&hosts[0], "echo", "upper", &["--each-result", &parent]);
+    eventually(WORK, "some results are through", || (done(&hosts[0], &child) >= 10).then_some(()));
+    first.process.kill9();
+    assert_results(&hosts[1], &child, &work, |output| output.to_uppercase());
+}
+
+#[test]
+fn what_can_not_take_results_is_told_why() {
+    let _turn = turn();
+    let host = Host::new(&mesh_key());
+    let _node = host.loopback_node(&["--slots", "1"]);
+    let path = host.path("lines.txt");
+    fs::write(&path, "1\n").unwrap();
+    let file = path.display().to_string();
+    let memory = submit(&host, "spin", "spin", &["--each-line", &file, "--level", "memory"]);
+    let echo = module("echo");
+    let refused = |args: &[&str]| {
+        let ended = host.cli(&[&["submit", &echo, "--fn", "echo"], args].concat());
+        (ended.code, ended.stderr)
+    };
+    let (code, said) = refused(&["--each-result", &memory]);
+    assert!(code == Some(1) && said.contains("is in memory, where results are not kept"), "{said}");
+    let (code, said) = refused(&["--each-result", "0123456789abcdef"]);
+    assert!(code == Some(1) && said.contains("0123456789abcdef"), "{said}");
+    let (code, said) = refused(&["--each-result", &memory, "--each-line", &file]);
+    assert!(code == Some(2) && said.contains("--each-result"), "{said}");
+}
