@@ -141,7 +141,9 @@ impl Ports {
             Effect::Forget { ticket, job, remains } => self.forget(ticket, job, remains),
             Effect::Cut { ticket, job, after } => self.cut(ticket, job, after),
             Effect::Promise { ticket, job, epoch } => self.promise(ticket, job, epoch),
-            Effect::ReadLog { job, from, bytes_max } => self.ask(Question::Page { job, from, bytes_max }),
+            Effect::ReadLog { reader, job, from, bytes_max } => {
+                self.ask(Question::Page { reader, job, from, bytes_max });
+            }
             Effect::Recall { job } => self.ask(Question::Whole { job }),
             Effect::Remember { known, gone } => self.remember(known, gone),
             Effect::Retain { outcomes, gone } => self.retain(outcomes, gone),

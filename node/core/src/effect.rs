@@ -38,6 +38,15 @@ pub struct Left {
     pub promised: u32,
 }
 
+/// Who reads a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum LogReader {
+    /// Another node that keeps the job.
+    Keeper,
+    /// A job whose inputs are results of that one.
+    Child,
+}
+
 /// An action that the driver performs.
 #[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Effect {
@@ -121,9 +130,10 @@ pub enum Effect {
         /// The epoch.
         epoch: u32,
     },
-    /// Read records of the log of a job at level `mesh` for another node that keeps it; exactly one [`crate::Input::LogRead`]
-    /// answers. All that was to be written before is in it.
+    /// Read records of a job's log; exactly one [`crate::Input::LogRead`] answers. All that was to be written before is in it.
     ReadLog {
+        /// Who wants them.
+        reader: LogReader,
         /// The job.
         job: JobId,
         /// The number of the first one, from 1.

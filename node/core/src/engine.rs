@@ -108,6 +108,7 @@ impl Engine {
         self.on_time();
         self.heed_custody();
         self.settle();
+        self.note_committed();
         self.seal();
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
@@ -197,7 +198,7 @@ impl Engine {
             Input::RestoreGone { forgotten, left, knows_all } => {
                 self.custody.on_restore_gone(&forgotten, &left, knows_all);
             }
-            Input::LogRead { job, from, records } => self.on_log_read(job, from, records),
+            Input::LogRead { reader, job, from, records } => self.on_log_read(reader, job, from, records),
             Input::Recalled { job, restored } => {
                 self.with_custody(|custody, ctx, members| custody.on_recalled(ctx, members, job, restored));
             }
@@ -211,8 +212,8 @@ impl Engine {
             Command::Retry(job) if keeps(job.job()) => self.retry_kept(&job),
             Command::ForgetJob { job } if keeps(job) => self.wish(job, Wish::Forget),
             Command::ForgetJob { job } => self.forget_kept(job),
-            Command::Submit(_)
-            | Command::Extend { .. }
+            Command::Submit(what) => self.submit(what),
+            Command::Extend { .. }
             | Command::Close { .. }
             | Command::Cancel { .. }
             | Command::Drain(_)
@@ -331,7 +332,7 @@ fn on_command(
     command: Command,
 ) {
     match command {
-        Command::Submit(what) => owner.on_submit(ctx, members, what),
+        Command::Submit(_) => debug_assert!(false, "handled with custody"),
         Command::Extend { job, inputs } => owner.on_extend(ctx, members, job, inputs.into()),
         Command::ExtendEnded { job, inputs, ends } => {
             owner.on_extend(ctx, members, job, Extension { inputs, ends });

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::durable::{Kept, LogRecord, Restored};
-use crate::effect::Left;
+use crate::effect::{Left, LogReader};
 use crate::host::Host;
 use crate::id::{BlobId, JobId, PeerId, RunId};
 use crate::message::{Gossip, Message};
@@ -132,15 +132,16 @@ pub enum Input {
     },
     /// Results that were kept in an earlier life ([`crate::Effect::Remember`]), in the order in which they were; before any job.
     Remembered(Vec<Remembered>),
-    /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on; none if the log has
-    /// none, or could not be read.
+    /// Answers [`crate::Effect::ReadLog`]: records in their order, from the one that was asked for on.
     LogRead {
+        /// Who wanted them.
+        reader: LogReader,
         /// The job.
         job: JobId,
         /// The number of the first.
         from: u32,
-        /// The records.
-        records: Vec<LogRecord>,
+        /// The records, none if the log has none there; nothing if it could not be read now.
+        records: Option<Vec<LogRecord>>,
     },
     /// Answers [`crate::Effect::Recall`]: what the log says, or nothing if it can't be read.
     Recalled {

@@ -59,7 +59,7 @@ mod worker;
 pub use audit::{Audit, CellsAudit, JobAudit};
 pub use cells::{cell_of, cells_for};
 pub use config::{MeshConfig, NodeConfig};
-pub use effect::{Effect, Event, Left, Remains, Work};
+pub use effect::{Effect, Event, Left, LogReader, Remains, Work};
 pub use engine::Engine;
 pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};

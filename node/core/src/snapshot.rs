@@ -289,6 +289,11 @@ pub enum Deadline {
 /// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskView {
+    /// Its input is a result of a job that is not known yet.
+    AwaitsResult {
+        /// The job.
+        of: JobId,
+    },
     /// It waits for a lease.
     Queued {
         /// Tasks of its job that wait before it.

@@ -81,7 +81,7 @@ fn each_task_gets_its_parents_output_as_soon_as_that_is_done() {
         let mut mesh = family(&[0, 1, 0], 3, parent, child);
         let (view, waits) = (view(&mesh, CHILD), mesh.engines[0].why(mesh.now, CHILD, 1));
         assert_eq!((view.tasks, view.held, view.open), (3, 3, false), "{parent:?} {child:?}");
-        assert!(matches!(waits.map(|why| why.state), Some(TaskView::After { left: 1, .. })));
+        assert_eq!(waits.map(|why| why.state), Some(TaskView::AwaitsResult { of: JOB }));
         mesh.run_some(1);
         mesh.advance_ms(100);
         assert_eq!((told(&mesh, 0, JOB).len(), mesh.running()[1]), (1, 1));
@@ -259,28 +259,134 @@ fn a_full_disk_holds_results_back_until_there_is_room() {
     assert_eq!((told(&mesh, 0, CHILD).len(), over(&mesh, 0, CHILD)), (2, 1));
 }
 
-#[test]
-fn no_more_results_are_read_than_a_job_has_use_for() {
+/// A parent of many tasks that run for that long, and a child; how many tasks of the child waited for workers at most.
+fn most_ahead(wall_us: u64) -> u32 {
     let mut mesh = Mesh::keeping(&[0, 0, 0]);
-    mesh.submit_with(0, 30_000, at(Level::Disk));
+    mesh.wall_us = wall_us;
+    mesh.submit_with(0, 9_000, at(Level::Disk));
     mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
     mesh.join(8, Vec::new());
-    mesh.steps = 0;
-    // The parent's tasks are done first, for the child's wait for a node that is not there.
-    assert_eq!(view(&mesh, CHILD).held, 30_000);
+    assert_eq!(view(&mesh, CHILD).held, 9_000);
     let mut most = 0;
-    while view(&mesh, JOB).done < 30_000 {
-        mesh.steps = 0;
-        mesh.run_some(3);
-        most = most.max(view(&mesh, CHILD).queued);
+    for job in [JOB, CHILD] {
+        let mut before = 0;
+        while view(&mesh, job).done < 9_000 {
+            mesh.steps = 0;
+            mesh.run_some(3);
+            mesh.advance_ms(1);
+            most = most.max(view(&mesh, CHILD).queued);
+            before += 1;
+            assert!(before < 30_000, "{:?}", view(&mesh, job));
+        }
     }
-    assert!((1..4096 + 3000).contains(&most), "{most} tasks of the child waited for workers");
-    mesh.steps = 0;
-    while view(&mesh, CHILD).done < 30_000 {
-        mesh.steps = 0;
-        mesh.run_some(3);
-        mesh.advance_ms(1);
+    most
+}
+
+#[test]
+fn no_more_results_are_read_than_a_job_has_use_for() {
+    // Long tasks are bid for, short ones go on credit.
+    for wall_us in [50_000, 20] {
+        let most = most_ahead(wall_us);
+        assert!((1..4096 + 3000).contains(&most), "{most} tasks of the child waited for workers");
     }
+}
+
+#[test]
+fn a_job_that_fails_too_often_ends_while_its_parent_runs() {
+    let mut mesh = Mesh::keeping(&[1, 0, 0]);
+    mesh.submit_with(0, 1, |what| (what.level, what.closed) = (Level::Disk, false));
+    mesh.submit_with(0, 0, |what| {
+        each_of(JOB, CHILD, Level::Disk)(what);
+        what.policy.failures_max = Some(0);
+    });
+    mesh.run_some(0);
+    mesh.outcome = Outcome::Failed(Failure::Exit(1));
+    mesh.run_all();
+    assert_eq!((over(&mesh, 0, JOB), over(&mesh, 0, CHILD)), (0, 1));
+    mesh.outcome = Outcome::Done;
+    let inputs = mesh.fresh_inputs(1);
+    mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    mesh.input(0, Input::Command(Command::Close { job: JOB }));
+    mesh.run_all();
+    assert_eq!((over(&mesh, 0, JOB), over(&mesh, 0, CHILD)), (1, 1));
+    mesh.restart(0, 1);
+    mesh.assert_quiet();
+}
+
+#[test]
+fn what_was_cancelled_before_its_parent_had_all_tasks_gets_them_when_it_is_tried_again() {
+    let mut mesh = Mesh::keeping(&[1, 0, 0]);
+    mesh.echo = true;
+    mesh.submit_with(0, 2, |what| (what.level, what.closed) = (Level::Disk, false));
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
+    mesh.input(0, Input::Command(Command::Cancel { job: CHILD }));
+    assert_eq!((view(&mesh, CHILD).tasks, over(&mesh, 0, CHILD)), (2, 1));
+    let inputs = mesh.fresh_inputs(3);
+    mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    mesh.input(0, Input::Command(Command::Close { job: JOB }));
+    mesh.events[0].clear();
+    let log = mesh.disks[0].fold(CHILD);
+    mesh.input(0, Input::Command(Command::Retry(log)));
+    mesh.run_some(0);
+    mesh.restart(0, 1);
+    mesh.advance_ms(4000);
+    mesh.run_all();
+    let ends = told(&mesh, 0, CHILD);
+    assert!(ends.values().all(|end| end.0 == Outcome::Done), "{ends:?}");
+    assert_eq!((ends.len(), over(&mesh, 0, CHILD), view(&mesh, CHILD).tasks), (5, 1, 5));
+}
+
+#[test]
+fn how_many_tasks_there_are_is_told_before_any_of_them_ends() {
+    for level in [Level::Memory, Level::Disk] {
+        let mut mesh = family(&[2, 0, 0], 5, Level::Disk, level);
+        mesh.run_all();
+        // The same tasks again: what they bring is known.
+        let again = JobId(0xa9a1);
+        mesh.submit_with(0, 0, each_of(JOB, again, level));
+        assert_eq!((told(&mesh, 0, again).len(), mesh.running()), (5, vec![0, 0, 0]));
+        let place = |wanted: fn(&Event) -> bool| {
+            let of_it = |event: &&Event| matches!(event, Event::TaskEnded { job, .. } | Event::Grown { job, .. } if *job == again);
+            mesh.events[0].iter().filter(of_it).position(wanted)
+        };
+        let grown = place(|event| matches!(event, Event::Grown { tasks: 5, .. }));
+        assert!(grown < place(|event| matches!(event, Event::TaskEnded { .. })), "{level:?}");
+        assert_eq!(over(&mesh, 0, again), 1);
+    }
+}
+
+#[test]
+fn a_job_is_kept_where_the_results_are_also_of_one_that_has_ended() {
+    let mut mesh = Mesh::keeping(&[1, 0, 0, 0, 0, 0]);
+    mesh.submit_with(0, 2, at(Level::Mesh));
+    mesh.run_all();
+    mesh.advance_ms(1000);
+    let keepers = |mesh: &Mesh, job| {
+        let kept = mesh.engines[0].snapshot().kept.into_iter().find(|view| view.job == job);
+        kept.map(|view| view.keepers)
+    };
+    for job in [CHILD, GRANDCHILD, JobId(1), JobId(2)] {
+        mesh.submit_with(0, 0, each_of(JOB, job, Level::Mesh));
+        assert!(keepers(&mesh, job).is_some() && keepers(&mesh, job) == keepers(&mesh, JOB), "{job:?}");
+    }
+    mesh.submit_with(0, 1, |what| (what.job, what.level) = (JobId(9), Level::Disk));
+    mesh.run_all();
+    mesh.submit_with(0, 0, each_of(JobId(9), JobId(10), Level::Mesh));
+    assert_eq!(refusal(&mesh, JobId(10)), Some(Refusal::ParentNotKept { job: JobId(9) }));
+}
+
+#[test]
+fn a_job_in_memory_ends_without_the_results_that_can_not_be_read_any_more() {
+    let mut mesh = family(&[1, 0, 0], 2, Level::Disk, Level::Disk);
+    mesh.run_all();
+    mesh.lazy = true;
+    let again = JobId(0xa9a1);
+    mesh.submit_with(0, 1, |what| (what.job, what.level) = (again, Level::Disk));
+    mesh.submit_with(0, 0, each_of(again, GRANDCHILD, Level::Memory));
+    mesh.input(0, Input::JournalFailed);
+    mesh.advance_ms(60_000);
+    assert_eq!(over(&mesh, 0, GRANDCHILD), 1, "the node ends once nothing in its memory runs");
+    assert!(view(&mesh, GRANDCHILD).failed + view(&mesh, GRANDCHILD).cancelled > 0);
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use weft_core::custody::Pair;
 use weft_core::durable::LogRecord;
-use weft_core::{Command, Event as Told, Input, JobId, Remains};
+use weft_core::{Command, Event as Told, Input, JobId, LogReader, Remains};
 
 use crate::copies::pair_in;
 use crate::disk::fold;
 use crate::host::HostId;
 use crate::invariants::Violation;
+use crate::kept::Said;
 use crate::mesh::{LOST, Rows};
 use crate::queue::{Event, Wish};
 use crate::world::World;
@@ -41,6 +42,11 @@ impl World {
         let rows = self.rows(id, job);
         let known = self.reference.mesh.on_written((job, id), &rows, record);
         self.hosts[id.0].disk.append(ticket, job, known);
+        if self.reference.results.parent(job).is_some() {
+            let mut said = Said::default();
+            self.rows(id, job).0.iter().for_each(|record| drop(said.add(record)));
+            self.reference.on_results_written(job, record, said.tasks, &self.catalog);
+        }
         if let LogRecord::Led { .. } | LogRecord::Retried { .. } = record {
             self.reference.on_led(job, id);
         }
@@ -111,9 +117,9 @@ impl World {
         }
         let rows = rows.unwrap_or_else(|| self.rows(id, read.job()));
         match read {
-            Read::Part { job, from, bytes_max } => {
+            Read::Part { reader, job, from, bytes_max } => {
                 let records = rows.page(from, bytes_max);
-                self.tell(id, Input::LogRead { job, from, records })
+                self.tell(id, Input::LogRead { reader, job, from, records: Some(records) })
             }
             Read::Whole { job } => self.tell(id, Input::Recalled { job, restored: fold(&rows.0).ok() }),
         }
@@ -219,7 +225,7 @@ impl World {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Read {
     /// Records from a number on.
-    Part { job: JobId, from: u32, bytes_max: u32 },
+    Part { reader: LogReader, job: JobId, from: u32, bytes_max: u32 },
     /// All of a log.
     Whole { job: JobId },
 }

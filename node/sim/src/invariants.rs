@@ -25,7 +25,8 @@
 //!       what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader,
 //!       no_lease_of_an_older_epoch_begins; at rest: at_quiescence_no_member_holds_what_was_forgotten
 //!       of copies of jobs at level disk: a_copy_never_leads, a_copy_has_what_its_owner_wrote
-//!    7  a_join_fires_once_after_its_parents     8  not here: the engine has no schedules
+//!    7  a_join_fires_once_after_its_parents, an_input_is_its_parents_told_output; at rest: a_job_takes_each_result_of_its_parent
+//!    8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
 //!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
 //! ```
@@ -56,6 +57,7 @@ use crate::mesh;
 use crate::policies;
 use crate::ports::{PRINTED, signature};
 use crate::reference::{End, Fact, Reference};
+use crate::results;
 use crate::trust;
 pub(crate) use ends::{ends, ensure};
 
@@ -103,6 +105,7 @@ type Check = fn(&Scene<'_>) -> Result<(), String>;
 pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     // First: a fault that breaks this one breaks others, too, whose texts say less.
     ("a_join_fires_once_after_its_parents", joins::invariant_a_join_fires_once_after_its_parents),
+    ("an_input_is_its_parents_told_output", results::an_input_is_its_parents_told_output),
     ("an_accepted_job_is_never_lost", kept::an_accepted_job_is_never_lost),
     ("one_committed_outcome_over_all_lives", kept::one_committed_outcome_over_all_lives),
     ("a_told_outcome_never_changes", kept::a_told_outcome_never_changes),
@@ -197,14 +200,15 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
 fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), String> {
     let Some(audit) = &scene.host.audit else { return Ok(()) };
     for job in &audit.jobs {
-        let states = job.queued + job.held + job.leased + job.delayed + job.ended + job.cancelled;
+        let states =
+            job.queued + job.held + job.awaiting + job.leased + job.delayed + job.ended + job.cancelled;
         ensure(states == job.total, || format!("{states} states for {} tasks: {job:?}", job.total))?;
         ensure(job.queued == job.in_queue, || format!("the queue differs from the queued tasks: {job:?}"))?;
         ensure(job.held == job.in_held, || {
             format!("the held tasks differ from those that wait for parents: {job:?}")
         })?;
-        // Another node may lead it and tell its user.
-        if scene.reference.mesh.has(job.job) {
+        // Another node may lead it and tell its user; or its tasks are results of another job, and come when that is read.
+        if scene.reference.mesh.has(job.job) || scene.reference.results.parent(job.job).is_some() {
             continue;
         }
         let owed = scene.reference.jobs.get(&job.job);

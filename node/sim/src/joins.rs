@@ -20,6 +20,8 @@ pub(crate) struct Joins {
     ended: BTreeMap<JobId, bool>,
     /// Tasks that may begin, since a job that has them may begin.
     free: BTreeSet<TaskId>,
+    /// Jobs that take the results of that one, task by task; their owner may not know it any more.
+    takers: BTreeMap<JobId, JobId>,
     /// Jobs with a parent that their owner does not know; the owner must refuse them.
     refusals: BTreeSet<JobId>,
     /// The first violation.
@@ -38,6 +40,10 @@ impl Joins {
     /// A job is submitted; `known` says whether its owner was told of all of its parents in this life.
     pub(crate) fn on_submit(&mut self, owner: HostId, submission: &Submission, known: bool) {
         let Submission { job, after, join, .. } = submission;
+        if let (Join::EachResult, [parent]) = (join, after.as_slice()) {
+            self.takers.insert(*job, *parent);
+            return;
+        }
         if !known {
             self.refusals.insert(*job);
         }
@@ -57,7 +63,7 @@ impl Joins {
     /// A job was not accepted.
     pub(crate) fn on_refused(&mut self, job: JobId, reason: Refusal) {
         self.held.remove(&job);
-        let expected = self.refusals.remove(&job);
+        let expected = self.refusals.remove(&job) || self.takers.contains_key(&job);
         self.demand(expected || !matches!(reason, Refusal::ParentUnknown { .. }), || {
             format!("{job:?} was refused, its owner knows all of its parents: {reason}")
         });
@@ -77,6 +83,7 @@ impl Joins {
     pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome) {
         let held = self.held.get(&name);
         let may = match outcome {
+            Outcome::ParentFailed { job } if self.takers.get(&name) == Some(job) => true,
             Outcome::ParentFailed { job } => held.is_some_and(|held| {
                 let failed = self.ended.get(job) == Some(&false);
                 held.join == Join::AllSucceeded && failed && held.parents.contains(job)

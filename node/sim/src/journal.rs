@@ -25,6 +25,8 @@ impl World {
         }
         self.hosts[id.0].disk.write(ticket, job, record);
         self.reference.kept.on_written(job, record);
+        let tasks = self.reference.kept.tasks_written(job);
+        self.reference.on_results_written(job, record, tasks, &self.catalog);
         if let LogRecord::Retried { .. } = record {
             self.reference.try_again(job);
         }
@@ -117,7 +119,7 @@ impl World {
         for job in names {
             match self.hosts[id.0].disk.fold(job) {
                 Ok(restored) => {
-                    cut_off.extend((restored.is_open() && !restored.has_ended()).then_some(job));
+                    cut_off.extend(restored.awaits_client().then_some(job));
                     self.tell(id, Input::Restore(restored))?;
                 }
                 // No user was told that it is accepted.

@@ -156,6 +156,11 @@ impl Kept {
         is_new
     }
 
+    /// Tasks of a job by all records that were written.
+    pub(crate) fn tasks_written(&self, job: JobId) -> usize {
+        self.jobs.get(&job).map_or(0, |job| job.written.tasks)
+    }
+
     /// The epoch of a job's attempts; 0 for one in memory.
     pub(crate) fn epoch(&self, job: JobId) -> u32 {
         self.jobs.get(&job).map_or(0, |job| job.written.epoch)

@@ -60,6 +60,7 @@ mod queue;
 mod record;
 mod reference;
 mod replay;
+mod results;
 mod scenarios;
 mod settings;
 mod swarm;

@@ -97,7 +97,10 @@ pub(crate) fn a_known_result_is_the_word_of_who_is_believed(scene: &Scene<'_>) -
         let asked = reference.jobs.get(job).map_or(Recall::Off, |owed| owed.terms.memo);
         let awarded = || {
             let task = reference.task_id(*job, *index);
-            task.is_some_and(|task| reference.awarded.contains(&(host.id, task, *worker)))
+            let is_own = task.is_some_and(|task| reference.awarded.contains(&(host.id, task, *worker)));
+            // Another leader of the job may have.
+            let mut given = reference.leases_given(*job, *worker).filter(|_| reference.mesh.has(*job));
+            is_own || given.any(|lease| lease.index == *index)
         };
         let believed = match word {
             Recalled::Here => *worker == host.peer,

@@ -15,6 +15,7 @@ use crate::keeping::Keeping;
 use crate::link::{Chaos, Weather};
 use crate::machines;
 use crate::memories;
+use crate::results;
 use crate::workload::{Catalog, Fate, JobSpec};
 
 /// The options of a swarm.
@@ -175,6 +176,7 @@ impl Options {
         memories::ask_the_mesh(&mut Chance::new(seed, "memories"), any_liar, &mut all);
         self.keeping.choose(&mut Chance::new(seed, "kept"), &mut all);
         self.custody.choose(&mut Chance::new(seed, "custody's jobs"), &mut all);
+        results::take_results(self, &mut Chance::new(seed, "results"), catalog, &mut all);
         all
     }
 
@@ -243,7 +245,7 @@ impl Options {
         )
     }
 
-    fn job_spec(&self, chance: &mut Chance) -> JobSpec {
+    pub(crate) fn job_spec(&self, chance: &mut Chance) -> JobSpec {
         let labels = if chance.permille(150) { vec![("zone".into(), "0".into())] } else { Vec::new() };
         let most = if self.service_us < 10_000 { 300 } else { 60 };
         JobSpec {

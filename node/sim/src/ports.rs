@@ -76,8 +76,8 @@ impl World {
                 self.safe_later(id, ticket);
                 self.hosts[id.0].disk.promise(ticket, job, epoch);
             }
-            Effect::ReadLog { job, from, bytes_max } => {
-                self.read_later(id, Read::Part { job, from, bytes_max });
+            Effect::ReadLog { reader, job, from, bytes_max } => {
+                self.read_later(id, Read::Part { reader, job, from, bytes_max });
             }
             Effect::Recall { job } => self.read_later(id, Read::Whole { job }),
             Effect::Stash(bytes) => {
@@ -96,6 +96,7 @@ impl World {
         if job_in(&event).is_some_and(|job| self.copied(id, job).is_some()) {
             return self.reference.copies.on_event(id, &event);
         }
+        self.reference.results.on_event(&event);
         self.reference.kept.on_event(&event);
         if self.reference.kept.is_committed(&event) {
             self.wish_again(id, &event);

@@ -19,6 +19,7 @@ use crate::kept::Kept;
 use crate::load::Load;
 use crate::mesh::Mesh;
 use crate::policies::{Ledger, Promised};
+use crate::results::Results;
 use crate::workload::{Catalog, TaskSpec};
 pub(crate) use facts::{End, Fact};
 
@@ -105,6 +106,7 @@ pub struct Reference {
     pub(crate) lost: BTreeMap<(JobId, u32), u32>,
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
+    pub(crate) results: Results,
     pub(crate) kept: Kept,
     pub(crate) mesh: Mesh,
     pub(crate) copies: Copies,
@@ -157,6 +159,7 @@ impl Reference {
                 let known = |job| self.jobs.get(job).is_some_and(|job| job.owner == owner && !job.forgotten);
                 self.kept.on_submit(submission);
                 self.mesh.on_submit(owner, submission);
+                self.results.on_submit(submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
                 self.ledger.on_tasks(job, 0);
@@ -378,15 +381,6 @@ impl Reference {
 }
 
 fn owed_tasks(inputs: &[Payload], catalog: &Catalog) -> Vec<OwedTask> {
-    let owed = inputs.iter().map(|input| OwedTask {
-        input: input.clone(),
-        spec: catalog.read(input).expect("only inputs of the catalog are submitted"),
-        ends: 0,
-        outcome: None,
-        worker: None,
-        attempts: 0,
-        proved: false,
-        recalled: false,
-    });
-    owed.collect()
+    let read = |input| catalog.read(input).expect("only inputs of the catalog are submitted");
+    inputs.iter().map(|input| OwedTask::new(input.clone(), read(input))).collect()
 }

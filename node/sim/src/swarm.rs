@@ -14,6 +14,7 @@ use crate::mesh::Mesh;
 use crate::options::Options;
 use crate::queue::Event;
 use crate::record::HostLog;
+use crate::results;
 use crate::settings::Settings;
 use crate::world::World;
 
@@ -142,6 +143,7 @@ fn run(seed: u64, options: &Options, world: &mut World) -> Result<Summary, Viola
     come_to_rest(world, &mut liveness)?;
     require_rest(world)?;
     require_forgotten(world)?;
+    require_results(world)?;
     let idle_us = liveness.longest_us();
     Ok(Summary { idle_us, ..summary(seed, options, world) })
 }
@@ -208,6 +210,11 @@ fn require_forgotten(world: &World) -> Result<(), Violation> {
     Err(world.violation("at_quiescence_no_member_holds_what_was_forgotten", text))
 }
 
+fn require_results(world: &World) -> Result<(), Violation> {
+    let Some(text) = world.reference().lacking_results() else { return Ok(()) };
+    Err(world.violation(results::NOT_ALL, text))
+}
+
 /// What a host still holds, if anything, but for owners that are lost for ever. Of jobs of which two of the three disks are lost, words
 /// and outcomes wait for a person.
 fn unrest(host: &SimHost, world: &World) -> Option<String> {
@@ -222,7 +229,11 @@ fn unrest(host: &SimHost, world: &World) -> Option<String> {
     };
     let in_vain = audit.kept.iter().filter(|(owner, lease)| is_in_vain(*owner, lease.job)).count();
     let unwanted = audit.kept.iter().filter(|(owner, _)| gone(*owner)).count();
-    let pins = if unwanted > 0 { 0 } else { host.pins.len() };
+    // What takes results of such a job waits, too.
+    let is_lost = |job: JobId| lost(host).contains(&job);
+    let waits_in_vain = |job: JobId| world.reference().results.ancestors(job).any(is_lost);
+    let jobs = audit.jobs.iter().filter(|audit| !waits_in_vain(audit.job)).count();
+    let pins = if unwanted > 0 || jobs < audit.jobs.len() { 0 } else { host.pins.len() };
     // A worker advertises its idle slots at its matchmaker for as long as they are idle.
     let cells = audit.cells;
     let counts = [
@@ -235,7 +246,7 @@ fn unrest(host: &SimHost, world: &World) -> Option<String> {
         ("calls heard", audit.calls_heard),
         ("calls open", audit.calls_open),
         ("leases open", audit.leases_open),
-        ("jobs", audit.jobs.len()),
+        ("jobs", jobs),
         ("outcomes undelivered", audit.undelivered - unwanted - in_vain),
         ("words about kept jobs", audit.held_words - words_in_vain),
         ("pins", pins),

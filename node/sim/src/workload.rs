@@ -42,6 +42,9 @@ pub(crate) struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// That of a task whose input is not known yet.
+    pub(crate) const UNKNOWN: Self = Self { job: 0, index: 0, service_us: 0, fate: Fate::Done };
+
     fn bytes(&self) -> Vec<u8> {
         bincode::encode_to_vec(self, bincode::config::standard()).expect("plain data always encodes")
     }
@@ -193,6 +196,10 @@ impl Catalog {
     }
 
     fn input(&mut self, task: TaskSpec, bulky: bool) -> Payload {
+        // What it puts out may be an input of another job.
+        if let Payload::Blob { id, .. } = task.success().output {
+            self.bulky.insert(id, task.clone());
+        }
         let bytes = task.bytes();
         if !bulky {
             return Payload::inline(&bytes);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weft_core::snapshot::{Snapshot, Why};
-use weft_core::{Command, Engine, Input, JobId, MeshConfig, Message, PeerId, TaskId, Time};
+use weft_core::{Command, Engine, Input, JobId, LogReader, MeshConfig, Message, PeerId, TaskId, Time};
 
 use crate::chance::Chance;
 use crate::coverage::Coverage;
@@ -312,6 +312,9 @@ impl World {
             return Ok(());
         }
         self.note_input(id, &input);
+        if let Input::LogRead { reader: LogReader::Child, job, records: Some(records), .. } = &input {
+            self.reference.on_results_read(*job, records, &self.catalog);
+        }
         let host = &mut self.hosts[id.0];
         self.events += 1;
         if let Some(watch) = self.watch {

@@ -279,6 +279,7 @@ mod tests {
             streamed: false,
             signed: None,
             after: Arc::default(),
+            takes_results: false,
         }
     }
 

@@ -152,6 +152,7 @@ async fn open(
         streamed: terms.stream,
         signed,
         after: submission.after.clone().into(),
+        takes_results: join.takes_results(),
     };
     jobs.create(job, meta)?;
     jobs.submitted(job, &submission.inputs);

@@ -68,5 +68,6 @@ pub(super) fn meta() -> JobMeta {
         streamed: false,
         signed: None,
         after: Arc::default(),
+        takes_results: false,
     }
 }

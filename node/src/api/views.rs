@@ -334,6 +334,7 @@ pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
         TaskView::NotBefore { in_ms } => api::TaskState::NotBefore { in_ms },
         TaskView::Delayed { failures, in_ms } => api::TaskState::Delayed { failures, in_ms },
         TaskView::Expired => api::TaskState::Expired,
+        TaskView::AwaitsResult { of } => api::TaskState::AwaitsResult { of: of.to_string() },
         TaskView::After { parents, left } => {
             api::TaskState::After { parents: parents.iter().map(ToString::to_string).collect(), left }
         }

@@ -90,6 +90,7 @@ fn place(task: &api::TaskState) -> String {
             let more = if more == 0 { String::new() } else { format!("; and {more} more") };
             format!("waits for {jobs} to end: {}{more}", parents.join("; "))
         }
+        api::TaskState::AwaitsResult { of } => format!("waits for its input, a result of job {of}"),
     }
 }
 
@@ -107,7 +108,8 @@ pub(crate) fn at_work(task: &api::TaskState) -> Option<String> {
         | api::TaskState::NotBefore { .. }
         | api::TaskState::Delayed { .. }
         | api::TaskState::Expired
-        | api::TaskState::After { .. } => None,
+        | api::TaskState::After { .. }
+        | api::TaskState::AwaitsResult { .. } => None,
     }
 }
 

@@ -171,6 +171,7 @@ impl NodeHandle {
             streamed: false,
             signed: submission.terms.receipts.then(|| Arc::clone(&submission.program)),
             after: submission.after.clone().into(),
+            takes_results: submission.join.takes_results(),
         }
     }
 }

@@ -390,6 +390,7 @@ mod tests {
             streamed: false,
             signed: None,
             after: Arc::default(),
+            takes_results: false,
         }
     }
 

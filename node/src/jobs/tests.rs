@@ -29,6 +29,7 @@ fn meta(detached: bool) -> JobMeta {
         streamed: !detached,
         signed: None,
         after: Arc::default(),
+        takes_results: false,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct JobMeta {
     pub signed: Option<Arc<Program>>,
     /// The jobs that it comes after.
     pub after: Arc<[JobId]>,
+    /// Whether its inputs are their results, and come from no client.
+    pub takes_results: bool,
 }
 
 /// What a job is called, for people and filters.

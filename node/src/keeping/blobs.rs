@@ -26,7 +26,10 @@ pub(super) fn put<'a>(
     let missing = put_all(store, blobs.into_iter().collect())?;
     let mut lost = Vec::new();
     for (job, record) in records.filter(|_| !missing.is_empty()) {
-        let begins = matches!(record, LogRecord::Accepted(_) | LogRecord::Extended { .. });
+        let begins = matches!(
+            record,
+            LogRecord::Accepted(_) | LogRecord::Extended { .. } | LogRecord::Resolved { .. }
+        );
         let lacks = record.blobs().find(|blob| missing.contains(blob));
         lost.extend(lacks.filter(|_| begins).map(|blob| (job, blob)));
     }

@@ -1,4 +1,4 @@
-//! Reading jobs' logs for the engine: pages of one for another node that keeps the job, and a whole one for a job that this
+//! Reading jobs' logs for the engine: pages of one for another node that keeps the job or for a job that takes its results, and a whole one for a job that this
 //! node takes the lead of. Each is read once all that the engine had written before is on the disk, on a thread that may wait
 //! for that; one thread has the pages, so that no long log holds them up.
 //!
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use weft_core::{Input, JobId, PeerId};
+use weft_core::{Input, JobId, LogReader, PeerId};
 
 use super::news::{News, Word};
 use super::shelf::{Shelf, Unreadable};
@@ -23,6 +23,8 @@ const QUESTIONS_MAX: usize = 4096;
 pub(crate) enum Question {
     /// Some records.
     Page {
+        /// Who wants them.
+        reader: LogReader,
         /// The job.
         job: JobId,
         /// The number of the first.
@@ -41,7 +43,7 @@ impl Question {
     /// The answer where the log can't be read.
     pub(crate) fn unread(self) -> Input {
         match self {
-            Self::Page { job, from, .. } => Input::LogRead { job, from, records: Vec::new() },
+            Self::Page { reader, job, from, .. } => Input::LogRead { reader, job, from, records: None },
             Self::Whole { job } => Input::Recalled { job, restored: None },
         }
     }
@@ -177,10 +179,10 @@ impl Thread {
 
     fn read(&self, question: Question) -> Result<Word, Unreadable> {
         match question {
-            Question::Page { job, from, bytes_max } => {
+            Question::Page { reader, job, from, bytes_max } => {
                 let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
                 let records = self.shelf.page(job, from, bytes)?;
-                Ok(Word::Input(Input::LogRead { job, from, records }))
+                Ok(Word::Input(Input::LogRead { reader, job, from, records: Some(records) }))
             }
             Question::Whole { job } => {
                 let (restored, tally) = self.shelf.restored(job)?;

@@ -229,6 +229,12 @@ impl Shelf {
         self.walk(job, names.upto, |seq, record| {
             names.upto = seq;
             names.of.extend(record.inputs().iter().map(InputName::of));
+            if let LogRecord::Resolved { inputs } = &record {
+                for (index, input) in inputs {
+                    let name = usize::try_from(*index).ok().and_then(|index| names.of.get_mut(index));
+                    name.into_iter().for_each(|name| *name = InputName::of(input));
+                }
+            }
             ControlFlow::Continue(())
         })?;
         let name = |index| usize::try_from(index).ok().and_then(|index| names.of.get(index).copied());

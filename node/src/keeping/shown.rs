@@ -76,6 +76,7 @@ fn meta(spec: &Submission, owner: PeerId, title: Title, submitted_ms: u64) -> Jo
         streamed: false,
         signed: spec.terms.receipts.then(|| Arc::clone(&spec.program)),
         after: spec.after.clone().into(),
+        takes_results: spec.join.takes_results(),
     }
 }
 

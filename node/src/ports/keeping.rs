@@ -192,7 +192,7 @@ impl Ports {
         };
         let (kept, left) = (shown.counts.ended(), shown.counts.tasks.saturating_sub(shown.counts.ended()));
         tracing::info!("job {job} is led here from now on: {kept} outcomes kept, {left} tasks open");
-        let is_open = !shown.closed && shown.ended_ms.is_none();
+        let is_open = !shown.closed && shown.ended_ms.is_none() && !shown.meta.takes_results;
         if let Some(custody) = &mut shown.custody {
             custody.led = Led::Here;
         }

@@ -65,14 +65,17 @@ impl Task {
     /// Begins once all jobs that it comes after have ended, however they did.
     #[must_use]
     pub fn even_if_failed(mut self) -> Self {
-        self.join = Join::AllEnded;
+        if self.join != Join::EachResult {
+            self.join = Join::AllEnded;
+        }
         self
     }
 
     /// Takes the results of that job as inputs, which is at level [`crate::Level::Disk`] or [`crate::Level::Mesh`] on the same node:
     /// one task for each of its tasks, under the same index, with its output as input. Each begins as soon as its own is there;
     /// where a task of that job ended otherwise than done, this job's ends as [`crate::Outcome::Skipped`] once that job has ended.
-    /// Such a job gets no inputs of its own, and comes after no other job.
+    /// Such a job gets no inputs of its own, and comes after no other job: [`Task::after`] with it is refused, and
+    /// [`Task::even_if_failed`] has no effect.
     #[must_use]
     pub fn each_result_of(mut self, job: impl Into<String>) -> Self {
         (self.after, self.join) = (vec![job.into()], Join::EachResult);

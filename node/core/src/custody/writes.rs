@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::durable::LogRecord;
-use crate::effect::{Effect, Remains};
+use crate::effect::{Effect, LogReader, Remains};
 use crate::id::{JobId, PeerId};
 
 /// A member, of all that this node had of its job: a job that left may come back.
@@ -69,7 +69,7 @@ impl Writes {
             let job = of.job;
             let (done, effect) = match order {
                 Order::Read { from, bytes_max } => {
-                    ctx.emit(Effect::ReadLog { job, from, bytes_max });
+                    ctx.emit(Effect::ReadLog { reader: LogReader::Keeper, job, from, bytes_max });
                     continue;
                 }
                 Order::Recall => {

@@ -74,7 +74,7 @@ impl Fold {
             LogRecord::Accepted(_) => Err(Unsound::AcceptedTwice),
             LogRecord::Extended { inputs } => extend(job, inputs),
             LogRecord::Closed => {
-                job.open = false;
+                (job.open, job.closed) = (false, true);
                 Ok(())
             }
             LogRecord::Outcomes(all) => all.iter().try_for_each(|kept| end(job, kept)),
@@ -152,6 +152,7 @@ fn accept(accepted: Accepted, mesh: Option<Outline>) -> Result<Restored, Unsound
     let inputs = core::mem::take(&mut spec.inputs);
     let mut job = Restored {
         open: !spec.closed,
+        closed: spec.closed,
         spec,
         at,
         epoch,
@@ -350,6 +351,8 @@ impl Restored {
         self.parents.clear();
         self.given.clear();
         (self.cancelled, self.given_up, self.ended) = (false, false, false);
+        // No client brings the rest, but the parent has it still.
+        self.open = self.spec.join.takes_results() && !self.closed;
         for task in &mut self.tasks {
             task.end = task.end.filter(|end| matches!(end.fate, Fate::Done(_)));
         }

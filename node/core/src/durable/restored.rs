@@ -25,6 +25,8 @@ pub struct Restored {
     pub(crate) submitted: u32,
     /// It may get more tasks.
     pub(crate) open: bool,
+    /// Its log says that it has all of its tasks; what ended it before that may not be the last word.
+    pub(crate) closed: bool,
     pub(crate) cancelled: bool,
     pub(crate) given_up: bool,
     pub(crate) ended: bool,

@@ -8,12 +8,13 @@ use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
 use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
 use crate::durable::{LogRecord, Restored};
-use crate::effect::{Event, Remains};
+use crate::effect::{Event, LogReader, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::owner::{LogPage, Owner};
 use crate::refusal::Refusal;
+use crate::submission::Submission;
 
 impl Engine {
     /// Has custody do something.
@@ -120,13 +121,37 @@ impl Engine {
         }
     }
 
-    /// Records of a log were read: for jobs that take results of that one, or for another node.
-    pub(super) fn on_log_read(&mut self, job: JobId, from: u32, records: Vec<LogRecord>) {
+    /// Records of a log were read.
+    pub(super) fn on_log_read(
+        &mut self,
+        reader: LogReader,
+        job: JobId,
+        from: u32,
+        records: Option<Vec<LogRecord>>,
+    ) {
+        match reader {
+            LogReader::Child => self.on_results_read(job, from, records),
+            LogReader::Keeper => {
+                let records = records.unwrap_or_default();
+                self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
+            }
+        }
+    }
+
+    /// The same for jobs that take results of that one.
+    fn on_results_read(&mut self, job: JobId, from: u32, records: Option<Vec<LogRecord>>) {
         let committed = self.custody.committed(job);
         let (mut ctx, owner, _, members) = self.parts();
-        let page = LogPage { job, from, records: &records, committed };
-        if !owner.on_log_read(&mut ctx, members, &page) {
-            self.with_custody(|custody, ctx, _| custody.on_log_read(ctx, job, from, records));
+        let Some(committed) = owner.may_take(job, from, committed) else { return ctx.counters.dropped += 1 };
+        let page = LogPage { job, from, records: records.as_deref(), committed };
+        owner.on_log_read(&mut ctx, members, &page);
+    }
+
+    /// Logs are to be read for jobs that take results: what of them is committed now can't be another record later.
+    pub(super) fn note_committed(&mut self) {
+        for job in self.owner.take_asked() {
+            let committed = self.custody.committed(job);
+            self.owner.note_committed(job, committed);
         }
     }
 
@@ -137,6 +162,14 @@ impl Engine {
             return self.out.emit(crate::effect::Effect::Notify(Event::RetryRefused { job: name, reason }));
         }
         self.wish(name, Wish::Retry);
+    }
+
+    /// A new job. One that takes results is kept where the log is that has them, whether that job has ended or not.
+    pub(super) fn submit(&mut self, what: Submission) {
+        let parent = what.after.first().filter(|_| what.join.takes_results());
+        let kept_by = parent.and_then(|parent| self.custody.trio(*parent));
+        let (mut ctx, owner, _, members) = self.parts();
+        owner.on_submit(&mut ctx, members, what, kept_by);
     }
 
     /// An ended job that no other node keeps is to be forgotten; its copy elsewhere, if it has one, with it.

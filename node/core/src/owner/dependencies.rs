@@ -48,8 +48,12 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
 /// The first parent that survives less than the job is to survive, or keeps no results which it is to take; it can't come after
 /// that.
 pub(super) fn unkept_parent(records: &Records, history: &History, spec: &Submission) -> Option<Refusal> {
-    let survives = |live: &Record| live.job.ended || live.job.spec.level >= spec.level;
-    let unkept = |job: &JobId| records.get(job).is_some_and(|live| !survives(live));
+    let takes = spec.join.takes_results();
+    let survives = |live: &Record| (live.job.ended && !takes) || live.job.spec.level >= spec.level;
+    let unkept = |job: &JobId| match records.get(job) {
+        Some(live) => !survives(live),
+        None => takes && history.level_of(*job) < spec.level,
+    };
     let unkept = spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job });
     unkept.or_else(|| unkept_results(records, history, spec))
 }

@@ -9,8 +9,10 @@ use crate::id::JobId;
 use crate::submission::Submission;
 use crate::task::{Outcome, Payload};
 
-/// How often in a row the beginning of a log is not there before it counts as gone.
-const UNREAD_MAX: u8 = 3;
+/// How often in a row a log could not be read, of a job that does not run, before it counts as gone.
+const UNREAD_MAX: u8 = 12;
+/// As how many such times it counts that nothing is there where the log begins.
+const EMPTY_COUNTS: u8 = 4;
 
 /// One edge.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(super) struct Edge {
     pub(super) next: u32,
     /// There may be more to read.
     pub(super) grown: bool,
-    /// How often in a row nothing was read where the log begins.
+    /// How often in a row it was not read, or nothing was there where it begins, as [`EMPTY_COUNTS`] says.
     unread: u8,
     /// Tasks of the parent's submission, and those that it has.
     submitted: u32,
@@ -81,6 +83,11 @@ impl Edge {
         self.over
     }
 
+    /// The parent's log is read from its beginning.
+    pub(super) fn begin_again(&mut self) {
+        *self = Self::new(self.parent);
+    }
+
     /// The parent's log is gone: no result of it will come any more.
     pub(super) fn lose(&mut self) {
         self.over = true;
@@ -130,20 +137,33 @@ impl Edge {
                     if kept.report.outcome == Outcome::Done {
                         page.outputs.push((kept.index, kept.report.output.clone()));
                     } else {
-                        self.failed.insert(kept.index);
+                        self.note_failed(kept.index);
                     }
                 }
             }
-            Ends::Rest(rest) => self.failed.extend(rest.tasks.iter().map(|task| task.index)),
+            Ends::Rest(rest) => rest.tasks.iter().for_each(|task| self.note_failed(task.index)),
         }
     }
 
-    /// Nothing more is committed, or could be read. If the parent has ended, what failed of it did so for good.
-    pub(super) fn on_nothing_more(&mut self) -> Page {
-        self.unread = if self.next == 1 { self.unread.saturating_add(1) } else { 0 };
+    /// A node that leads the parent may name tasks that it does not have.
+    fn note_failed(&mut self, index: u32) {
+        if index < self.tasks {
+            self.failed.insert(index);
+        }
+    }
+
+    /// Nothing more is committed; or no log is there at all. If the parent has ended, what failed of it did so for good.
+    pub(super) fn on_nothing_more(&mut self, is_gone: bool) -> Page {
+        let is_gone = is_gone && self.next == 1;
+        self.unread = if is_gone { self.unread.saturating_add(EMPTY_COUNTS) } else { 0 };
         self.over |= self.ended;
         let failed = if self.over { core::mem::take(&mut self.failed) } else { BTreeSet::new() };
         Page { outputs: Vec::new(), failed: failed.into_iter().collect() }
+    }
+
+    /// It could not be read now; of a job that may go on that says nothing.
+    pub(super) fn on_unread(&mut self, may_go_on: bool) {
+        self.unread = if may_go_on { 0 } else { self.unread.saturating_add(1) };
     }
 
     /// Whether there is no log, as far as was tried.
@@ -186,7 +206,7 @@ mod tests {
         let page = edge.read(&[more(3), LogRecord::Outcomes(alloc::vec![failed(0), kept(2, Outcome::Done)])]);
         assert_eq!(page, Page { outputs: alloc::vec![(2, Payload::inline(&[7]))], failed: Vec::new() });
         assert_eq!((edge.tasks(), edge.is_whole(), edge.next), (3, false, 3));
-        assert_eq!(edge.on_nothing_more(), Page::default(), "it may be tried again");
+        assert_eq!(edge.on_nothing_more(false), Page::default(), "it may be tried again");
         let rest =
             Rest { outcome: Outcome::Cancelled, tasks: alloc::vec![RestTask { index: 1, attempts: 0 }] };
         assert_eq!(
@@ -194,7 +214,7 @@ mod tests {
             Page::default()
         );
         assert!(edge.is_whole() && !edge.is_over());
-        assert_eq!(edge.on_nothing_more(), Page { outputs: Vec::new(), failed: alloc::vec![0, 1] });
+        assert_eq!(edge.on_nothing_more(false), Page { outputs: Vec::new(), failed: alloc::vec![0, 1] });
         assert!(edge.is_over());
     }
 
@@ -209,21 +229,27 @@ mod tests {
             LogRecord::Ended,
             again,
         ]);
-        assert_eq!((edge.on_nothing_more(), edge.is_over()), (Page::default(), false));
+        assert_eq!((edge.on_nothing_more(false), edge.is_over()), (Page::default(), false));
         let page = edge.read(&[LogRecord::Outcomes(alloc::vec![kept(0, Outcome::Done)]), LogRecord::Ended]);
         assert_eq!(page.outputs.len(), 1);
-        assert_eq!((edge.on_nothing_more(), edge.is_over()), (Page::default(), true));
+        assert_eq!((edge.on_nothing_more(false), edge.is_over()), (Page::default(), true));
     }
 
     #[test]
     fn a_log_is_gone_when_its_beginning_is_not_there_again_and_again() {
         let mut edge = Edge::new(JobId(1));
-        for tries in 1..=UNREAD_MAX {
+        for tries in 0..3 {
             assert!(!edge.has_no_log(), "after {tries} tries");
-            edge.on_nothing_more();
+            edge.on_nothing_more(true);
         }
         assert!(edge.has_no_log());
         edge.read(&[more(1)]);
+        for tries in 0..UNREAD_MAX {
+            assert!(!edge.has_no_log(), "after {tries} tries");
+            edge.on_unread(false);
+        }
+        assert!(edge.has_no_log());
+        edge.on_unread(true);
         assert!(!edge.has_no_log());
     }
 }

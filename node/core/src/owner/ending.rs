@@ -214,7 +214,9 @@ pub(super) fn end_if_failed(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, firs
 pub(super) fn end_if_over(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     give_up_job(cx, record);
     let Record { job, dependencies, .. } = &*record;
-    if job.ended || job.open || dependencies.is_waiting() || job.unfinished() > 0 {
+    // What has begun and was given up waits for no parent any more.
+    let waits = dependencies.is_waiting() && !(job.given_up && dependencies.lets_begin());
+    if job.ended || job.open || waits || job.unfinished() > 0 {
         return;
     }
     let name = record.name();

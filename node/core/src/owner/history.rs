@@ -67,6 +67,11 @@ impl History {
         self.find(job).is_some_and(|ended| ended.view.level >= Level::Disk)
     }
 
+    /// What a job survives that has ended; memory if it is not remembered.
+    pub(super) fn level_of(&self, job: JobId) -> Level {
+        self.find(job).map_or(Level::Memory, |ended| ended.view.level)
+    }
+
     /// Whether a job ended well; one that is not remembered counts as one that did not.
     pub(super) fn has_succeeded(&self, job: JobId) -> bool {
         self.find(job).is_some_and(|ended| ended.succeeded)

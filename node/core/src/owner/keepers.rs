@@ -1,9 +1,12 @@
-//! Who keeps a new job at level mesh: this node and two others, chosen among those that can; the same three as the job that it
-//! comes after. The choice itself is [`choice::choose`]'s. And which node has a copy of a job at level disk.
+//! Whether a new job is taken, and who keeps it. At level mesh: this node and two others, chosen among those that can; the same
+//! three as the job that it comes after. The choice itself is [`choice::choose`]'s. And which node has a copy of a job at level
+//! disk.
 
 use alloc::collections::BTreeSet;
 
 use super::Owner;
+use super::dependencies;
+use super::job::Job;
 use super::lines::Lines;
 use super::record::Records;
 use crate::ctx::Ctx;
@@ -13,15 +16,36 @@ use crate::id::{JobId, PeerId};
 use crate::membership::Membership;
 use crate::refusal::Refusal;
 use crate::reputation::Trust;
-use crate::submission::Submission;
+use crate::submission::{Level, Submission};
 
 impl Owner {
-    /// The nodes that keep a job.
-    pub(super) fn choose_keepers(
+    /// Whether a new job is taken, and who keeps it.
+    pub(super) fn admit(
         &self,
         ctx: &Ctx<'_>,
         members: &Membership,
         spec: &Submission,
+        kept_by: Option<Trio>,
+    ) -> Result<Keepers, Refusal> {
+        let Self { records, history, books, .. } = self;
+        spec.check()?;
+        let refused = dependencies::unknown_parent(records, history, spec);
+        let refused = refused.or_else(|| dependencies::unkept_parent(records, history, spec));
+        refused.map_or(Ok(()), Err)?;
+        match spec.level {
+            Level::Memory => Ok(Keepers::Owner),
+            Level::Disk => books.keeping.refusal().map_or_else(|| Ok(self.choose_copy(ctx, members)), Err),
+            Level::Mesh => self.choose_keepers(ctx, members, spec, kept_by).map(Keepers::Trio),
+        }
+    }
+
+    /// The nodes that keep a job; `kept_by` are those that keep the one whose results it takes, if it does.
+    fn choose_keepers(
+        &self,
+        ctx: &Ctx<'_>,
+        members: &Membership,
+        spec: &Submission,
+        kept_by: Option<Trio>,
     ) -> Result<Trio, Refusal> {
         // A node without a disk of its own keeps nothing, and one whose disk failed or is full no more.
         let seat = Seat { peer: ctx.me, disk: self.disk };
@@ -29,6 +53,10 @@ impl Owner {
             self.books.keeping.refusal().or_else(|| (self.disk == 0).then_some(Refusal::JournalFailed));
         if let Some(refusal) = refusal {
             return Err(refusal);
+        }
+        if let (true, Some(parent)) = (spec.join.takes_results(), spec.after.first()) {
+            let trio = kept_by.ok_or(Refusal::ParentNotKept { job: *parent })?;
+            return trio.owned_by(seat).ok_or(Refusal::JournalFailed);
         }
         if let Some(trio) = trio_of_parents(&self.records, &self.books.keeping.lines, spec)? {
             // This node may lead them from another seat; this job is its own.
@@ -41,7 +69,7 @@ impl Owner {
 
     /// Who keeps a job at level disk: this node, and if exactly one other node can keep jobs, so that no three can, that one has a
     /// copy.
-    pub(super) fn choose_copy(&self, ctx: &Ctx<'_>, members: &Membership) -> Keepers {
+    fn choose_copy(&self, ctx: &Ctx<'_>, members: &Membership) -> Keepers {
         let mut others = self.eligible_nodes(ctx, members);
         let owner = Seat { peer: ctx.me, disk: self.disk };
         match (others.next(), others.next()) {
@@ -50,9 +78,10 @@ impl Owner {
         }
     }
 
-    /// The jobs that get further tasks.
+    /// The jobs that get further tasks from their clients.
     pub(crate) fn open_jobs(&self) -> BTreeSet<JobId> {
-        self.records.iter().filter(|(_, record)| record.job.open).map(|(job, _)| *job).collect()
+        let is_fed = |job: &Job| job.open && job.has_client();
+        self.records.iter().filter(|(_, record)| is_fed(&record.job)).map(|(job, _)| *job).collect()
     }
 
     /// The connected nodes that can keep jobs of others.

@@ -105,7 +105,10 @@ impl Owner {
         if *forgotten {
             self.lose_results(ctx, members, *job);
             self.books.keeping.done.push_back(ParentEnd { parent: *job, succeeded: false });
-        } else if absent::waiting(&self.records, *job).next().is_some() {
+            return;
+        }
+        self.read_anew(*job);
+        if absent::waiting(&self.records, *job).next().is_some() {
             absent::begin(&mut self.books, ctx.now, *job, keepers);
         }
     }

@@ -65,8 +65,8 @@ use alloc::vec::Vec;
 
 use crate::ctx::Ctx;
 use crate::custody::log::MeshLog;
-use crate::custody::trio::Keepers;
-use crate::durable::{Accepted, Level, LogRecord};
+use crate::custody::trio::Trio;
+use crate::durable::{Accepted, LogRecord};
 use crate::effect::{Effect, Event};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::local::LocalCapacity;
@@ -117,13 +117,20 @@ impl Owner {
 
     // ---- what our user wants
 
-    pub(crate) fn on_submit(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, mut spec: Submission) {
+    /// `kept_by`: the nodes that keep the job whose results it takes.
+    pub(crate) fn on_submit(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        mut spec: Submission,
+        kept_by: Option<Trio>,
+    ) {
         let name = spec.job;
         if self.is_known(name) {
             ctx.counters.dropped += 1;
             return;
         }
-        let keepers = match self.admit(ctx, members, &spec) {
+        let keepers = match self.admit(ctx, members, &spec, kept_by) {
             Ok(keepers) => keepers,
             Err(reason) => {
                 ctx.counters.dropped += 1;
@@ -164,20 +171,6 @@ impl Owner {
     /// Whether a job is one of this node, or one that it keeps for another.
     fn is_known(&self, name: JobId) -> bool {
         self.has(name) || self.books.followed.contains(&name)
-    }
-
-    /// Whether a new job is taken, and who keeps it.
-    fn admit(&self, ctx: &Ctx<'_>, members: &Membership, spec: &Submission) -> Result<Keepers, Refusal> {
-        let Self { records, history, books, .. } = self;
-        spec.check()?;
-        let refused = dependencies::unknown_parent(records, history, spec);
-        let refused = refused.or_else(|| dependencies::unkept_parent(records, history, spec));
-        refused.map_or(Ok(()), Err)?;
-        match spec.level {
-            Level::Memory => Ok(Keepers::Owner),
-            Level::Disk => books.keeping.refusal().map_or_else(|| Ok(self.choose_copy(ctx, members)), Err),
-            Level::Mesh => self.choose_keepers(ctx, members, spec).map(Keepers::Trio),
-        }
     }
 
     /// A job without tasks that was submitted then; it holds no pins and has no alarms yet.
@@ -290,12 +283,10 @@ impl Owner {
         let is_idle = dispatch::place(&mut cx, &mut Markets { credit, matchmakers }, record);
         if is_idle && record.job.ended {
             history.add(record.job.number, record.has_succeeded(), record.view());
-            records.remove(&name);
-        } else {
-            edges::on_placed(cx.books, record);
-            if is_idle {
-                speculation::plan(&mut cx, record);
-            }
+            let over = records.remove(&name).filter(|over| over.dependencies.is_waiting());
+            over.into_iter().for_each(|over| dependencies::leave(records, books, &over));
+        } else if is_idle {
+            speculation::plan(&mut cx, record);
         }
     }
 

@@ -14,18 +14,31 @@ pub(super) struct Readers {
     pending: BTreeSet<JobId>,
     /// Those of which more may be committed.
     grown: Vec<JobId>,
+    /// Those of which more is there, and none that reads it has room for it.
+    full: BTreeSet<JobId>,
+    /// Those of which a page was asked for in this input.
+    asked: Vec<JobId>,
 }
 
 /// Who reads one job's log.
 #[derive(Debug, Default)]
 struct Reader {
     by: BTreeSet<JobId>,
-    /// The ticket of its last record that is not known to be on the disk; of a job at level disk alone.
-    ticket: Option<u64>,
-    /// The record from which on a page was asked for that has not come.
-    asked: Option<u32>,
+    /// The tickets of the first and the last of its records that are not known to be on the disk; of a job at level disk alone.
+    tickets: Option<(u64, u64)>,
+    /// A page was asked for that has not come.
+    asked: Option<Asked>,
     /// It is looked at again at a time that is set.
     looks: bool,
+}
+
+/// A page that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// The record from which on.
+    from: u32,
+    /// What was committed then of a job at level mesh, by which member of this node.
+    committed: Option<(u64, u32)>,
 }
 
 impl Readers {
@@ -56,16 +69,16 @@ impl Readers {
     /// A record of a job at level disk is to be written with that ticket.
     pub(super) fn on_written(&mut self, parent: JobId, ticket: u64) {
         if let Some(reader) = self.of.get_mut(&parent) {
-            reader.ticket = Some(ticket);
+            reader.tickets = Some((reader.tickets.map_or(ticket, |(first, _)| first), ticket));
         }
     }
 
     /// All up to that ticket is on the disk.
     pub(super) fn on_persisted(&mut self, upto: u64) {
         for (parent, reader) in &mut self.of {
-            if reader.ticket.take_if(|ticket| *ticket <= upto).is_some() {
-                self.grown.push(*parent);
-            }
+            let Some((_, last)) = reader.tickets.take_if(|(first, _)| *first <= upto) else { continue };
+            reader.tickets = (last > upto).then_some((upto + 1, last));
+            self.grown.push(*parent);
         }
     }
 
@@ -95,11 +108,9 @@ impl Readers {
         self.pending.extend(self.of.keys());
     }
 
-    /// A job that reads it may have room for more.
-    pub(super) fn look_at(&mut self, parent: JobId) {
-        if self.of.contains_key(&parent) {
-            self.pending.insert(parent);
-        }
+    /// No job that reads it has room for more: that is looked at again after each input.
+    pub(super) fn note_full(&mut self, parent: JobId) {
+        self.full.insert(parent);
     }
 
     pub(super) fn take_grown(&mut self) -> Vec<JobId> {
@@ -110,6 +121,7 @@ impl Readers {
 
     /// Those to look at of which no page is on its way.
     pub(super) fn take_pending(&mut self) -> Vec<JobId> {
+        self.pending.append(&mut self.full);
         let is_free = |parent: &JobId| self.of.get(parent).is_some_and(|reader| reader.asked.is_none());
         core::mem::take(&mut self.pending).into_iter().filter(is_free).collect()
     }
@@ -123,20 +135,42 @@ impl Readers {
     /// A page from that record on was asked for.
     pub(super) fn ask(&mut self, parent: JobId, from: u32) {
         if let Some(reader) = self.of.get_mut(&parent) {
-            reader.asked = Some(from);
+            reader.asked = Some(Asked { from, committed: None });
+            self.asked.push(parent);
         }
     }
 
-    /// A page came. Whether it was asked for here.
-    pub(super) fn answer(&mut self, parent: JobId, from: u32) -> bool {
-        let Some(reader) = self.of.get_mut(&parent) else { return false };
-        let is_asked = reader.asked.take_if(|asked| *asked == from).is_some();
-        if is_asked && reader.by.is_empty() {
+    /// The jobs of which a page was asked for since this was last asked.
+    pub(super) fn take_asked(&mut self) -> Vec<JobId> {
+        core::mem::take(&mut self.asked)
+    }
+
+    /// What of a job at level mesh is committed as its page is asked for.
+    pub(super) fn note_committed(&mut self, parent: JobId, committed: Option<(u64, u32)>) {
+        let asked = self.of.get_mut(&parent).and_then(|reader| reader.asked.as_mut());
+        asked.into_iter().for_each(|asked| asked.committed = committed);
+    }
+
+    /// A page came; nothing if it was not asked for here. The last record of it that counts, if not all do: one that was committed
+    /// when it was asked for and is now, by the same member of this node. What was not may have been replaced meanwhile.
+    pub(super) fn answer(
+        &mut self,
+        parent: JobId,
+        from: u32,
+        committed: Option<(u64, u32)>,
+    ) -> Option<Option<u32>> {
+        let reader = self.of.get_mut(&parent)?;
+        let asked = reader.asked.take_if(|asked| asked.from == from)?;
+        if reader.by.is_empty() {
             self.of.remove(&parent);
-        } else if is_asked {
+        } else {
             self.pending.insert(parent);
         }
-        is_asked
+        Some(match (asked.committed, committed) {
+            (None, None) => None,
+            (Some((then, before)), Some((now, upto))) if then == now => Some(before.min(upto)),
+            (Some(_), _) | (None, Some(_)) => Some(0),
+        })
     }
 }
 
@@ -153,28 +187,54 @@ mod tests {
         readers.add(PARENT, CHILD);
         assert_eq!(readers.take_pending(), [PARENT]);
         readers.ask(PARENT, 5);
-        readers.look_at(PARENT);
+        readers.note_full(PARENT);
         assert_eq!(readers.take_pending(), [], "a page is on its way");
-        assert!(!readers.answer(PARENT, 4) && readers.answer(PARENT, 5) && !readers.answer(PARENT, 5));
+        assert_eq!(readers.answer(PARENT, 4, None), None);
+        assert_eq!((readers.answer(PARENT, 5, None), readers.answer(PARENT, 5, None)), (Some(None), None));
         assert_eq!(readers.take_pending(), [PARENT]);
         readers.ask(PARENT, 6);
         readers.leave(CHILD, &[Edge::new(PARENT)]);
-        assert!(readers.answer(PARENT, 6), "it was asked for, though nobody wants it any more");
-        assert!(!readers.answer(PARENT, 6) && readers.of(PARENT).is_empty());
+        assert_eq!(
+            readers.answer(PARENT, 6, None),
+            Some(None),
+            "it was asked for, though no job wants it any more"
+        );
+        assert!(readers.answer(PARENT, 6, None).is_none() && readers.of(PARENT).is_empty());
     }
 
     #[test]
-    fn there_is_more_once_the_last_ticket_is_on_the_disk() {
+    fn what_was_not_committed_when_a_page_was_asked_for_does_not_count() {
         let mut readers = Readers::default();
         readers.add(PARENT, CHILD);
-        readers.on_written(PARENT, 7);
+        // what was committed then and is now, by which member, and the last record that counts
+        for (then, now, counts) in [
+            (None, None, None),
+            (Some((1, 4)), Some((1, 9)), Some(4)),
+            (Some((1, 9)), Some((1, 4)), Some(4)),
+            (Some((1, 4)), Some((2, 9)), Some(0)),
+            (Some((1, 4)), None, Some(0)),
+            (None, Some((1, 4)), Some(0)),
+        ] {
+            readers.ask(PARENT, 1);
+            assert_eq!(readers.take_asked(), [PARENT]);
+            readers.note_committed(PARENT, then);
+            assert_eq!(readers.answer(PARENT, 1, now), Some(counts), "{then:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_more_once_some_of_what_was_written_is_on_the_disk() {
+        let mut readers = Readers::default();
+        readers.add(PARENT, CHILD);
+        for ticket in [7, 9] {
+            readers.on_written(PARENT, ticket);
+        }
         readers.on_written(JobId(9), 8);
-        readers.on_persisted(6);
-        assert_eq!(readers.take_grown(), []);
-        readers.on_persisted(7);
-        assert_eq!(readers.take_grown(), [PARENT]);
-        readers.on_persisted(8);
-        assert_eq!(readers.take_grown(), []);
+        // what is on the disk, and whether there is more
+        for (upto, more) in [(6, false), (8, true), (8, false), (9, true), (10, false)] {
+            readers.on_persisted(upto);
+            assert_eq!(!readers.take_grown().is_empty(), more, "upto {upto}");
+        }
         readers.on_grown(PARENT);
         readers.on_grown(JobId(9));
         assert_eq!(readers.take_grown(), [PARENT]);

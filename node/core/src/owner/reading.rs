@@ -3,37 +3,52 @@
 
 use alloc::vec::Vec;
 
+use super::Owner;
 use super::books::OwnerCtx;
-use super::edges::{LogPage, edge_of, skip, take};
-use super::record::{Records, known};
-use super::{Owner, end_job};
+use super::edge::Edge;
+use super::edges::{LogPage, close, edge_of, grow, skip, take};
+use super::intake::settle_new;
+use super::record::{Record, known};
 use crate::ctx::Ctx;
-use crate::durable::LogRecord;
 use crate::id::JobId;
 use crate::membership::Membership;
-use crate::task::Outcome;
 
 impl Owner {
-    /// Records of a log were read; those from `committed` on, if it is given, may still be lost. False if it was not asked for here.
-    pub(crate) fn on_log_read(
+    // ---- what is asked for
+
+    /// The jobs of which pages were asked for in this input.
+    pub(crate) fn take_asked(&mut self) -> Vec<JobId> {
+        self.books.keeping.readers.take_asked()
+    }
+
+    /// What of one at level mesh is committed as its page is asked for.
+    pub(crate) fn note_committed(&mut self, job: JobId, committed: Option<(u64, u32)>) {
+        self.books.keeping.readers.note_committed(job, committed);
+    }
+
+    /// Whether a page was asked for here, and up to which record it counts, if not all of it does.
+    pub(crate) fn may_take(
         &mut self,
-        ctx: &mut Ctx<'_>,
-        members: &mut Membership,
-        page: &LogPage<'_>,
-    ) -> bool {
+        job: JobId,
+        from: u32,
+        committed: Option<(u64, u32)>,
+    ) -> Option<Option<u32>> {
+        self.books.keeping.readers.answer(job, from, committed)
+    }
+
+    // ---- what comes
+
+    /// Records of a log were read.
+    pub(crate) fn on_log_read(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, page: &LogPage<'_>) {
         let Self { records, books, .. } = self;
-        if !books.keeping.readers.answer(page.job, page.from) {
-            return false;
-        }
         let mut cx = OwnerCtx { ctx, members, books };
         for child in cx.books.keeping.readers.of(page.job) {
             let edge = edge_of(known(records, child), page.job);
             let is_next = edge.is_some_and(|edge| edge.next == page.from && !edge.is_over());
             if is_next && take(&mut cx, records, child, page) {
-                lose(&mut cx, records, child, page.job);
+                lose(&mut cx, known(records, child), page.job);
             }
         }
-        true
     }
 
     /// A job's log is gone, or will be: jobs that read it get no more of it.
@@ -41,24 +56,41 @@ impl Owner {
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         for child in cx.books.keeping.readers.of(parent) {
-            lose(&mut cx, records, child, parent);
+            lose(&mut cx, known(records, child), parent);
+        }
+    }
+
+    /// A job's log is not on this disk any more, and other nodes keep it. Where it comes back it is read anew.
+    pub(super) fn read_anew(&mut self, parent: JobId) {
+        for child in self.books.keeping.readers.of(parent) {
+            let edge = edge_of(known(&mut self.records, child), parent);
+            edge.into_iter().filter(|edge| !edge.is_over()).for_each(Edge::begin_again);
+        }
+    }
+
+    /// Nothing is kept or read any more: jobs in memory that take results go on with those that they have.
+    pub(super) fn read_no_more(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
+        let Self { records, books, .. } = self;
+        let mut cx = OwnerCtx { ctx, members, books };
+        for record in records.values_mut().filter(|record| !record.job.is_kept()) {
+            let parents: Vec<JobId> = record.edges.iter().map(|edge| edge.parent).collect();
+            parents.into_iter().for_each(|parent| lose(&mut cx, record, parent));
         }
     }
 }
 
-/// The parent's log is gone: what waits for a result of it ends without a run. Where the parent may have had more tasks than are
-/// known, half a job must not pass for a whole one.
-fn lose(cx: &mut OwnerCtx<'_, '_>, records: &mut Records, child: JobId, parent: JobId) {
-    let record = known(records, child);
+/// No result of a parent will come any more: what waits for one ends without a run, and the rest goes on. Where the parent may have
+/// had more tasks than are known, one more is there for these: half a job must not pass for a whole one.
+fn lose(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, parent: JobId) {
     let Some(edge) = edge_of(record, parent).filter(|edge| !edge.is_over()) else { return };
     edge.lose();
+    let first = record.job.total();
+    let closes = record.job.open;
+    if closes {
+        grow(cx, record, first.saturating_add(1));
+        close(cx, record);
+    }
     let all: Vec<u32> = (0..record.job.total()).collect();
     skip(cx, record, parent, &all);
-    if record.job.open {
-        (record.job.open, record.job.stopped) = (false, true);
-        if record.job.is_kept() {
-            cx.books.keeping.record(child, LogRecord::Cancelled);
-        }
-        end_job(cx, records, child, &Outcome::Cancelled);
-    }
+    settle_new(cx, record, first);
 }

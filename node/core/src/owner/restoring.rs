@@ -62,6 +62,7 @@ impl Owner {
         let here: Vec<LeaseId> = books.leases.of(ctx.me).filter(|lease| kept(lease.job)).collect();
         cancel_at(ctx, ctx.me, &here);
         self.end_what_waits_for_kept(ctx, members);
+        self.read_no_more(ctx, members);
     }
 
     /// Jobs in memory that come after kept ones, which stand still: this life never learns how those end, and a job in memory

@@ -27,7 +27,7 @@ impl Owner {
                     why.notes.extend(keeping.note(record.name(), record.job.begins_with));
                     why.notes.extend(record.holders.waits().then_some(Note::AskingHolders));
                 }
-                if matches!(why.state, TaskView::After { .. }) {
+                if matches!(why.state, TaskView::After { .. } | TaskView::AwaitsResult { .. }) {
                     why.notes.extend(absent::notes(&self.books, record));
                 }
                 why

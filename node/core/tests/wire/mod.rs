@@ -30,6 +30,8 @@ pub(crate) struct Mesh {
     pub(crate) log: Vec<(usize, usize, Message)>,
     pub(crate) aborted: usize,
     pub(crate) outcome: Outcome,
+    /// How long each task says that it ran, in microseconds.
+    pub(crate) wall_us: u64,
     /// Tasks put out their input with one more byte, if it is inline; otherwise nothing.
     pub(crate) echo: bool,
     /// Fetches that wait for the test to answer them; `None` answers each at once.
@@ -99,6 +101,7 @@ impl Mesh {
             log: Vec::new(),
             aborted: 0,
             outcome: Outcome::Done,
+            wall_us: 50_000,
             echo: false,
             held_fetches: None,
             steps: 0,
@@ -265,10 +268,10 @@ impl Mesh {
                 Effect::Promise { ticket, job, epoch } => {
                     self.write(node, ticket, job, Written::Promise(epoch));
                 }
-                Effect::ReadLog { job, from, bytes_max: _ } => {
+                Effect::ReadLog { reader, job, from, bytes_max: _ } => {
                     let records =
                         self.disks[node].log(job).into_iter().skip(from as usize - 1).take(2).collect();
-                    answers.push(Input::LogRead { job, from, records });
+                    answers.push(Input::LogRead { reader, job, from, records: Some(records) });
                 }
                 Effect::Recall { job } => match &mut self.held_recalls {
                     Some(all) => all.push((node, job)),
@@ -546,7 +549,7 @@ impl Mesh {
     }
 
     pub(crate) fn report(&self) -> Report {
-        let usage = Usage { wall_us: 50_000, ..Usage::default() };
+        let usage = Usage { wall_us: self.wall_us, ..Usage::default() };
         Report { usage, ..Report::bare(self.outcome.clone()) }
     }
 

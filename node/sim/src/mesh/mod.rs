@@ -197,6 +197,11 @@ impl Mesh {
         self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())
     }
 
+    /// Whether a job's user wanted it forgotten.
+    pub(crate) fn is_unwanted(&self, name: JobId) -> bool {
+        self.jobs.get(&name).is_some_and(|job| job.unwanted)
+    }
+
     fn demand(&mut self, name: &'static str, holds: bool, text: impl FnOnce() -> String) {
         self.breach.demand(name, holds, text);
     }

@@ -1,11 +1,12 @@
 //! What becomes of jobs when their owner's process dies, comes back, or loses its disk. Part of the model.
 
-use weft_core::{Command, JobId, LeaseId, Outcome};
+use weft_core::{Command, JobId, LeaseId, Outcome, Payload};
 
 use super::{OwedTask, Reference};
 use crate::host::{HostId, SimHost};
 use crate::kept::Said;
 use crate::mesh::ToldMesh;
+use crate::workload::TaskSpec;
 
 impl Reference {
     /// A process dies; its jobs in memory are owed no more.
@@ -45,8 +46,13 @@ impl Reference {
         }
         owed.tasks.truncate(said.tasks);
         for (index, task) in (0..).zip(&mut owed.tasks) {
-            if !said.ends.contains_key(&index) {
-                task.reopen();
+            match said.ends.get(&index) {
+                None => task.reopen(),
+                // The record by which it was tried again is lost.
+                Some(end) if task.ends == 0 => {
+                    (task.ends, task.outcome) = (1, Some(end.report.outcome.clone()));
+                }
+                Some(_) => {}
             }
         }
         owed.told = said.ends.len();
@@ -55,9 +61,11 @@ impl Reference {
         let failures = said.ends.values().filter(|end| failed(&end.report.outcome)).count();
         owed.promised.go_on(u32::try_from(failures).unwrap_or(u32::MAX), said.given_up);
         let mut again = Vec::new();
+        // The end of its parent closes it.
+        let is_fed = self.results.parent(name).is_some();
         if owed.closed && !said.closed {
             owed.closed = false;
-            again.push(Command::Close { job: name });
+            again.extend((!is_fed).then_some(Command::Close { job: name }));
         }
         if owed.cancelled && !said.cancelled {
             owed.cancelled = false;
@@ -126,6 +134,20 @@ impl Reference {
 }
 
 impl OwedTask {
+    /// One that has not ended.
+    pub(crate) fn new(input: Payload, spec: TaskSpec) -> Self {
+        Self {
+            input,
+            spec,
+            ends: 0,
+            outcome: None,
+            worker: None,
+            attempts: 0,
+            proved: false,
+            recalled: false,
+        }
+    }
+
     /// It has not ended.
     fn reopen(&mut self) {
         (self.ends, self.outcome, self.worker, self.attempts) = (0, None, None, 0);

@@ -1,7 +1,7 @@
 //! Jobs that other nodes keep, too: their logs follow the node that leads, and are read for others.
 
-use weft_core::Left;
 use weft_core::custody::{Keepers, Pair, Position, Seat, Trio};
+use weft_core::{Left, LogReader};
 
 use super::*;
 use crate::jobs::{Led, Moved};
@@ -40,7 +40,7 @@ fn add(place: &Disk, keeper: &Keeper, ticket: u64, record: LogRecord) {
 }
 
 fn ask(from: u32, bytes_max: u32) -> Order {
-    Order::Ask(Question::Page { job: JOB, from, bytes_max })
+    Order::Ask(Question::Page { reader: LogReader::Keeper, job: JOB, from, bytes_max })
 }
 
 /// The next answer; what else is told meanwhile is passed over.
@@ -56,9 +56,11 @@ fn answer(place: &Disk, keeper: &Keeper) -> Input {
 fn records(place: &Disk, keeper: &Keeper, from: u32, bytes_max: u32) -> Vec<LogRecord> {
     keeper.add(ask(from, bytes_max));
     let answer = answer(place, keeper);
-    let Input::LogRead { job: JOB, from: first, records } = answer else { panic!("{answer:?}") };
+    let Input::LogRead { reader: LogReader::Keeper, job: JOB, from: first, records } = answer else {
+        panic!("{answer:?}")
+    };
     assert_eq!(first, from);
-    records
+    records.unwrap()
 }
 
 #[test]
@@ -74,8 +76,10 @@ fn what_is_read_has_all_that_was_to_be_written_before() {
     assert_eq!(records(&place, &keeper, 2, u32::MAX), log[1..]);
     assert_eq!(records(&place, &keeper, 1, 1), log[..1], "one at least");
     assert_eq!(records(&place, &keeper, 4, u32::MAX), []);
-    keeper.add(Order::Ask(Question::Page { job: JobId(77), from: 1, bytes_max: 1 }));
-    assert_eq!(answer(&place, &keeper), Input::LogRead { job: JobId(77), from: 1, records: Vec::new() });
+    let reader = LogReader::Child;
+    keeper.add(Order::Ask(Question::Page { reader, job: JobId(77), from: 1, bytes_max: 1 }));
+    let empty = Input::LogRead { reader, job: JobId(77), from: 1, records: Some(Vec::new()) };
+    assert_eq!(answer(&place, &keeper), empty);
 }
 
 #[test]
@@ -126,7 +130,8 @@ fn once_the_journal_has_failed_each_question_is_answered_all_the_same() {
     while told.len() < 2 {
         told.extend(place.words(&keeper).into_iter().filter(|word| !matches!(word, Word::Lost { .. })));
     }
-    let unread = || Word::Input(Input::LogRead { job: JOB, from: 1, records: Vec::new() });
+    let unread =
+        || Word::Input(Input::LogRead { reader: LogReader::Keeper, job: JOB, from: 1, records: None });
     assert!(told.contains(&unread()) && told.contains(&Word::Input(Input::JournalFailed)), "{told:?}");
     keeper.add(ask(1, 9));
     assert_eq!(place.words(&keeper), [unread()]);

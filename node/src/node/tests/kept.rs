@@ -67,6 +67,7 @@ pub(super) fn meta(module: BlobId, level: Level) -> JobMeta {
         streamed: false,
         signed: None,
         after: Arc::default(),
+        takes_results: false,
     }
 }
 

@@ -23,6 +23,11 @@ pub enum Phase {
     Cancelled,
 }
 
+/// Whether a job waits for others, and nothing of it has begun or may.
+fn waits(job: &Job) -> bool {
+    job.held > 0 && job.queued + job.delayed + job.leased == 0
+}
+
 impl Phase {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
@@ -31,7 +36,7 @@ impl Phase {
     #[must_use]
     pub fn of(job: &Job) -> Self {
         match job.state {
-            JobState::Open | JobState::Running if job.held > 0 => Self::Waiting,
+            JobState::Open | JobState::Running if waits(job) => Self::Waiting,
             JobState::Open | JobState::Running => Self::Running,
             JobState::Ended if job.cancelled_by_user => Self::Cancelled,
             JobState::Ended if job.failed + job.cancelled > 0 => Self::Failed,

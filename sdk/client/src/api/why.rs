@@ -85,6 +85,11 @@ pub enum TaskState {
         /// How many there are in all.
         left: u32,
     },
+    /// Its input is a result of a job that is not known yet.
+    AwaitsResult {
+        /// The job.
+        of: String,
+    },
 }
 
 /// A node's last response to a job's call for bids.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Custody, acts};
 use crate::custody::member::{Member, Role};
+use crate::custody::trio::Trio;
 use crate::durable::LogRecord;
 use crate::id::{JobId, PeerId};
 use crate::snapshot::{CopyView, KeptView};
@@ -14,9 +15,15 @@ impl Custody {
         self.jobs.get(&job).is_some_and(|kept| kept.member.role() == Role::Leader)
     }
 
-    /// The last record of a job that three nodes keep that is known to be committed, if this node is one of them.
-    pub(crate) fn committed(&self, job: JobId) -> Option<u32> {
-        self.jobs.get(&job).map(|kept| kept.member.committed())
+    /// The nodes that keep a job which this one keeps.
+    pub(crate) fn trio(&self, job: JobId) -> Option<Trio> {
+        self.jobs.get(&job).map(|kept| kept.member.log().trio())
+    }
+
+    /// Which of this node's members of a job it is, and the last record that it knows to be committed; of a job that three nodes
+    /// keep.
+    pub(crate) fn committed(&self, job: JobId) -> Option<(u64, u32)> {
+        self.jobs.get(&job).map(|kept| (kept.serial, kept.member.committed()))
     }
 
     /// The copies of others' jobs here.

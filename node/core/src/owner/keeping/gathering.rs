@@ -326,8 +326,10 @@ impl Gathered {
     /// Whether it may wait for later inputs.
     fn may_wait(&self) -> bool {
         match &self.what {
-            What::Record(LogRecord::Outcomes(_) | LogRecord::Extended { .. }) => true,
-            What::Event(event) => is_more(event),
+            What::Record(
+                LogRecord::Outcomes(_) | LogRecord::Extended { .. } | LogRecord::Resolved { .. },
+            ) => true,
+            What::Event(event) => is_more(event) || matches!(**event, Event::Grown { closed: false, .. }),
             What::Record(_) | What::End { .. } | What::ParentEnded(_) => false,
         }
     }
@@ -337,6 +339,7 @@ impl Gathered {
         match &self.what {
             What::Record(LogRecord::Outcomes(all)) => all.len(),
             What::Record(LogRecord::Extended { inputs }) => inputs.len(),
+            What::Record(LogRecord::Resolved { inputs }) => inputs.len(),
             What::Record(_) | What::Event(_) | What::End { .. } | What::ParentEnded(_) => 0,
         }
     }

@@ -1,0 +1,213 @@
+//! Jobs whose inputs are results of other jobs, as a user understands them: a task's input is the output that was told of its parent's
+//! task, and in the end there is one for each. A naive model of what was submitted, written and told, without the engine's edges.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weft_core::durable::LogRecord;
+use weft_core::{Command, Event, JobId, Join, Level, Outcome, Payload, Policy, Recall, Submission};
+
+use crate::breach::Breach;
+use crate::chance::Chance;
+use crate::host::HostId;
+use crate::invariants::Scene;
+use crate::keeping::is_plain;
+use crate::options::Options;
+use crate::reference::{OwedJob, OwedTask, Reference};
+use crate::workload::{Catalog, JobSpec, TaskSpec};
+
+/// The invariant of each input.
+const OTHER_INPUT: &str = "an_input_is_its_parents_told_output";
+/// The invariant of whole jobs, at rest.
+pub(crate) const NOT_ALL: &str = "a_job_takes_each_result_of_its_parent";
+
+/// All jobs that take results.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// The parent of each.
+    parents: BTreeMap<JobId, JobId>,
+    /// Outputs that users of parents were told, of tasks that were done.
+    told: BTreeMap<(JobId, u32), Payload>,
+    /// Inputs as the logs of the jobs have them.
+    inputs: BTreeMap<(JobId, u32), Payload>,
+    pub(crate) breach: Breach,
+}
+
+impl Results {
+    pub(crate) fn on_submit(&mut self, submission: &Submission) {
+        if let (Join::EachResult, [parent]) = (submission.join, submission.after.as_slice()) {
+            self.parents.insert(submission.job, *parent);
+        }
+    }
+
+    /// The job whose results that one takes.
+    pub(crate) fn parent(&self, job: JobId) -> Option<JobId> {
+        self.parents.get(&job).copied()
+    }
+
+    /// The job whose results it takes, the one whose results that one takes, and so on.
+    pub(crate) fn ancestors(&self, job: JobId) -> impl Iterator<Item = JobId> + '_ {
+        std::iter::successors(self.parent(job), |parent| self.parent(*parent))
+    }
+
+    /// The jobs that take results of that one.
+    pub(crate) fn children(&self, parent: JobId) -> Vec<JobId> {
+        self.parents.iter().filter(|(_, of)| **of == parent).map(|(job, _)| *job).collect()
+    }
+
+    /// A record of a job is written.
+    pub(crate) fn on_written(&mut self, job: JobId, record: &LogRecord) {
+        let (LogRecord::Resolved { inputs }, Some(parent)) = (record, self.parent(job)) else { return };
+        for (index, input) in inputs {
+            let before = self.inputs.insert((job, *index), input.clone());
+            let told = self.told.get(&(parent, *index)).cloned();
+            let is_same = [&before, &told].into_iter().flatten().all(|other| other == input);
+            self.breach.demand(OTHER_INPUT, is_same, || {
+                format!(
+                    "{job:?} task {index} gets {input:?}: it had {before:?}, its parent's output is {told:?}"
+                )
+            });
+        }
+    }
+
+    /// A user is told something.
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        let Event::TaskEnded { job, index, report, .. } = event else { return };
+        if report.outcome != Outcome::Done {
+            return;
+        }
+        self.told.insert((*job, *index), report.output.clone());
+        for child in self.children(*job) {
+            let input = self.inputs.get(&(child, *index)).cloned();
+            let is_same = input.as_ref().is_none_or(|input| *input == report.output);
+            self.breach.demand(OTHER_INPUT, is_same, || {
+                format!("{child:?} task {index} has {input:?}, its parent's output is {:?}", report.output)
+            });
+        }
+    }
+}
+
+impl OwedJob {
+    /// It has at least that many tasks, whose inputs may not be known yet.
+    fn expect_tasks(&mut self, tasks: usize) {
+        while self.tasks.len() < tasks {
+            self.tasks.push(OwedTask::new(Payload::empty(), TaskSpec::UNKNOWN));
+        }
+    }
+}
+
+impl Reference {
+    /// A node reads a log: jobs that take its results may begin with what it says.
+    pub(crate) fn on_results_read(&mut self, parent: JobId, records: &[LogRecord], catalog: &Catalog) {
+        for child in self.results.children(parent) {
+            for record in records {
+                let LogRecord::Outcomes(all) = record else { continue };
+                let done = all.iter().filter(|kept| kept.report.outcome == Outcome::Done);
+                done.for_each(|kept| self.take_result(child, kept.index, &kept.report.output, catalog));
+            }
+        }
+    }
+
+    fn take_result(&mut self, child: JobId, index: u32, output: &Payload, catalog: &Catalog) {
+        let Some(spec) = catalog.read(output) else { return };
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(job) = self.jobs.get_mut(&child).filter(|job| !job.is_stopped()) else { return };
+        job.expect_tasks(place + 1);
+        if let Some(task) = job.tasks.get_mut(place).filter(|task| task.ends == 0) {
+            (task.input, task.spec) = (output.clone(), spec);
+        }
+        self.load.on_inputs(std::slice::from_ref(output), catalog);
+        self.ledger.on_tasks(job, place);
+        self.joins.on_tasks(child, job, place);
+    }
+
+    /// A record of a job that takes results is written; `tasks` are those that its log has then.
+    pub(crate) fn on_results_written(
+        &mut self,
+        name: JobId,
+        record: &LogRecord,
+        tasks: usize,
+        catalog: &Catalog,
+    ) {
+        self.results.on_written(name, record);
+        let takes = self.results.parent(name).is_some();
+        let Some(job) = self.jobs.get_mut(&name).filter(|_| takes) else { return };
+        job.expect_tasks(tasks);
+        if let LogRecord::Resolved { inputs } = record {
+            inputs.iter().for_each(|(index, input)| self.take_result(name, *index, input, catalog));
+        }
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        if let LogRecord::Closed = record {
+            job.closed = true;
+        }
+        // By its user, or because its parent's log was gone before all of its tasks were known.
+        if let LogRecord::Cancelled = record {
+            (job.cancelled, job.closed) = (true, true);
+        }
+    }
+
+    /// The first job that lacks a task, or has one too many, or ended one without need.
+    pub(crate) fn lacking_results(&self) -> Option<String> {
+        self.results.parents.iter().find_map(|(child, parent)| {
+            let (job, of) = (self.jobs.get(child)?, self.jobs.get(parent)?);
+            let is_owed =
+                !job.forgotten && !job.is_stopped() && !of.forgotten && !self.mesh.is_unwanted(*parent);
+            let is_kept = !self.mesh.has(*parent) || self.mesh.is_owed(*parent) && self.mesh.is_owed(*child);
+            if !is_owed || !is_kept {
+                return None;
+            }
+            let (found, expected) = (job.tasks.len(), of.tasks.len());
+            (found != expected)
+                .then(|| format!("{child:?} has {found} tasks, its parent {parent:?} has {expected}"))
+        })
+    }
+}
+
+/// Each input is its parent's told output.
+pub(crate) fn an_input_is_its_parents_told_output(scene: &Scene<'_>) -> Result<(), String> {
+    scene.reference.results.breach.check(OTHER_INPUT)
+}
+
+/// In swarms that keep jobs, further jobs take the results of some of these, and others of theirs.
+pub(crate) fn take_results(
+    options: &Options,
+    chance: &mut Chance,
+    catalog: &mut Catalog,
+    all: &mut Vec<(Duration, HostId, Command)>,
+) {
+    let mut parents: Vec<(Duration, HostId, JobId, Level)> = all.iter().filter_map(may_be_taken).collect();
+    let mut next = 0;
+    while let Some((at, owner, parent, level)) = parents.get(next).copied() {
+        next += 1;
+        if !chance.permille(400) {
+            continue;
+        }
+        let job = JobId(chance.any());
+        let spec = JobSpec {
+            tasks: 0,
+            after: vec![parent],
+            join: Join::EachResult,
+            level,
+            policy: Policy::DEFAULT,
+            ..options.job_spec(chance)
+        };
+        let at = at + Duration::from_millis(chance.below(8000));
+        let submission = Submission { closed: false, ..catalog.submission(job, &spec, chance) };
+        all.push((at, owner, Command::Submit(submission)));
+        if chance.permille(100) {
+            let at = at + Duration::from_millis(chance.below(5000));
+            all.push((at, owner, Command::Cancel { job }));
+        }
+        parents.push((at, owner, job, level));
+    }
+}
+
+/// A kept job whose results another may take. What other nodes tell of its tasks has no input that the simulator can read.
+fn may_be_taken(
+    (at, owner, command): &(Duration, HostId, Command),
+) -> Option<(Duration, HostId, JobId, Level)> {
+    let Command::Submit(what) = command else { return None };
+    let is_kept = what.level != Level::Memory && is_plain(&what.policy);
+    let is_read = what.terms.memo != Recall::Mesh && what.policy.verify <= 1;
+    (is_kept && is_read).then_some((*at, *owner, what.job, what.level))
+}
