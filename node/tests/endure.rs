@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::work::spin;
-use support::{Ended, Host, Node, all_meet, eventually, mesh_key, module, turn};
+use support::{Ended, Host, Node, Proc, all_meet, eventually, mesh_key, module, turn};
 
 const NODES: usize = 5;
 const SUBMITTERS: usize = 3;
@@ -30,6 +30,8 @@ const MEET: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(300);
 /// A node that was killed stays away for so long at most.
 const AWAY_MAX: Duration = Duration::from_secs(3);
+/// Between two looks at what is due.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Submissions that may fail in a row: their node is killed meanwhile.
 const TRIES: usize = 20;
 
@@ -137,6 +139,8 @@ struct Mesh {
     /// When those that are away come back; never, if that is none.
     back: Vec<Option<Instant>>,
     jobs: Vec<Accepted>,
+    /// Results that are being read, and the place of their job. Nothing waits for it: it takes as long as its job has no leader.
+    reading: Option<(usize, Proc)>,
 }
 
 impl Mesh {
@@ -146,7 +150,7 @@ impl Mesh {
         let hosts: Vec<Host> = (0..NODES).map(|_| Host::new(&key)).collect();
         let back = hosts.iter().map(|_| None).collect();
         let (nodes, begun) = (hosts.iter().map(|_| None).collect(), vec![Instant::now(); NODES]);
-        let mut mesh = Self { nodes, begun, hosts, back, jobs: Vec::new() };
+        let mut mesh = Self { nodes, begun, hosts, back, jobs: Vec::new(), reading: None };
         (0..NODES).for_each(|node| mesh.begin(node));
         let nodes = mesh.hosts.iter().zip(mesh.nodes.iter().flatten());
         all_meet(&nodes.collect::<Vec<_>>(), MEET);
@@ -210,15 +214,37 @@ impl Mesh {
         }
     }
 
-    /// Reads what there is of a job, on its own node if that is here, else on another.
-    fn read(&mut self, place: usize) {
-        let Self { hosts, nodes, jobs, .. } = self;
-        let Some(job) = jobs.get_mut(place) else { return };
+    /// Begins to read what there is of a job, on its own node if that is here, else on another.
+    fn begin_to_read(&mut self, place: usize) {
+        let Some(job) = self.jobs.get(place) else { return };
         let others = (0..NODES).filter(|other| *other != job.owner);
         let mut order = std::iter::once(job.owner).chain(others);
-        let Some(here) = order.find(|node| nodes[*node].is_some()) else { return };
-        let said = hosts[here].cli(&["results", &job.job, "--json"]);
-        job.hear(&said);
+        if let Some(here) = order.find(|node| self.nodes[*node].is_some()) {
+            self.reading = Some((place, self.hosts[here].spawn(&["results", &job.job, "--json"])));
+        }
+    }
+
+    /// Hears what was read, if it is all there.
+    fn end_reading(&mut self) {
+        if let Some((place, process)) = self.reading.take_if(|(_, process)| !process.is_running()) {
+            self.hear(place, &process.finish(END));
+        }
+    }
+
+    /// Reads what there is of a job, and waits for it.
+    fn read(&mut self, place: usize) {
+        if let Some((before, process)) = self.reading.take() {
+            self.hear(before, &process.finish(END));
+        }
+        self.begin_to_read(place);
+        if let Some((place, process)) = self.reading.take() {
+            self.hear(place, &process.finish(END));
+        }
+    }
+
+    fn hear(&mut self, place: usize, said: &Ended) {
+        let job = &mut self.jobs[place];
+        job.hear(said);
         job.has_ended = job.told.len() == job.steps.len();
     }
 }
@@ -255,10 +281,12 @@ fn endure(plan: Plan) {
             assert!(tries < TRIES, "no job is accepted");
             submitted_at = now + plan.lasts / u32::try_from(plan.jobs).unwrap() / 2;
         }
-        if !mesh.jobs.is_empty() {
+        mesh.end_reading();
+        if !mesh.jobs.is_empty() && mesh.reading.is_none() {
             let place = chance.pick(mesh.jobs.len());
-            mesh.read(place);
+            mesh.begin_to_read(place);
         }
+        std::thread::sleep(PAUSE);
     }
     eventually(END, "all nodes are back and all jobs end", || {
         mesh.bring_back(Instant::now());

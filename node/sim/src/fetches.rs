@@ -5,8 +5,9 @@ use std::time::Duration;
 use weft_core::{BlobId, Fetched, Input, PeerId};
 
 use crate::host::HostId;
-use crate::invariants::Violation;
+use crate::invariants::{Scene, Violation};
 use crate::queue::Event;
+use crate::reference::Fact;
 use crate::world::World;
 
 impl World {
@@ -54,4 +55,14 @@ impl World {
             answers && reached && host.blobs.contains(&blob)
         })
     }
+}
+
+/// Whatever begins has its blobs.
+pub(crate) fn nothing_runs_without_its_blobs(scene: &Scene<'_>) -> Result<(), String> {
+    for fact in scene.facts {
+        if let Fact::Started { missing: Some(blob), .. } = fact {
+            return Err(format!("an execution began without {blob:?}"));
+        }
+    }
+    Ok(())
 }

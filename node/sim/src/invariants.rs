@@ -43,6 +43,7 @@ use weft_core::{LeaseId, MeshConfig, Outcome, PeerId, Receipt, Time};
 use crate::copies;
 use crate::credit_invariants;
 use crate::drain;
+use crate::fetches;
 use crate::gone;
 use crate::holders;
 use crate::host::{HostId, SimHost};
@@ -180,7 +181,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     ),
     ("a_proof_is_its_tasks_own", invariant_a_proof_is_its_tasks_own),
     ("what_is_printed_was_asked_for", invariant_what_is_printed_was_asked_for),
-    ("nothing_runs_without_its_blobs", invariant_nothing_runs_without_its_blobs),
+    ("nothing_runs_without_its_blobs", fetches::nothing_runs_without_its_blobs),
     ("nothing_starts_before_its_time", policies::invariant_nothing_starts_before_its_time),
     ("a_node_runs_only_classes_that_it_takes", policies::invariant_a_node_runs_only_classes_that_it_takes),
     ("a_node_runs_only_owners_that_it_takes", policies::invariant_a_node_runs_only_owners_that_it_takes),
@@ -388,15 +389,6 @@ fn invariant_what_is_printed_was_asked_for(scene: &Scene<'_>) -> Result<(), Stri
         let Fact::Printed { job, index, bytes } = fact else { continue };
         let wanted = scene.reference.jobs.get(job).is_some_and(|job| job.terms.stream);
         ensure(wanted && **bytes == *PRINTED, || format!("{job:?} task {index} printed {bytes:?}"))?;
-    }
-    Ok(())
-}
-
-fn invariant_nothing_runs_without_its_blobs(scene: &Scene<'_>) -> Result<(), String> {
-    for fact in scene.facts {
-        if let Fact::Started { missing: Some(blob), .. } = fact {
-            return Err(format!("an execution began without {blob:?}"));
-        }
     }
     Ok(())
 }
