@@ -110,7 +110,7 @@ pub(crate) enum Verb {
     Cancel(JobArgs),
     /// Run the tasks of an ended job again that are not done; results that are there stay.
     ///
-    /// Only jobs of level disk have kept the inputs that it takes.
+    /// Only jobs of level disk or mesh have kept the inputs that it takes.
     Retry(JobArgs),
     /// Forget a job that has ended, with its results.
     Forget(JobArgs),
@@ -125,8 +125,8 @@ pub(crate) enum Verb {
     ///
     /// It takes no new tasks, gives back what it has not begun, and lets tasks of other nodes that run here end for as long as
     /// its --grace says (10s unless set otherwise); then it gives them back, too, and they run elsewhere. A second
-    /// `weft stop` ends it at once. Unfinished jobs in memory that were submitted here are lost; those on disk go on when the
-    /// node is started again.
+    /// `weft stop` ends it at once. Unfinished jobs in memory that were submitted here are lost; those of level mesh go on at other
+    /// nodes that keep them, those of level disk when the node is started again.
     Stop(StopArgs),
     /// Show why a job or a task does not run, peer by peer.
     ///

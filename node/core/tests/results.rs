@@ -236,6 +236,20 @@ fn another_node_goes_on_with_both_when_the_owner_is_gone() {
 }
 
 #[test]
+fn no_result_is_taken_before_a_second_disk_has_it() {
+    let mut mesh = family(&[2, 0, 0], 1, Level::Mesh, Level::Mesh);
+    let keepers = mesh.engines[0].snapshot().kept.into_iter().find(|view| view.job == JOB).unwrap().keepers;
+    mesh.lazy = true;
+    mesh.run_some(0);
+    mesh.sync(0);
+    // It is looked at again meanwhile.
+    mesh.advance_ms(6_000);
+    assert_eq!(mesh.running(), [0, 0, 0], "what is on one disk alone may be lost with it");
+    keepers.iter().for_each(|keeper| mesh.sync(wire::index(*keeper)));
+    assert_eq!(mesh.running(), [1, 0, 0]);
+}
+
+#[test]
 fn a_forgotten_parent_ends_what_waits_for_its_results() {
     let mut mesh = family(&[1, 0, 0], 2, Level::Disk, Level::Disk);
     // A kept job gets no inputs while the disk is nearly full.

@@ -1,7 +1,7 @@
 //! Who asks, and what of a job they may change: every member reads every job; the submitter changes it, and every member
 //! where it is shared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::StatusCode;
 use weft_client::api::Node;
@@ -50,6 +50,7 @@ impl Caller {
 pub(super) struct Names {
     me: PeerId,
     names: BTreeMap<PeerId, String>,
+    connected: BTreeSet<PeerId>,
 }
 
 impl Names {
@@ -57,7 +58,14 @@ impl Names {
     pub(super) fn of(api: &Api, snapshot: &Snapshot) -> Self {
         let info = api.handle.info();
         let named = snapshot.peers.iter().map(|view| (view.peer, view.capacity.name.clone()));
-        Self { me: info.peer, names: named.chain([(info.peer, info.name.clone())]).collect() }
+        let names = named.chain([(info.peer, info.name.clone())]).collect();
+        let connected = snapshot.peers.iter().filter(|view| view.connected).map(|view| view.peer);
+        Self { me: info.peer, names, connected: connected.collect() }
+    }
+
+    /// Whether a node is connected to this one, or is this one.
+    pub(super) fn is_here(&self, peer: PeerId) -> bool {
+        peer == self.me || self.connected.contains(&peer)
     }
 
     pub(super) fn me(&self) -> PeerId {

@@ -170,7 +170,7 @@ async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<To
 
 /// Whether a job may pass, by what never changes of it.
 fn may_pass(filter: &JobFilter, summary: &JobSummary) -> bool {
-    let JobFilter { phases: _, labels, name, since_ms, before, limit: _, mesh: _ } = filter;
+    let JobFilter { phases: _, labels, name, owner: _, since_ms, before, limit: _, mesh: _ } = filter;
     let JobMeta { title, submitted_ms, .. } = &summary.meta;
     let comes_before = |before: &Position| {
         *submitted_ms < before.submitted_ms
@@ -201,6 +201,7 @@ fn filter(query: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
                 filter.labels.push((label.to_owned(), value.to_owned()));
             }
             "name" => filter.name = Some(value),
+            "owner" => filter.owner = Some(value),
             "since_ms" => {
                 let since_ms = value.parse().map_err(|_cause| wrong().expected("milliseconds since 1970"))?;
                 filter.since_ms = Some(since_ms);
@@ -218,9 +219,8 @@ fn filter(query: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
             "mesh" => filter.mesh = value.parse().map_err(|_cause| wrong().expected("true or false"))?,
             _ => {
                 let text = format!("{name} is no filter of jobs");
-                return Err(
-                    ApiError::bad(text).expected("state, label, name, since_ms, before, limit or mesh")
-                );
+                return Err(ApiError::bad(text)
+                    .expected("state, label, name, owner, since_ms, before, limit or mesh"));
             }
         }
     }
@@ -248,6 +248,7 @@ mod tests {
             ("label", "team=fonts"),
             ("label", "a=b=c"),
             ("name", "friday"),
+            ("owner", "anna"),
             ("since_ms", "5"),
             ("limit", "7"),
             ("before", "1-a7c372edeab46585"),
@@ -257,6 +258,7 @@ mod tests {
             phases: vec![Phase::Failed, Phase::Cancelled],
             labels: vec![("team".into(), "fonts".into()), ("a".into(), "b=c".into())],
             name: Some("friday".into()),
+            owner: Some("anna".into()),
             since_ms: Some(5),
             before: "1-a7c372edeab46585".parse().ok(),
             limit: Some(7),

@@ -45,7 +45,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     }
     if !name.is_empty() && is_like_an_id(name) {
         let help = "jobs are also found by the first digits of their ids";
-        return Err(bad(format!("{name:?} that looks like an id"))
+        return Err(bad(format!("can't be {name:?}, which looks like an id"))
             .expected("a letter from g to z")
             .help(help));
     }

@@ -238,6 +238,15 @@ pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot, names: &Name
 }
 
 /// What the table knows of a job, and what the engine still does.
+/// Who leads a job. One that can't be reached leads it no more, as far as this node can know.
+fn leader(led: Led, names: &Names) -> api::Node {
+    let leader = match led {
+        Led::Here => Some(names.me()),
+        Led::Elsewhere { leader } => leader.filter(|peer| names.is_here(*peer)),
+    };
+    leader.map(|peer| names.node(peer)).unwrap_or_default()
+}
+
 fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::Job {
     let (owner, shared) = (summary.owner(), summary.is_shared());
     let JobSummary {
@@ -267,10 +276,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         (false, false) => api::JobState::Open,
     };
     let (led, keepers) = custody.map_or((Led::Here, Vec::new()), |custody| (custody.led, custody.keepers));
-    let leader = match led {
-        Led::Here => names.node(names.me()),
-        Led::Elsewhere { leader } => leader.map(|peer| names.node(peer)).unwrap_or_default(),
-    };
+    let leader = leader(led, names);
     let (queued, leased, retried) = match view {
         Some(view) => (view.queued, view.leased, view.retried),
         // The engine has forgotten an ended job, or not heard of a new one.

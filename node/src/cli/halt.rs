@@ -45,8 +45,11 @@ pub(crate) struct Ended {
 impl Halt {
     /// `WHEN,WHY=N` or `WHEN,WHY=N%`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let expected =
-            || String::from("now or soon, and fail=, success= or done= N or N%: such as soon,fail=1");
+        let expected = || {
+            String::from(
+                "now or soon, a comma, and fail=N, success=N or done=N, with N from 1 on, or N% up to 100%: such as soon,fail=1",
+            )
+        };
         let (when, rest) = text.split_once(',').ok_or_else(expected)?;
         let (why, most) = rest.split_once('=').ok_or_else(expected)?;
         let when = match when {

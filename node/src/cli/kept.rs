@@ -192,7 +192,8 @@ pub(crate) struct AdoptArgs {
 
 const ADOPT_HELP: &str = "\
 For a job of level mesh of which two of its three nodes are gone for good, on the
-one that is left. Makes a new job, with an id of its own, of what this node has of
+one that is left; or for one of level disk whose node is gone for good, on the
+node that has a copy of it. Makes a new job, with an id of its own, of what this node has of
 it: its inputs, and the results that had come here; what has none runs. Prints
 the new job's id on stdout, and what may be doubted on stderr: the old job goes
 on under its own id if its nodes come back, so that tasks run twice; and results
@@ -214,10 +215,13 @@ pub(crate) struct JobsArgs {
     /// Show jobs of this name.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Show jobs that were submitted on this node: its name, or its id as `weft peers` shows it.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) owner: Option<String>,
     /// Show jobs that were submitted in this time until now, such as 2h or 3d.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) since: Option<Duration>,
-    /// Show the newest N jobs [default: 100].
+    /// Show the newest N jobs [default: 100; with --json, all].
     #[arg(long, value_name = "N", value_parser = parse_whole::<u32, 1, 1000>, conflicts_with = "all")]
     pub(crate) limit: Option<u32>,
     /// Show jobs that were submitted before job JOB: with --limit, the page before.

@@ -329,8 +329,8 @@ inputs, and is looked at once they are counted: of --each-line, once all lines
 were read. Exit code 0 when success= ended it.
 
 Exit code: the number of failed tasks, at most 100; 125 for weft's own errors;
-130 when interrupted by Ctrl-C, which cancels the job (but one of level disk goes
-on with the inputs that it has), or when the job was cancelled before its end, as
+130 when interrupted by Ctrl-C, which cancels the job (but one of level disk or
+mesh goes on with the inputs that it has), or when the job was cancelled before its end, as
 by `weft cancel`.
 
 Examples:

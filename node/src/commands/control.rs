@@ -79,12 +79,19 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let phases = vec![Phase::Waiting, Phase::Running];
     let unfinished = mesh.list_all(&JobFilter { phases, ..JobFilter::default() }).await?;
     mesh.stop().await?;
+    let led = unfinished.iter().filter(|job| job.leader.peer == status.peer);
+    let (of_mesh, others): (Vec<&api::Job>, Vec<&api::Job>) = led.partition(|job| job.level == Level::Mesh);
     let (lost, kept): (Vec<&api::Job>, Vec<&api::Job>) =
-        unfinished.iter().partition(|job| job.level == Level::Memory);
+        others.into_iter().partition(|job| job.level == Level::Memory);
     let lost = ending(&lost, ["ends with it", "end with it"]);
     let kept =
         ending(&kept, ["on disk goes on when it is started again", "on disk go on when it is started again"]);
-    say(&format!("node {} is told to {}{lost}{kept}", status.name, how(&status)));
+    let moved = [
+        "at level mesh goes on at another node that keeps it",
+        "at level mesh go on at other nodes that keep them",
+    ];
+    let moved = ending(&of_mesh, moved);
+    say(&format!("node {} is told to {}{lost}{kept}{moved}", status.name, how(&status)));
     if args.no_wait {
         return Ok(0);
     }

@@ -261,7 +261,7 @@ impl Earlier {
 
 fn no_log(line: u64) -> io::Error {
     let text = format!(
-        "line {} is none of a joblog; expected the columns {}",
+        "line {} is no line of a joblog; expected the columns {}",
         line.max(1),
         HEADING.replace('\t', " ")
     );

@@ -1,4 +1,4 @@
-//! `weft jobs`: the jobs that were submitted to the local node.
+//! `weft jobs`: the jobs that the local node knows, or those of the whole mesh.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -54,6 +54,7 @@ async fn filter(mesh: &Mesh, args: &JobsArgs) -> Result<JobFilter, Problem> {
         phases: args.state.iter().flat_map(|word| word.0.iter().copied()).collect(),
         labels: args.label.clone(),
         name: args.name.clone(),
+        owner: args.owner.clone(),
         since_ms: since.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         before,
         limit: Some(args.limit.unwrap_or(SHOWN)),
@@ -65,6 +66,7 @@ fn nothing(args: &JobsArgs) -> String {
     let is_all = args.state.is_empty()
         && args.label.is_empty()
         && args.name.is_none()
+        && args.owner.is_none()
         && args.since.is_none()
         && args.before.is_none();
     let text =
@@ -140,6 +142,8 @@ fn state(job: &api::Job) -> &'static str {
     let is_unfinished = matches!(phase, api::Phase::Waiting | api::Phase::Running);
     if is_unfinished && job.is_left_copy() {
         "owner silent"
+    } else if is_unfinished && job.leader.peer.is_empty() {
+        "no leader"
     } else if job.given_up {
         "given up"
     } else if is_unfinished && job.cancelled_by_user {

@@ -1,7 +1,7 @@
 //! How a job is kept: from the command line, in words, and the short verbs on one that is: `weft cancel`, `weft retry`,
 //! `weft forget`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weft_client::{Level, Map, Mesh, Task, api};
 
@@ -16,9 +16,7 @@ const FAILED_MAX: u64 = 100;
 pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
     let KeepArgs { level, name, label, shared } = given;
     if name.as_ref().is_some_and(String::is_empty) {
-        return Err(Problem::Usage(String::from(
-            "--name: a name of no letters; leave the flag out for none",
-        )));
+        return Err(Problem::Usage(String::from("--name: it is empty; leave the flag out for no name")));
     }
     let mut names: Vec<&str> = label.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
@@ -87,6 +85,39 @@ fn short_of(others: &str) -> String {
     format!("with three nodes it would outlive any one of them, and {others} that can keep it is connected")
 }
 
+/// How long a job that no node leads is asked for, by what does something about it, or shows what there is.
+const FIND_TIME: Duration = Duration::from_secs(30);
+/// The same by what waits for its end anyway.
+const WAIT_TIME: Duration = Duration::from_secs(120);
+
+/// The job of that id or name. Where no node leads it now, that is told once, and another one is waited for.
+pub(crate) async fn find(mesh: &Mesh, job: &str) -> Result<api::Job, Problem> {
+    find_within(mesh, job, FIND_TIME).await
+}
+
+/// The same for a verb that waits for the job's end.
+pub(crate) async fn find_to_wait(mesh: &Mesh, job: &str) -> Result<api::Job, Problem> {
+    let view = find_within(mesh, job, WAIT_TIME).await?;
+    if view.state != api::JobState::Ended && view.leader.peer.is_empty() {
+        let (id, owner) = (&view.job, view.owner.called());
+        say(&format!(
+            "no node leads job {id} now, which was submitted on {owner}: one that does is waited for, up to {} s",
+            WAIT_TIME.as_secs()
+        ));
+    }
+    Ok(view)
+}
+
+async fn find_within(mesh: &Mesh, job: &str, time: Duration) -> Result<api::Job, Problem> {
+    let mut is_told = false;
+    let waits = |why: &weft_client::Error| {
+        if !core::mem::replace(&mut is_told, true) {
+            say(&format!("{why}; it is asked for again, up to {} s", time.as_secs()));
+        }
+    };
+    Ok(mesh.job_within(job, time, waits).await?)
+}
+
 /// Whether an error says that the node, or who leads the job, is away.
 pub(crate) fn is_away(error: &weft_client::Error) -> bool {
     use weft_client::Error::{Broken, NoNode, NotNow, Unreachable};
@@ -99,8 +130,11 @@ pub(crate) struct Away(bool);
 
 impl Away {
     pub(crate) fn tell(&mut self, results: &mut Map) {
-        if let Some(why) = results.take_break() {
-            say(&format!("{why}; job {} is looked for again", short(results.job())));
+        if results.take_break().is_some() {
+            let id = short(results.job());
+            let text =
+                "the connection by which it was followed broke: this node went, or the one that leads it";
+            say(&format!("job {id} is looked for again: {text}"));
             self.0 = true;
         }
         if self.0 && results.away().is_none() {
@@ -110,16 +144,18 @@ impl Away {
     }
 }
 
-/// That the job went through a restart of its node, if it did.
+/// That the job goes on after a restart of its node, or after another one took it over.
 pub(crate) fn say_restarted(job: &api::Job) {
     let Some(api::Restarted { at_ms, kept, open }) = job.restarted else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let ago = millis(now_ms.saturating_sub(at_ms));
-    say(&format!(
-        "job {} was restarted with its node {ago} ago: {kept} outcomes kept, {open} tasks open",
-        job.job
-    ));
+    let how = if job.level == Level::Mesh {
+        format!("is led by {} since {ago} ago", job.leader.called())
+    } else {
+        format!("was restarted with its node {ago} ago")
+    };
+    say(&format!("job {} {how}: {kept} outcomes kept, {open} tasks open", job.job));
 }
 
 /// An interrupt before the node said that it accepted the job. A kept one may have been accepted just then.
@@ -165,7 +201,7 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
 
 /// Cancels the job. One that has ended is left as it is, without an error.
 pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
-    let before = mesh.job(&args.job).await?;
+    let before = find(mesh, &args.job).await?;
     let has_ended = before.state == api::JobState::Ended;
     if !has_ended {
         mesh.cancel(&args.job).await?;
@@ -175,7 +211,10 @@ pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     }
     let ended = u64::from(before.done) + u64::from(before.failed) + u64::from(before.cancelled);
     if has_ended {
-        say(&format!("job {} had ended already: {} done, {} failed", before.job, before.done, before.failed));
+        let cancelled =
+            if before.cancelled == 0 { String::new() } else { format!(", {} cancelled", before.cancelled) };
+        let (done, failed) = (before.done, before.failed);
+        say(&format!("job {} had ended already: {done} done, {failed} failed{cancelled}", before.job));
     } else {
         let left = u64::from(before.tasks).saturating_sub(ended);
         say(&format!("job {} is cancelled: {left} of {} tasks had not ended", before.job, before.tasks));
@@ -185,7 +224,7 @@ pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 
 /// Has the tasks run again that are not done.
 pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
-    let before = mesh.job(&args.job).await?;
+    let before = find(mesh, &args.job).await?;
     mesh.retry(&args.job).await?;
     if args.json {
         return print_json(&mesh.job(&args.job).await?).map(|()| 0);
@@ -198,11 +237,13 @@ pub(crate) async fn retry(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
 
 /// Forgets the job.
 pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
-    let job = match mesh.job(&args.job).await {
+    let job = match find(mesh, &args.job).await {
         Ok(job) => job,
         // One in quarantine has no view, and can be forgotten.
-        Err(weft_client::Error::Refused { .. }) => return forget_unseen(mesh, args).await,
-        Err(error) => return Err(error.into()),
+        Err(Problem::Client(error)) if matches!(*error, weft_client::Error::Refused { .. }) => {
+            return forget_unseen(mesh, args).await;
+        }
+        Err(problem) => return Err(problem),
     };
     mesh.forget(&args.job).await?;
     if args.json {

@@ -22,18 +22,31 @@ const TICK: Duration = Duration::from_millis(200);
 /// Prints the results that are there, or all as they come.
 pub(crate) async fn results(mesh: &Mesh, args: ResultsArgs) -> Result<u8, Problem> {
     let ResultsArgs { show, follow } = args;
-    let job = mesh.job(&show.job).await?;
+    let job =
+        if follow { kept::find_to_wait(mesh, &show.job).await? } else { kept::find(mesh, &show.job).await? };
     kept::say_copy(&job);
+    say_none(&job, show.from);
     Shown::new(mesh, &job, show, Progress::silent(&job.job))?.run(Way { follow, is_attached: false }).await
 }
 
 /// Goes on with a job.
 pub(crate) async fn attach(mesh: &Mesh, args: AttachArgs) -> Result<u8, Problem> {
     let AttachArgs { show } = args;
-    let job = mesh.job(&show.job).await?;
+    let job = kept::find_to_wait(mesh, &show.job).await?;
     kept::say_restarted(&job);
+    say_none(&job, show.from);
     let progress = Progress::new(&job.job);
     Shown::new(mesh, &job, show, progress)?.run(Way { follow: true, is_attached: true }).await
+}
+
+/// That nothing is shown, where it begins behind the last result that there will be.
+fn say_none(job: &api::Job, from: u32) {
+    if job.state == api::JobState::Ended && from > 0 && from >= job.tasks {
+        say(&format!(
+            "job {} has {} results, counted from 0: there is none from {from} on",
+            job.job, job.tasks
+        ));
+    }
 }
 
 /// How results are read.

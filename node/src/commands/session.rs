@@ -219,7 +219,9 @@ impl Session {
         match (feed.kept(), logs.joblog) {
             (0, _) => {}
             (kept, None) => say(&format!("{kept} outputs were there already and were kept, see --resume")),
-            (kept, Some(_)) => say(&format!("{kept} inputs had ended before and did not run, see --resume")),
+            (kept, Some(_)) => say(&format!(
+                "{kept} inputs had ended before, well or not, and did not run: see --resume and --resume-failed"
+            )),
         }
         if let Some(problem) = feed.take_problem() {
             return Err(problem);
@@ -290,8 +292,15 @@ impl Session {
     /// A kept job is not lost with the way to its node.
     fn with_way_back(&self, problem: Problem) -> Problem {
         let is_broken = matches!(&problem, Problem::Client(error) if kept::is_away(error));
-        if !(is_broken && self.begun.is_kept) {
+        if !is_broken {
             return problem;
+        }
+        if !self.begun.is_kept {
+            let given = self.begun.tally.progress.done() + self.begun.tally.progress.failed();
+            return Problem::Failed(format!(
+                "{problem}; its job was in memory, {given} of its tasks had ended, and the others end with it: a map with --level \
+                 disk goes on when its node is started again, and one with --joblog FILE can be run again with --resume"
+            ));
         }
         let id = short(&self.begun.job);
         Problem::Failed(format!(

@@ -1,6 +1,6 @@
 //! `weft wait`: to the end of a job.
 
-use weft_client::{Mesh, api};
+use weft_client::{Job, Mesh, api};
 
 use super::interrupt::Interrupt;
 use super::{Problem, kept};
@@ -10,7 +10,7 @@ use crate::render::{print_json, say, short};
 /// Waits; the exit code is that of a map.
 pub(crate) async fn wait(mesh: &Mesh, args: &WaitArgs) -> Result<u8, Problem> {
     let interrupt = Interrupt::listen()?;
-    let job = mesh.attach(&args.job).await?;
+    let job = Job::of(mesh, &kept::find_to_wait(mesh, &args.job).await?);
     let ended = tokio::select! {
         ended = job.wait() => ended?,
         () = interrupt.came() => {

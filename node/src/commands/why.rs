@@ -24,8 +24,10 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     if why.deadline_missed {
         print("its deadline can't be met any more: the task is treated as if it had none\n")?;
     }
+    let is_over =
+        matches!(why.task, api::TaskState::Ended | api::TaskState::Cancelled | api::TaskState::Expired);
     if why.responses.is_empty() {
-        say("no node was asked about it");
+        say(if is_over { "`weft results` says how it ended" } else { "no node was asked about it" });
         return Ok(0);
     }
     let mut table = Table::new(&[

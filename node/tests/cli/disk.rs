@@ -36,6 +36,10 @@ fn results_are_there_again_after_the_node_was_killed() {
     let jobs =
         run(node.path(), &["jobs", "--json", "--label", "team=fonts", "--state", "done"]).well().json();
     assert_eq!((&jobs[0]["job"], &jobs[0]["level"]), (&job.as_str().into(), &"disk".into()));
+    let of = |owner: &str| run(node.path(), &["jobs", "--json", "--owner", owner]).well().json();
+    let id = jobs[0]["owner"]["peer"].as_str().unwrap();
+    assert!([id, &id[..8], "anna"].iter().all(|owner| of(owner) == jobs), "{jobs}");
+    assert!(["bert", &id[..7]].iter().all(|owner| of(owner) == serde_json::json!([])));
     run(node.path(), &["retry", "friday"]).refused(1, &["no task that ended otherwise"]);
     run(node.path(), &["forget", "friday"]).well();
     run(node.path(), &["results", &job]).refused(125, &["no job"]);

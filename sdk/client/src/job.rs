@@ -108,9 +108,18 @@ impl Job {
     /// # Errors
     /// As [`Job::results`].
     pub async fn read(&self, reading: Reading) -> Result<Map, Error> {
-        let call = Call::get(again::results_path(&self.id, reading), self.about());
-        let map = map::follow(&self.mesh, call, Pump::finished()).await?;
-        Ok(map.reading(reading))
+        let mut patience = Patience::new();
+        loop {
+            let call = Call::get(again::results_path(&self.id, reading), self.about());
+            let error = match map::follow(&self.mesh, call, Pump::finished()).await {
+                Ok(map) => return Ok(map.reading(reading)),
+                // Who follows a job waits for the node that leads it next.
+                Err(error @ Error::NotNow { .. }) if reading.follow => error,
+                Err(error) => return Err(error),
+            };
+            let Some(pause) = patience.after(&error) else { return Err(error) };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Cancels it.

@@ -177,15 +177,30 @@ impl Mesh {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Refused`] when several jobs begin so, or have that name.
     pub async fn job(&self, job: &str) -> Result<api::Job, Error> {
+        self.job_within(job, LEAD_TIME, |_| ()).await
+    }
+
+    /// The same, for as long as that, two minutes at most, where no node leads the job now; `waits` is told why each time before it is
+    /// asked for again.
+    ///
+    /// # Errors
+    /// As [`Mesh::job`].
+    pub async fn job_within(
+        &self,
+        job: &str,
+        time: Duration,
+        mut waits: impl FnMut(&Error),
+    ) -> Result<api::Job, Error> {
         let path = format!("/v1/jobs/{}", job_name(job)?);
-        let (mut patience, until) = (Patience::new(), Instant::now() + LEAD_TIME);
+        let (mut patience, until) = (Patience::new(), Instant::now() + time);
         loop {
             match self.http().json(Call::get(path.clone(), about_job(job)).soon()).await {
                 // Another node is about to take the lead.
-                Err(error @ Error::NotNow { .. }) if Instant::now() < until => match patience.after(&error) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(error),
-                },
+                Err(error @ Error::NotNow { .. }) if Instant::now() < until => {
+                    let Some(pause) = patience.after(&error) else { return Err(error) };
+                    waits(&error);
+                    tokio::time::sleep(pause).await;
+                }
                 told => return told,
             }
         }

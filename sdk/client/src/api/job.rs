@@ -116,6 +116,13 @@ impl Job {
 }
 
 impl Node {
+    /// Whether that word means it: its name, its id, or the first eight digits of that or more.
+    #[must_use]
+    pub fn is(&self, word: &str) -> bool {
+        let is_id = word.len() >= 8 && self.peer.starts_with(word);
+        is_id || (!word.is_empty() && self.name == word)
+    }
+
     /// Its name, or the first digits of its id.
     #[must_use]
     pub fn called(&self) -> &str {

@@ -128,6 +128,8 @@ pub struct JobFilter {
     pub labels: Vec<(String, String)>,
     /// With that name.
     pub name: Option<String>,
+    /// Submitted on that node: its name, its id, or the first eight digits of that or more.
+    pub owner: Option<String>,
     /// Submitted at that time or later, in milliseconds since 1970.
     pub since_ms: Option<u64>,
     /// Submitted before that one.
@@ -152,7 +154,8 @@ impl JobFilter {
     #[must_use]
     pub fn passes(&self, job: &Job) -> bool {
         let is_there = self.phases.is_empty() || self.phases.contains(&Phase::of(job));
-        is_there && self.is_called(&job.name, &job.labels) && self.is_in_time(job.submitted_ms)
+        let is_theirs = self.owner.as_ref().is_none_or(|owner| job.owner.is(owner));
+        is_there && is_theirs && self.is_called(&job.name, &job.labels) && self.is_in_time(job.submitted_ms)
     }
 
     /// Whether a job of that name and with these labels passes as far as these go.
@@ -171,7 +174,7 @@ impl JobFilter {
 
     /// The pairs of its query.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
-        let Self { phases, labels, name, since_ms, before, limit, mesh } = self;
+        let Self { phases, labels, name, owner, since_ms, before, limit, mesh } = self;
         let mut pairs: Vec<(&'static str, String)> = Vec::new();
         if !phases.is_empty() {
             let words: Vec<&str> = phases.iter().map(|phase| phase.word()).collect();
@@ -179,6 +182,7 @@ impl JobFilter {
         }
         pairs.extend(labels.iter().map(|(label, value)| ("label", format!("{label}={value}"))));
         pairs.extend(name.iter().map(|name| ("name", name.clone())));
+        pairs.extend(owner.iter().map(|owner| ("owner", owner.clone())));
         pairs.extend(since_ms.iter().map(|since_ms| ("since_ms", since_ms.to_string())));
         pairs.extend(before.iter().map(|before| ("before", before.to_string())));
         pairs.extend(limit.iter().map(|limit| ("limit", limit.to_string())));
