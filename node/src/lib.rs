@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod counts;
 mod cpu;
 pub mod demo;
 pub mod embedded;

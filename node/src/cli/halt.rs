@@ -43,8 +43,11 @@ pub(crate) struct Ended {
 }
 
 impl Halt {
-    /// `WHEN,WHY=N` or `WHEN,WHY=N%`.
+    /// `WHEN,WHY=N`, `WHEN,WHY=N%` or `never`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self { when: When::Now, why: Why::Fail, most: Most::Count(u64::MAX) });
+        }
         let expected = || {
             String::from(
                 "now or soon, a comma, and fail=N, success=N or done=N, with N from 1 on, or N% up to 100%: such as soon,fail=1",
@@ -123,6 +126,7 @@ mod tests {
             ("soon,done=50%", 1, 0, Some(3), false),
             ("soon,done=50%", 2, 0, Some(3), true),
             ("soon,done=1%", 0, 0, Some(0), false),
+            ("never", 9, u64::from(u32::MAX), None, false),
         ];
         for (halt, done, failed, total, expected) in table {
             assert_eq!(reached(halt, done, failed, total), expected, "{halt} {done} {failed} {total:?}");

@@ -239,6 +239,9 @@ pub(crate) struct JobsArgs {
 }
 
 const JOBS_HELP: &str = "\
+Some states say more than --state knows: `open`, `cancelling`, `no leader` and
+`owner silent` are found as running, `given up` and `skipped` as failed.
+
 Examples:
   weft jobs --state unfinished
   weft jobs --state failed,cancelled --since 1d --label team=fonts

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use weft_client::{JobFilter, Level, Mesh, Phase, api};
+use weft_node::counts::counted;
 use weft_node::settings::{self, DirError};
 
 use super::Problem;
@@ -140,8 +141,4 @@ async fn gone(mesh: &Mesh) {
     while matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. })) {
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

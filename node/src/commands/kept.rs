@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weft_client::{Level, Map, Mesh, Task, api};
 
+use weft_node::counts::kept_and_open;
+
 use super::Problem;
 use crate::cli::{JobArgs, KeepArgs};
 use crate::render::{millis, print_json, say, short};
@@ -155,7 +157,7 @@ pub(crate) fn say_restarted(job: &api::Job) {
     } else {
         format!("was restarted with its node {ago} ago")
     };
-    say(&format!("job {} {how}: {kept} outcomes kept, {open} tasks open", job.job));
+    say(&format!("job {} {how}: {}", job.job, kept_and_open(kept, open)));
 }
 
 /// An interrupt before the node said that it accepted the job. A kept one may have been accepted just then.

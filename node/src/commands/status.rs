@@ -1,6 +1,7 @@
 //! `weft status`: the local node in a page.
 
 use weft_client::{Mesh, api};
+use weft_node::counts::counted;
 use weft_node::terminal::visible;
 
 use super::Problem;
@@ -31,7 +32,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
         ("node", format!("{} ({}), weft {}", status.name, short(&status.peer), status.version)),
         ("directory", status.data_dir.clone()),
         ("up", millis(status.uptime_ms)),
-        ("mesh", format!("{}, {} connected", status.mesh, plural(status.peers_connected, "peer"))),
+        ("mesh", format!("{}, {} connected", status.mesh, counted(status.peers_connected.into(), "peer"))),
         ("listening", if status.listen.is_empty() { "-".into() } else { status.listen.join(", ") }),
         (
             "slots",
@@ -49,7 +50,7 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             "memory",
             format!(
                 "{} remembered, {} tasks answered with them",
-                plural(status.memo.entries, "result"),
+                counted(status.memo.entries.into(), "result"),
                 status.memo.hits
             ),
         ),
@@ -59,8 +60,8 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
             "own jobs",
             format!(
                 "{} unfinished, {} queued",
-                plural(status.jobs_unfinished, "job"),
-                plural(status.backlog, "task")
+                counted(status.jobs_unfinished.into(), "job"),
+                counted(status.backlog.into(), "task")
             ),
         ),
         (
@@ -109,7 +110,7 @@ fn store(store: &api::Store, data_dir: &str) -> String {
         text.push_str(&format!(
             "; GONE: {} that work rests on: another program removed {} from {data_dir}/blobs; cancel jobs that wait for \
              {}, and submit these again",
-            plural(*vanished, "blob"),
+            counted((*vanished).into(), "blob"),
             if *vanished == 1 { "it" } else { "them" },
             if *vanished == 1 { "it" } else { "them" },
         ));
@@ -159,10 +160,6 @@ fn slot_kind(slots: &api::Slots) -> String {
          compiled, {optimising} to be optimised",
         if *compiled == 1 { String::from("1 module") } else { format!("{compiled} modules") }
     )
-}
-
-fn plural(count: u32, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// What the node found out about its processor, as tasks ask for it.

@@ -1,6 +1,7 @@
 //! `weft why`: where a task is, and what each node answered to its job's call for bids.
 
 use weft_client::{Mesh, api};
+use weft_node::counts::counted;
 use weft_node::terminal::visible;
 
 use super::Problem;
@@ -66,7 +67,7 @@ fn place(task: &api::TaskState) -> String {
     match task {
         api::TaskState::Queued { before: 0 } => String::from("waits for a worker, first of its job"),
         api::TaskState::Queued { before } => {
-            format!("waits for a worker, {before} tasks of its job before it")
+            format!("waits for a worker, {} of its job before it", counted((*before).into(), "task"))
         }
         api::TaskState::Leased { worker, name, attempt, since_ms, paused, progress } => {
             let paused = if *paused { ", paused for a task of a higher class" } else { "" };

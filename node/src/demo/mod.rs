@@ -15,9 +15,10 @@ use futures::StreamExt;
 use weft_client::{Input, Mesh, Output, Task};
 use weft_exec::{Sandbox, SandboxConfig};
 
+use crate::counts::counted;
 use crate::embedded::{EmbeddedConfig, EmbeddedError, EmbeddedMesh};
 use summary::Tally;
-use watch::{Watch, counted};
+use watch::Watch;
 
 const TILES_WASM: &[u8] = include_bytes!("../../../wasm-tasks/tiles.wasm");
 const WORDS_WASM: &[u8] = include_bytes!("../../../wasm-tasks/word-count.wasm");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use weft_client::TaskResult;
 
-use super::watch::counted;
+use crate::counts::counted;
 
 /// Letters of a line; a screen has as many at least.
 const COLUMNS: usize = 80;

@@ -201,11 +201,6 @@ fn plain_line(title: &str, done: u64, total: u64, nodes: &[NodeLook]) -> String 
     format!("{title} {done} of {total} | {up} of {all} nodes up, {busy} of {slots} slots busy, {lost} lost")
 }
 
-/// `1 task`, `2 tasks`.
-pub(super) fn counted(count: u64, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use weft_core::{
 
 use super::start::StartError;
 use super::{Node, Notice};
+use crate::counts::{counted, kept_and_open};
 use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, Keeper, Place};
@@ -210,12 +211,12 @@ impl Node {
             let (job, kept, open) = (summary.job, restarted.kept, restarted.open);
             let text = if restored.awaits_client() {
                 format!(
-                    "job {job} waits {} s for its client: this node ended before all of its inputs had come; {kept} outcomes \
-                     kept, {open} tasks open",
-                    self.kept.client_wait.as_secs()
+                    "job {job} waits {} s for its client: this node ended before all of its inputs had come; {}",
+                    self.kept.client_wait.as_secs(),
+                    kept_and_open(kept, open)
                 )
             } else {
-                format!("job {job} goes on: {kept} outcomes kept, {open} tasks open")
+                format!("job {job} goes on: {}", kept_and_open(kept, open))
             };
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));
@@ -224,14 +225,17 @@ impl Node {
         let (kept, copies): (Vec<_>, Vec<_>) = unfinished.partition(|(_, job)| job.trio().is_some());
         let (kept, copies) = (kept.len(), copies.len());
         if copies > 0 {
-            let text =
-                format!("copies of {copies} unfinished jobs are here: the nodes that own the jobs lead them");
+            let text = format!(
+                "copies of {} are here: the nodes that own them lead them",
+                counted(copies as u64, "unfinished job")
+            );
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
         if kept > 0 {
             let text = format!(
-                "{kept} unfinished jobs are kept here and on two other nodes each: one of the three leads each"
+                "kept here and on two other nodes each, one of which leads it: {}",
+                counted(kept as u64, "unfinished job")
             );
             tracing::info!("{text}");
             self.notice(Notice::Kept(text));

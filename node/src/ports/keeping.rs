@@ -7,6 +7,7 @@ use weft_core::durable::{Accepted, LogRecord};
 use weft_core::{BlobId, Event, Input, JobId, Remains, Remembered, Retained, RetainedKey, TaskId};
 
 use super::Ports;
+use crate::counts::kept_and_open;
 use crate::jobs::{CLIENT_WAIT_MAX, Led, now_ms};
 use crate::keeping::{self, Keeper, Order, Question, Word};
 
@@ -191,7 +192,7 @@ impl Ports {
             return tracing::warn!("job {job} is led here, and its log was not read: it is shown as before");
         };
         let (kept, left) = (shown.counts.ended(), shown.counts.tasks.saturating_sub(shown.counts.ended()));
-        tracing::info!("job {job} is led here from now on: {kept} outcomes kept, {left} tasks open");
+        tracing::info!("job {job} is led here from now on: {}", kept_and_open(kept, left));
         let is_open = !shown.closed && shown.ended_ms.is_none() && !shown.meta.takes_results;
         if let Some(custody) = &mut shown.custody {
             custody.led = Led::Here;
