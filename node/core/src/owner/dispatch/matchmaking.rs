@@ -43,7 +43,7 @@ pub(super) fn request(cx: &mut OwnerCtx<'_, '_>, matchmakers: &mut Matchmakers, 
         request_again(cx.ctx, record);
     }
     let requests = &record.dispatch.open_call().requests;
-    let (requested, exhausted) = (requests.count(), requests.is_exhausted());
+    let (requested, exhausted) = (requests.count(), requests.is_exhausted(cx.ctx.now));
     // What wants labels is requested everywhere, also of a node that serves a cell only now.
     let everywhere = repeat && !record.job.spec.needs.labels.is_empty();
     if (requested < wanted || everywhere) && !exhausted {
@@ -142,8 +142,7 @@ pub(in crate::owner) fn on_matched(
     if slots == 0 {
         cx.ctx.send(matched.worker, Message::Release(matched.bid));
     } else if !open.take(bid) {
-        // It has bids open that nothing came of: more of them would be matched, and released, without end.
-        open.requests.exclude(matched.worker);
+        open.requests.on_untaken(now);
         cx.ctx.send(matched.worker, Message::Release(matched.bid));
     }
     cx.touch(record.name());

@@ -7,12 +7,17 @@ use crate::id::PeerId;
 use crate::referral::WITHOUT_MAX;
 use crate::time::Time;
 
+/// Matched bids that are not taken at one time, after which none is requested at that time any more.
+const UNTAKEN_MAX: u32 = 64;
+
 /// The requests of one call.
 #[derive(Debug, Default)]
 pub(in crate::owner) struct Requests {
     pub(in crate::owner) all: Vec<Request>,
     /// Matched workers that were of no use; no matchmaker hands them on again before the call is repeated.
     pub(in crate::owner) excluded: Vec<PeerId>,
+    /// Matched bids that were not taken at that time, because their workers had too many open.
+    untaken: (Time, u32),
     /// A worker was excluded since the matchmakers were asked last.
     pub(in crate::owner) excludes_more: bool,
     /// When the silence of a matchmaker is noticed.
@@ -69,9 +74,16 @@ impl Requests {
         }
     }
 
-    /// Too many were of no use: none is requested before the call is repeated.
-    pub(in crate::owner) fn is_exhausted(&self) -> bool {
-        self.excluded.len() >= WITHOUT_MAX
+    /// A bid was not taken. The next one is requested at once: of a worker that advertises bids without end, without end.
+    pub(in crate::owner) fn on_untaken(&mut self, now: Time) {
+        let (at, count) = self.untaken;
+        self.untaken = (now, if at == now { count.saturating_add(1) } else { 1 });
+    }
+
+    /// Too many were of no use: none is requested before the call is repeated, or before time passes.
+    pub(in crate::owner) fn is_exhausted(&self, now: Time) -> bool {
+        let (at, count) = self.untaken;
+        self.excluded.len() >= WITHOUT_MAX || (at == now && count >= UNTAKEN_MAX)
     }
 
     /// There are no cells any more: where something is open that is to be withdrawn.
@@ -100,5 +112,22 @@ impl Requests {
             self.all.push(Request { matchmaker, left: 0, answered: true, since: now });
         }
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bids_that_are_not_taken_end_the_requests_of_one_time_only() {
+        let (now, later) = (Time(1), Time(2));
+        let mut requests = Requests::default();
+        (1..UNTAKEN_MAX).for_each(|_| requests.on_untaken(now));
+        assert!(!requests.is_exhausted(now));
+        requests.on_untaken(now);
+        assert!(requests.is_exhausted(now) && !requests.is_exhausted(later));
+        requests.on_untaken(later);
+        assert!(!requests.is_exhausted(later), "the count begins again");
     }
 }
