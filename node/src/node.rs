@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod ending;
+mod handing;
 mod hearing;
 mod kept;
 mod leaving;

@@ -326,6 +326,32 @@ fn without_its_own_journal_a_node_serves_what_needs_none_and_ends_with_a_code_of
     assert_eq!(fs::read(second.path("journal").join("journal.db")).unwrap(), before, "it is left as it was");
 }
 
+#[test]
+fn a_node_whose_journal_lost_its_jobs_serves_and_ends_with_a_code_of_its_own() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let node = host.loopback_node(&["--slots", "1"]);
+    let ended = host.cli_with(&["submit", &module("echo"), "--fn", "echo"], b"weft");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    terminate(node);
+    fs::remove_file(host.path("journal").join("journal.db")).unwrap();
+    let node = host.loopback_node(&["--slots", "1"]);
+    node.process.wait_for("the journal that this node had is gone", JOB);
+    let store = || host.json(&["status", "--json"])["store"].clone();
+    assert_eq!(
+        store()["pinned_bytes"],
+        store()["bytes"],
+        "a backup of the journal may need all of it: {}",
+        store()
+    );
+    let ended = host.cli_with(&["run", &module("echo"), "--fn", "echo"], b"weft");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "weft"), "{}", ended.stderr);
+    node.process.terminate();
+    let ended = node.process.finish(JOB);
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    terminate(host.loopback_node(&["--slots", "1"]));
+}
+
 /// As all users are advised who copied a data directory.
 #[test]
 fn a_node_whose_identity_was_deleted_starts_with_a_new_one_and_keeps_the_former_ones_jobs_aside() {
@@ -420,4 +446,23 @@ fn a_full_disk_refuses_new_jobs_first_and_then_ends_the_node_with_a_code_of_its_
     mesh.nodes = Some((owner, worker));
     eventually(JOB, "the job ends", || mesh.progress(&job).1.then_some(()));
     mesh.assert_results();
+}
+
+#[test]
+fn blobs_that_nothing_needs_make_room_for_a_job_that_is_kept() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let Some(disk) = SmallDisk::mount(host.path(""), 200 << 20) else { return };
+    let node = host.loopback_node(&["--slots", "1"]);
+    let ended = host.cli_with(&["run", &module("echo"), "--fn", "echo"], &vec![7; 8 << 20]);
+    assert_eq!((ended.code, ended.stdout.len()), (Some(0), 8 << 20), "{}", ended.stderr);
+    let store = || host.json(&["status", "--json"])["store"].clone();
+    let is_needed = |store: &serde_json::Value| store["pinned_bytes"].as_u64().unwrap() >= 8 << 20;
+    eventually(JOB, "the job's blobs are needed no longer", || (!is_needed(&store())).then_some(()));
+    let before = store()["bytes"].as_u64();
+    disk.fill(62 << 20);
+    let ended = host.cli_with(&["submit", &module("echo"), "--fn", "echo"], b"weft");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(store()["bytes"].as_u64() < before, "{before:?}: {}", store());
+    terminate(node);
 }

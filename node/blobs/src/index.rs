@@ -154,6 +154,15 @@ impl Index {
         }
     }
 
+    /// Pins all that is there, and does not count it in the quota: that is for what comes from now on.
+    pub(crate) fn set_aside(&mut self) {
+        let all: Vec<(BlobId, u64)> = self.blobs.iter().map(|(id, blob)| (*id, charge(blob.bytes))).collect();
+        for (id, bytes) in all {
+            self.pin(id);
+            self.usage.quota = self.usage.quota.saturating_add(bytes);
+        }
+    }
+
     /// Records that a blob's file was removed by another program.
     pub(crate) fn note_vanished(&mut self, id: BlobId) {
         if self.pins.contains_key(&id) && self.vanished.len() < VANISHED_MAX {

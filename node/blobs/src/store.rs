@@ -65,6 +65,12 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared::new(disk, index)) })
     }
 
+    /// Never evicts what is there now, as long as the store is open, and does not count it in the quota: for a node that does not know
+    /// what of it is still needed.
+    pub fn set_aside(&self) {
+        self.shared.lock().index.set_aside();
+    }
+
     /// Evicts down to the quota, as far as that is not pinned.
     ///
     /// # Errors

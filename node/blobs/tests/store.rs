@@ -55,6 +55,25 @@ fn what_a_crash_left_half_written_is_gone_after_open() {
 }
 
 #[test]
+fn what_was_set_aside_stays_and_leaves_the_quota_to_what_comes() {
+    let dir = TempDir::new().unwrap();
+    let quota = Quota { bytes: 64 << 10 };
+    let before: Vec<BlobId> = {
+        let store = Store::open(dir.path(), quota).unwrap();
+        (0..12_u8).map(|byte| store.put(&[byte; 5000]).unwrap()).filter(|id| store.has(*id)).collect()
+    };
+    let store = Store::open_whole(dir.path(), quota).unwrap();
+    let found: Vec<BlobId> = before.into_iter().filter(|id| store.has(*id)).collect();
+    assert!(found.len() >= 4, "{found:?}");
+    store.set_aside();
+    store.shrink().unwrap();
+    let after: Vec<BlobId> = (100..140_u8).map(|byte| store.put(&[byte; 5000]).unwrap()).collect();
+    assert!(found.iter().all(|id| store.has(*id)), "none of them was evicted");
+    let left = after.iter().filter(|id| store.has(**id)).count();
+    assert_eq!(left, 8, "as many of the others as the quota has room for");
+}
+
+#[test]
 fn what_is_pinned_after_open_survives_a_lower_quota() {
     let dir = TempDir::new().unwrap();
     let ids: Vec<BlobId> = (0..10_u8).map(|byte| open(&dir).put(&[byte; 5000]).unwrap()).collect();

@@ -66,6 +66,8 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 pub(crate) const EXIT_JOURNAL: u8 = 3;
 /// `weft node`: the journal failed while the node ran.
 pub(crate) const EXIT_JOURNAL_FAILED: u8 = 4;
+/// `weft node`: the journal was damaged when it was opened; the node ran with what was left.
+pub(crate) const EXIT_JOURNAL_DAMAGED: u8 = 5;
 /// Ctrl-C.
 pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 /// How to find a job.

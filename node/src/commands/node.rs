@@ -11,7 +11,7 @@ use weft_node::handle::NodeHandle;
 use weft_node::node::{Node, Notice, StartError};
 use weft_node::settings::{self, Settings, SettingsError};
 
-use super::{EXIT_JOURNAL, EXIT_JOURNAL_FAILED, Problem};
+use super::{EXIT_JOURNAL, EXIT_JOURNAL_DAMAGED, EXIT_JOURNAL_FAILED, Problem};
 use crate::cli::NodeArgs;
 use crate::render::{bytes, say};
 
@@ -58,6 +58,10 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     let (code, failure) = match (ending.journal_failure, ending.journal_unopened) {
         (Some(failure), _) => (EXIT_JOURNAL_FAILED, failure),
         (None, Some(unopened)) => (EXIT_JOURNAL, unopened),
+        (None, None) if ending.journal_damaged => {
+            let text = "the journal was damaged, or had lost what was in it, when this node started: see the lines of its start";
+            (EXIT_JOURNAL_DAMAGED, String::from(text))
+        }
         (None, None) => return Ok(0),
     };
     say(&failure);

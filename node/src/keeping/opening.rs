@@ -60,6 +60,8 @@ pub(crate) struct Opened {
     pub(crate) latest: Time,
     /// What is wrong with it, in sentences.
     pub(crate) troubles: Vec<String>,
+    /// It does not have all that this node ever put into it, or some of that can't be used.
+    pub(crate) is_damaged: bool,
 }
 
 /// Opens the journal, pins in the store what its jobs rest on, and starts its keeper. Blocks meanwhile.
@@ -98,6 +100,11 @@ pub(crate) fn open(
             given_up.insert(job);
         }
     }
+    let is_damaged = !troubles.is_empty();
+    if is_damaged {
+        // What jobs rest on that are not known now may be wanted again, by a backup of the journal.
+        store.set_aside();
+    }
     let settled = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
     let mesh = back.jobs.iter().filter(|found| found.is_shared());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
@@ -126,6 +133,7 @@ pub(crate) fn open(
         unlisted: Vec::new(),
         latest: back.latest,
         troubles,
+        is_damaged,
     };
     let lines = std::mem::take(&mut back.lines);
     for found in std::mem::take(&mut back.jobs) {

@@ -457,8 +457,14 @@ fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
     let at = (0..bytes.len() - what.len()).filter(|at| bytes[*at..].starts_with(&what)).max().unwrap();
     bytes[at] ^= 1;
     fs::write(&db, &bytes).unwrap();
-    let Opened { keeper, restored, jobs, troubles, .. } = place.open();
+    let other = place.store.put(b"what a lost record may name").unwrap();
+    let Opened { keeper, restored, jobs, troubles, is_damaged, .. } = place.open();
     assert_eq!((restored.len(), jobs.len()), (0, 0));
+    let usage = place.store.usage();
+    assert!(
+        is_damaged && usage.pinned == usage.bytes && place.store.has(other),
+        "all that was there stays: {usage:?}"
+    );
     let said = troubles.join("\n");
     assert!(said.contains(&format!("job {JOB} is in quarantine")) && said.contains("weft forget"), "{said}");
     assert!(keeper.kept().is_quarantined(JOB));

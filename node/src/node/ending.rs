@@ -27,6 +27,8 @@ pub struct Ending {
     pub journal_failure: Option<String>,
     /// Why it had no journal at all, if that could not be opened.
     pub journal_unopened: Option<String>,
+    /// The journal was found damaged when the node started, or without what was in it; the node's troubles said how.
+    pub journal_damaged: bool,
 }
 
 impl Ending {
@@ -59,6 +61,7 @@ impl Node {
         let mut ending = Ending::of(&snapshot, is_kept);
         ending.journal_failure = self.kept.failure().map(String::from);
         ending.journal_unopened = self.kept.unopened().map(String::from);
+        ending.journal_damaged = self.kept.is_damaged();
         let (now, input) = (self.now(), Input::Command(Command::Stop));
         let draft = self.recorder.draft(now, &input);
         let effects: Vec<Effect> = self.engine.handle(now, input).collect();
@@ -107,7 +110,7 @@ async fn closed(closing: JoinHandle<Result<(), String>>) -> Result<(), String> {
 /// For people; of no use when nothing ends.
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { jobs, tasks, kept_jobs: _, journal_failure: _, journal_unopened: _ } = self;
+        let Self { jobs, tasks, .. } = self;
         let (job, ends) = if *jobs == 1 { ("job", "ends") } else { ("jobs", "end") };
         let task = if *tasks == 1 { "task" } else { "tasks" };
         write!(f, "{jobs} {job} with {tasks} unfinished {task} {ends} with this node")

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use weft_core::durable::Restored;
-use weft_core::input::Submission;
 use weft_core::message::Message;
-use weft_core::{
-    BlobId, Command, Event, Input, JobId, Level, Payload, PeerId, Refusal, Remembered, Retained, Time,
-};
+use weft_core::{BlobId, Command, Input, JobId, PeerId, Refusal, Remembered, Retained, Time};
 
 use super::start::StartError;
 use super::{Node, Notice};
@@ -50,6 +47,8 @@ pub(super) struct Keeping {
     unlisted: Vec<JobId>,
     latest: Time,
     troubles: Vec<String>,
+    /// The journal does not have all that this node ever put into it, or some of that can't be used.
+    is_damaged: bool,
     failure: Option<String>,
     /// Why there is no journal, if it could not be opened.
     unopened: Option<String>,
@@ -75,7 +74,11 @@ impl Keeping {
             Ok(opened) => opened,
             // Another process that has it goes on with its jobs.
             Err(error @ weft_journal::Error::InUse { .. }) => return Err(error.into()),
-            Err(error) => return Ok((Self::without(settings, news, &StartError::from(error)), None)),
+            Err(error) => {
+                // What its jobs rest on is not known, so all stays.
+                store.set_aside();
+                return Ok((Self::without(settings, news, &StartError::from(error)), None));
+            }
         };
         let keeping::Opened {
             keeper,
@@ -91,6 +94,7 @@ impl Keeping {
             unlisted,
             latest,
             troubles,
+            is_damaged,
         } = opened;
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
@@ -106,6 +110,7 @@ impl Keeping {
             unlisted,
             latest,
             troubles,
+            is_damaged,
             failure: None,
             unopened: None,
             remembered,
@@ -132,6 +137,7 @@ impl Keeping {
             unlisted: Vec::new(),
             latest: Time::ZERO,
             troubles: vec![text],
+            is_damaged: false,
             failure: None,
             unopened: Some(why.to_string()),
             remembered: Vec::new(),
@@ -154,6 +160,11 @@ impl Keeping {
         self.unopened.as_deref()
     }
 
+    /// Whether the journal was found damaged, or without what was in it.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
     /// The engine's time at this start: never before what an earlier life noted, even if the clock was set back.
     pub(super) fn base(&self) -> Time {
         Time(now_ms().saturating_mul(1000)).max(self.latest)
@@ -162,25 +173,6 @@ impl Keeping {
     /// Why the journal failed, if it did.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
-    }
-}
-
-/// The blobs that a command names: program, files, inputs.
-struct Named {
-    blobs: Vec<BlobId>,
-}
-
-impl Named {
-    fn by(command: &Command) -> Self {
-        let (program, inputs): (_, &[Payload]) = if let Command::Submit(spec) = command {
-            (Some(&spec.program), &spec.inputs)
-        } else if let Command::Extend { inputs, .. } | Command::ExtendEnded { inputs, .. } = command {
-            (None, inputs)
-        } else {
-            (None, &[])
-        };
-        let program = program.into_iter().flat_map(|program| [Some(program.module), program.files.blob()]);
-        Self { blobs: program.chain(inputs.iter().map(Payload::blob)).flatten().collect() }
     }
 }
 
@@ -291,45 +283,6 @@ impl Node {
         }
     }
 
-    /// Whether a command hands in tasks of a job that is kept.
-    pub(super) fn is_about_kept(&self, command: &Command) -> bool {
-        if let Command::Submit(spec) = command {
-            return spec.level != Level::Memory;
-        }
-        matches!(command, Command::Extend { job, .. } | Command::ExtendEnded { job, .. }
-            if self.handle.jobs().is_journalled(*job))
-    }
-
-    /// A job is to be kept, or to have more tasks. It is refused where bytes that it names are not here: it could never run.
-    /// What is here is pinned from the look to the engine's own pin.
-    pub(super) fn hand_in(&mut self, command: Command) {
-        let named = Named::by(&command);
-        let store = self.handle.store().clone();
-        named.blobs.iter().for_each(|blob| store.pin(*blob));
-        match named.blobs.iter().find(|blob| !store.has(**blob)) {
-            None => {
-                if matches!(command, Command::Submit(_)) {
-                    self.look_at_room();
-                }
-                self.apply(Input::Command(command));
-            }
-            Some(blob) => self.refuse(command, *blob),
-        }
-        named.blobs.iter().for_each(|blob| store.unpin(*blob));
-    }
-
-    /// Refuses a job, or more tasks of one; then it gets no others, which would take the places of those.
-    fn refuse(&mut self, command: Command, blob: BlobId) {
-        let reason = Refusal::BlobMissing { blob };
-        if let Command::Submit(Submission { job, .. }) = command {
-            self.handle.jobs().record(Event::Refused { job, reason });
-        } else if let Command::Extend { job, inputs } | Command::ExtendEnded { job, inputs, .. } = command {
-            let tasks = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
-            self.handle.jobs().record(Event::ExtensionRefused { job, tasks, reason });
-            self.apply(Input::Command(Command::Close { job }));
-        }
-    }
-
     /// A job rests on a blob that was here when it was handed in, and is gone. It is refused if its client waits still, and in any
     /// case it ends: its tasks can't run.
     pub(super) fn on_lost(&mut self, job: JobId, blob: BlobId) {
@@ -347,14 +300,6 @@ impl Node {
             // No table knows it: its log, too, goes if none of its tasks runs.
             self.apply(Input::Command(Command::ForgetJob { job }));
         }
-    }
-
-    /// Before a job is submitted that is to be kept: whether the disk has room for it.
-    fn look_at_room(&mut self) {
-        if let Some(keeper) = self.ports.keeper() {
-            keeper.look_at_room();
-        }
-        self.on_news();
     }
 
     /// No job is kept any more. The node ends when what it holds in memory has ended.
