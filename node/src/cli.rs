@@ -258,7 +258,10 @@ Files in the data directory:
   joined.peers  addresses from tickets
   peers         peers met before
   api.json      where the API listens, and its token
+  api.token     the API's token, kept over restarts
   lock          held while the node runs
+  version       how these files are to be read
+  journal/      jobs that outlive the node, with their results
   blobs/        inputs, outputs, modules
   modules/      compiled modules
 

@@ -466,3 +466,31 @@ fn blobs_that_nothing_needs_make_room_for_a_job_that_is_kept() {
     assert!(store()["bytes"].as_u64() < before, "{before:?}: {}", store());
     terminate(node);
 }
+
+#[test]
+fn a_submission_that_waits_for_room_in_the_store_says_so() {
+    let _turn = turn();
+    let host = Host::keyless();
+    // Without slots the job does not end, and its inputs stay.
+    let node = host.loopback_node(&["--slots", "0", "--store", "16MiB"]);
+    let submit = |name: &str, bytes: usize| {
+        fs::write(host.path(name), vec![name.as_bytes()[0]; bytes]).unwrap();
+        host.spawn(&[
+            "submit",
+            &module("echo"),
+            "--fn",
+            "echo",
+            "--each-file",
+            host.path(name).to_str().unwrap(),
+        ])
+    };
+    let first = submit("first", 13 << 20).finish(JOB);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let second = submit("second", 1 << 20);
+    second.wait_for("the node's store is full: ", JOB);
+    let forgot = ["cancel", "forget"].map(|verb| host.cli(&[verb, first.stdout.trim()]));
+    assert!(forgot.iter().all(|ended| ended.code == Some(0)), "{forgot:?}");
+    let second = second.finish(JOB);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    terminate(node);
+}

@@ -26,7 +26,8 @@ pub enum Error {
     /// Too much is pinned or being written, so that nothing more can be evicted.
     #[error(
         "no room for {wanted} bytes: of a quota of {quota} bytes {pinned} are pinned by work and {reserved} are \
-         taken by blobs that arrive now; raise the blob quota or wait until jobs end"
+         taken by blobs that arrive now; wait until jobs end, forget jobs whose results you have, or give the store a larger \
+         quota (--store)"
     )]
     Full {
         /// Bytes that the blob needs.

@@ -68,7 +68,7 @@ impl fmt::Display for Continuity {
             Self::Same => f.write_str("the journal is the one that this node had last"),
             Self::Older { file, mark } => write!(
                 f,
-                "the journal is an older copy (opened {file} times, and this node's {mark} times): what this node \
+                "the journal is an older copy (it counts {file} openings, and this node's own {mark}): what this node \
                  accepted after the copy was made is lost, unless another node keeps it"
             ),
             Self::LogLost => f.write_str(

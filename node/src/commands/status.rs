@@ -96,10 +96,11 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
 fn store(store: &api::Store, data_dir: &str) -> String {
     let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, vanished, fault } = store;
     let mut text = format!(
-        "{} of {}, {} in use by work, {blobs} blobs",
+        "{} of {}, {} in use by work, {}",
         bytes(*taken),
         bytes(*quota_bytes),
-        bytes(*pinned_bytes)
+        bytes(*pinned_bytes),
+        counted(*blobs, "blob")
     );
     if *starved > 0 {
         text.push_str(&format!(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
 use weft_client::{Input, Job, Level, Mesh, Task};
@@ -14,7 +15,10 @@ use super::sources::Sources;
 use super::tailor::Tailor;
 use super::{Problem, kept, run, task_of};
 use crate::cli::SubmitArgs;
-use crate::render::{json_line, print, say};
+use crate::render::{bytes, json_line, print, say};
+
+/// When a submission that takes long is explained, and between two looks at why.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
@@ -57,13 +61,39 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
         Ok::<_, Problem>((mesh, job, Keep { level, lack, json }))
     };
     let (mesh, job, keep) = tokio::select! {
-        begun = Box::pin(begun) => begun?,
+        begun = explained(data_dir, Box::pin(begun)) => begun?,
         // The node cancels a job of which not all came.
         () = interrupt.came() => {
             return Err(Problem::Interrupted("interrupted; a job that was not accepted whole is cancelled, see `weft jobs`".into()));
         }
     };
     tell(&mesh, &job, keep).await
+}
+
+/// What `begun` gives; says once why it takes long, if that is for want of room.
+async fn explained<T>(data_dir: &Path, mut begun: impl Future<Output = T> + Unpin) -> T {
+    loop {
+        if let Ok(done) = tokio::time::timeout(EXPLAIN_AFTER, &mut begun).await {
+            return done;
+        }
+        if let Some(text) = lack_of_room(data_dir).await {
+            say(&text);
+            return begun.await;
+        }
+    }
+}
+
+/// Why the node takes no upload now, if it is so full of what work needs that it lets uploads wait.
+async fn lack_of_room(data_dir: &Path) -> Option<String> {
+    let store = Mesh::connect_in(data_dir).await.ok()?.status().await.ok()?.store;
+    (store.pinned_bytes / 3 >= store.quota_bytes / 4).then(|| {
+        format!(
+            "the node's store is full: {} of its {} are in use by work, so each upload waits up to 10 minutes for room; wait until \
+             jobs end, `weft forget` jobs whose results you have, or start the node with a larger --store",
+            bytes(store.pinned_bytes),
+            bytes(store.quota_bytes)
+        )
+    })
 }
 
 async fn hand_in<S>(mesh: &Mesh, task: &Task, inputs: S) -> Result<Job, Problem>

@@ -84,7 +84,7 @@ fn place(task: &api::TaskState) -> String {
             format!("waits until its job may start, in {}", millis(*in_ms))
         }
         api::TaskState::Delayed { failures, in_ms } => {
-            format!("failed {failures} times, is tried again in {}", millis(*in_ms))
+            format!("had {}, is tried again in {}", counted(u64::from(*failures), "failure"), millis(*in_ms))
         }
         api::TaskState::Expired => String::from("expired: its time was over before it ended"),
         api::TaskState::After { parents, left } => {
