@@ -362,7 +362,7 @@ mod tests {
             ("limit", "0"),
             ("limit", "1001"),
             ("mesh", "yes"),
-            ("owner", "anna"),
+            ("leader", "anna"),
         ];
         for pair in wrong {
             assert!(parsed(&[pair]).is_err(), "{pair:?}");
