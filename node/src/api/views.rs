@@ -68,6 +68,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
             .expect("no thread panics while it holds this lock")
             .values()
             .cloned()
+            .chain(handle.journal().unwrap_or_default().troubles())
             .collect(),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,

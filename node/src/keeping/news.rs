@@ -52,6 +52,15 @@ pub struct JournalState {
     pub quarantined: Vec<(JobId, String)>,
 }
 
+impl JournalState {
+    /// What is wrong with single jobs, in sentences.
+    pub(crate) fn troubles(&self) -> impl Iterator<Item = String> {
+        self.quarantined.iter().map(|(job, why)| {
+            format!("job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it")
+        })
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Appends that are not on the disk, as far as is known, with the engine's tickets for them.
@@ -162,6 +171,10 @@ impl News {
     /// Whether a job's records can't be used.
     pub(super) fn is_quarantined(&self, job: JobId) -> bool {
         self.lock().seen.quarantined.iter().any(|(other, _)| *other == job)
+    }
+
+    pub(super) fn has_quarantined(&self) -> bool {
+        !self.lock().seen.quarantined.is_empty()
     }
 
     /// A job in quarantine is forgotten, on the disk, too.

@@ -58,7 +58,7 @@ pub(crate) struct Opened {
     pub(crate) unlisted: Vec<JobId>,
     /// The latest time that a record names: the engine's time goes on behind it.
     pub(crate) latest: Time,
-    /// What is wrong with it, in sentences.
+    /// What is wrong with it as a whole, in sentences; what is wrong with single jobs, [`JournalState`] says.
     pub(crate) troubles: Vec<String>,
     /// It does not have all that this node ever put into it, or some of that can't be used.
     pub(crate) is_damaged: bool,
@@ -80,7 +80,7 @@ pub(crate) fn open(
     let readers = |count: usize| (0..count).map(|_| journal.reader()).collect::<Result<Vec<Reader>, _>>();
     let (shelf, own) = (readers(READERS_MAX)?, readers(READERS_MORE)?);
     let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
-    let mut troubles = troubles_of(&opened);
+    let troubles = troubles_of(&opened);
     back.read_again(&shelf);
     let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
     for (job, why) in std::mem::take(&mut back.unusable) {
@@ -95,12 +95,12 @@ pub(crate) fn open(
                 (why.to_string(), is_mesh)
             }
         };
-        quarantine(&news, &mut troubles, job, why);
+        news.quarantine(job, why);
         if is_mesh {
             given_up.insert(job);
         }
     }
-    let is_damaged = !troubles.is_empty();
+    let is_damaged = !troubles.is_empty() || news.has_quarantined();
     if is_damaged {
         // What jobs rest on that are not known now may be wanted again, by a backup of the journal.
         store.set_aside();
@@ -209,11 +209,4 @@ fn troubles_of(opened: &weft_journal::Opened) -> Vec<String> {
         troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
     }
     troubles
-}
-
-fn quarantine(news: &News, troubles: &mut Vec<String>, job: JobId, why: String) {
-    troubles.push(format!(
-        "job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it"
-    ));
-    news.quarantine(job, why);
 }

@@ -15,7 +15,7 @@ use super::{Node, Notice};
 use crate::counts::{counted, kept_and_open};
 use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
-use crate::keeping::{self, Keeper, Place};
+use crate::keeping::{self, JournalState, Keeper, Place};
 use crate::ports::Ports;
 use crate::settings::{JOURNAL_DIR, Settings};
 
@@ -196,6 +196,11 @@ impl Node {
             tracing::warn!("{text}");
             self.handle.info().set_trouble(format!("{ABOUT} {number}"), Some(text.clone()));
             self.notice(Notice::Trouble(text.clone()));
+        }
+        // They are no troubles of the node's own list: each is over once its job is forgotten.
+        for text in self.ports.keeper().map(Keeper::journal).iter().flat_map(JournalState::troubles) {
+            tracing::warn!("{text}");
+            self.notice(Notice::Trouble(text));
         }
         for restored in self.kept.restored.iter().filter(|restored| !restored.has_ended()) {
             let Some(summary) = self.handle.jobs().summary(restored.job()) else { continue };
