@@ -33,6 +33,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// The node that it belongs to.
     pub node: PeerId,
+    /// Whether this node is known to have had a journal here: then one that is not there is lost, and not new.
+    pub had_one: bool,
     /// Bytes that are set aside on the disk, to end jobs with when the rest is full.
     pub reserve_bytes: u64,
     /// Free bytes below which new work is refused.
@@ -43,7 +45,7 @@ impl Settings {
     /// With the usual reserve.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node: PeerId) -> Self {
-        Self { dir: dir.into(), node, reserve_bytes: RESERVE_BYTES, low_bytes: LOW_BYTES }
+        Self { dir: dir.into(), node, had_one: false, reserve_bytes: RESERVE_BYTES, low_bytes: LOW_BYTES }
     }
 }
 
@@ -81,7 +83,7 @@ impl Journal {
         let files = Files::below(&settings.dir);
         let lock = files.lock()?;
         let room = Arc::new(Room::new(files.clone(), settings.reserve_bytes, settings.low_bytes));
-        let sound = open::open(&files, settings.node, &room)?;
+        let sound = open::open(&files, settings.node, settings.had_one, &room)?;
         let checker = Checker::new(sound.about.journal, settings.node);
         let back = read_back(&sound.db, &checker, sound.about.next_no, fold);
         let back = back.inspect_err(|error| doubt(&files, error))?;

@@ -76,7 +76,7 @@ impl Sound {
 }
 
 /// Finds, makes or rebuilds the database.
-pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Error> {
+pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> Result<Sound, Error> {
     rebuild::finish(files)?;
     let mark = Mark::read(&files.mark).filter(|mark| mark.node == node);
     let mut rebuilt = None;
@@ -99,6 +99,7 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
             Continuity::LogLost
         }
         Some(mark) => mark.compare(&before),
+        None if was_made && had_one => Continuity::Lost,
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,

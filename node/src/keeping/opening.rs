@@ -27,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     /// This node.
     pub(crate) me: PeerId,
+    /// Whether this node has run on this data directory, so that it had a journal there.
+    pub(crate) had_one: bool,
     /// Bytes of the disk that are set aside.
     pub(crate) reserve_bytes: u64,
 }
@@ -71,8 +73,8 @@ pub(crate) fn open(
     table: &Arc<JobTable>,
     wake: Arc<Notify>,
 ) -> Result<Opened, Error> {
-    let settings =
-        Settings { reserve_bytes: place.reserve_bytes, ..Settings::new(place.dir.clone(), place.me) };
+    let Place { dir, me, had_one, reserve_bytes } = place.clone();
+    let settings = Settings { had_one, reserve_bytes, ..Settings::new(dir, me) };
     let news = News::new(wake);
     let mut back = Back::new(place.me);
     let told = news.clone();

@@ -2,6 +2,8 @@
 //! it says later goes there too, what was not read for long is forgotten, and a journal that failed ends the node once
 //! nothing in memory needs it.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,7 +71,8 @@ impl Keeping {
     ) -> Result<(Self, Option<Keeper>), StartError> {
         let news = Arc::new(Notify::new());
         let dir = settings.data_dir.join(JOURNAL_DIR);
-        let place = Place { dir, me, reserve_bytes: settings.reserve_bytes };
+        let place =
+            Place { dir, me, had_one: has_run_in(&settings.data_dir), reserve_bytes: settings.reserve_bytes };
         let opened = match keeping::open(&place, store, jobs, Arc::clone(&news)) {
             Ok(opened) => opened,
             // Another process that has it goes on with its jobs.
@@ -182,6 +185,13 @@ pub(super) fn about_kept_by_others(jobs: &JobTable, message: Message) -> Message
     let Message::Custody(mut all) = message else { return message };
     all.retain(|word| !jobs.is_of_this_node_alone(word.job()));
     Message::Custody(all)
+}
+
+/// Whether the node whose identity a data directory holds has run on it: the API's token is made at a node's first start, after its
+/// journal, and is older than an identity that was made anew.
+fn has_run_in(data_dir: &Path) -> bool {
+    let changed = |name: &str| fs::metadata(data_dir.join(name)).and_then(|found| found.modified()).ok();
+    changed("api.token").is_some_and(|token| changed("identity.key") <= Some(token))
 }
 
 fn look_every(keep_results: Duration) -> Duration {
