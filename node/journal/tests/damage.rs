@@ -591,9 +591,8 @@ fn the_journal_of_another_node_is_refused() {
 #[test]
 fn none_where_the_node_had_one_is_lost_and_no_new_one() {
     let dir = quick_dir();
-    let continuity = |had_one| {
-        try_open_with(&Settings { had_one, ..settings(dir.path()) }).unwrap().opened.continuity
-    };
+    let continuity =
+        |had_one| try_open_with(&Settings { had_one, ..settings(dir.path()) }).unwrap().opened.continuity;
     assert_eq!(continuity(true), Continuity::Lost);
     assert_eq!(continuity(true), Continuity::Same, "it has one again");
     fs::remove_file(dir.path().join("journal.db")).unwrap();

@@ -109,7 +109,7 @@ impl Template {
         matches!((words.next(), words.next()), (Some(Part::Word(Word::Index)), None))
     }
 
-    /// The first thing in braces that is not a known word, such as `{nmae}`.
+    /// The first thing in braces that is not a known word, such as `{nmae}`, or one whose brace is not closed.
     pub(crate) fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
     }
@@ -160,12 +160,15 @@ fn word_at(text: &[u8]) -> Option<(Word, &'static str)> {
     found.map(|(text, word)| (*word, *text))
 }
 
-/// What begins here like a word: letters in braces.
+/// What begins here like a word: letters in braces, or a known word whose brace is not closed.
 fn unknown_at(text: &[u8]) -> Option<String> {
     let inner = text.strip_prefix(b"{")?;
-    let end = inner.iter().position(|byte| !byte.is_ascii_lowercase())?;
-    let is_one = end > 0 && inner.get(end) == Some(&b'}');
-    is_one.then(|| String::from_utf8_lossy(text.get(..end + 2).unwrap_or_default()).into_owned())
+    let end = inner.iter().position(|byte| !byte.is_ascii_lowercase()).unwrap_or(inner.len());
+    let is_closed = inner.get(end) == Some(&b'}');
+    let found = text.get(..end + 1 + usize::from(is_closed))?;
+    let is_word = |word: &str| word.as_bytes().strip_suffix(b"}") == Some(found);
+    let is_one = if is_closed { end > 0 } else { WORDS.iter().any(|(word, _)| is_word(word)) };
+    is_one.then(|| String::from_utf8_lossy(found).into_owned())
 }
 
 #[cfg(test)]
@@ -193,7 +196,9 @@ mod tests {
         assert_eq!(filled("{\"a\": {}} {nmae} {", "x"), "{\"a\": {}} {nmae} {");
         assert_eq!(filled("{{name}} {{{name}}}", "x"), "{name} {{name}}");
         assert_eq!(Template::parse(b"a/{nmae}.png").unknown(), Some("{nmae}"));
-        for known in ["{name}", "{{name}}", "{}", "{A}", "{a b}", "{"] {
+        assert_eq!(Template::parse(b"a/{name.png").unknown(), Some("{name"));
+        assert_eq!(Template::parse(b"a/{index").unknown(), Some("{index"));
+        for known in ["{name}", "{{name}}", "{}", "{A}", "{a b}", "{", "{names", "{na"] {
             assert_eq!(Template::parse(known.as_bytes()).unknown(), None, "{known}");
         }
     }
