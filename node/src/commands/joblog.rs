@@ -355,7 +355,7 @@ mod tests {
         ] {
             fs::write(&path, wrong).unwrap();
             let refused = open(&path, Opening::Resume).unwrap_err();
-            assert!(refused.contains("none of a joblog"), "{wrong:?}: {refused}");
+            assert!(refused.contains("no line of a joblog"), "{wrong:?}: {refused}");
             assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
         }
         fs::write(&path, format!("{HEADING}\n{line}\twith\ttabs\n")).unwrap();
