@@ -10,6 +10,8 @@ use crate::render::{Side, Table, millis, print_json, say, short};
 
 /// Jobs that are shown without a word about how many.
 const SHOWN: u32 = 100;
+/// Jobs in quarantine that are named.
+const NAMED_MAX: usize = 8;
 
 /// Prints the jobs, oldest first.
 pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
@@ -27,6 +29,10 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
         let names: Vec<&str> = silent.iter().map(api::Node::called).collect();
         say(&format!("no answer from {}: jobs that they lead may be missing", names.join(", ")));
     }
+    // A list must not look whole where records of a job can't be used.
+    if let Some(text) = in_quarantine(&mesh.status().await?.journal.quarantined) {
+        say(&text);
+    }
     let Some(oldest) = jobs.first() else {
         say(&nothing(args));
         return Ok(0);
@@ -40,6 +46,14 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
         }
     }
     Ok(0)
+}
+
+/// Which jobs of this node are in no list, because their records can't be used.
+fn in_quarantine(jobs: &[String]) -> Option<String> {
+    let first = jobs.get(..jobs.len().min(NAMED_MAX)).filter(|first| !first.is_empty())?.join(", ");
+    let more = jobs.len().saturating_sub(NAMED_MAX);
+    let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Some(format!("in quarantine, and not in this list: {first}{others}; `weft status` says why"))
 }
 
 /// What the command line asks for.
@@ -154,5 +168,19 @@ fn state(job: &api::Job) -> &'static str {
         "skipped"
     } else {
         phase.word()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_in_quarantine_are_named_and_the_rest_counted() {
+        let jobs = |count: u32| (0..count).map(|number| number.to_string()).collect::<Vec<String>>();
+        assert_eq!(in_quarantine(&jobs(0)), None);
+        let two = "in quarantine, and not in this list: 0, 1; `weft status` says why";
+        assert_eq!(in_quarantine(&jobs(2)).as_deref(), Some(two));
+        assert!(in_quarantine(&jobs(10)).unwrap().contains("6, 7 and 2 more;"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weft_client::{Level, Map, Mesh, Task, api};
 
-use weft_node::counts::kept_and_open;
+use weft_node::counts::{counted, kept_and_open};
 
 use super::Problem;
 use crate::cli::{JobArgs, KeepArgs};
@@ -251,7 +251,11 @@ pub(crate) async fn forget(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     if args.json {
         return print_json(&job).map(|()| 0);
     }
-    say(&format!("job {} is forgotten, with the results of {} tasks", job.job, job.done + job.failed));
+    say(&format!(
+        "job {} is forgotten, with the results of {}",
+        job.job,
+        counted(u64::from(job.done) + u64::from(job.failed), "task")
+    ));
     Ok(0)
 }
 
