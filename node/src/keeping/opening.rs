@@ -60,7 +60,7 @@ pub(crate) struct Opened {
     pub(crate) unlisted: Vec<JobId>,
     /// The latest time that a record names: the engine's time goes on behind it.
     pub(crate) latest: Time,
-    /// What is wrong with it as a whole, in sentences; what is wrong with single jobs, [`JournalState`] says.
+    /// What is wrong with it as a whole, in sentences; what is wrong with single jobs, [`super::JournalState`] says.
     pub(crate) troubles: Vec<String>,
     /// It does not have all that this node ever put into it, or some of that can't be used.
     pub(crate) is_damaged: bool,
