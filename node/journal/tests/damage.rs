@@ -1,5 +1,4 @@
-//! Files that are not what the journal wrote: a flipped byte costs at most one job, a cut log leaves a prefix, and what
-//! is no journal of this node is refused in one sentence.
+//! Files that are not what the journal wrote: a flipped byte costs at most one job, and a cut log leaves a prefix.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -14,10 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use support::{Dice, ME, append, copy, error_of, log, open, quick_dir, record, settings, try_open_with};
-use weft_core::{JobId, PeerId};
+use support::{Dice, ME, append, copy, log, open, quick_dir, record, settings, try_open_with};
+use weft_core::JobId;
 use weft_journal::{Continuity, Damage, Entry, Error, Event, Filter, Kind, Listing, Settings, Shelf, State};
 
 const PAGE: u64 = 4096;
@@ -407,112 +406,6 @@ fn a_job_whose_end_was_written_anew_is_not_guessed_from_raw_pages() {
 }
 
 #[test]
-fn an_older_copy_is_known_as_such() {
-    let dir = quick_dir();
-    let yesterday = quick_dir();
-    let journal = open(dir.path());
-    journal.put(vec![record(1, 1)]);
-    journal.journal.close().unwrap();
-    copy(dir.path(), yesterday.path());
-    let journal = open(dir.path());
-    journal.put(vec![record(1, 2), record(2, 1)]);
-    // What a copy of a running journal looks like.
-    let running = quick_dir();
-    copy(dir.path(), running.path());
-    journal.journal.close().unwrap();
-
-    for (older, stamps) in [(yesterday, (1, 2)), (running, (2, 2))] {
-        let restored = quick_dir();
-        copy(older.path(), restored.path());
-        fs::copy(dir.path().join("journal.mark"), restored.path().join("journal.mark")).unwrap();
-        let opened = open(restored.path());
-        assert_eq!(opened.opened.continuity, Continuity::Older { file: stamps.0, mark: stamps.1 });
-        assert!(opened.story.logs.contains_key(&1), "what is in it is served");
-        assert_eq!(opened.opened.stamp.opens, 3, "no life has the number of an earlier one");
-        assert!(opened.opened.continuity.to_string().contains("older copy"));
-    }
-}
-
-#[test]
-fn an_older_copy_of_the_same_life_is_known_by_what_was_written_since() {
-    let dir = quick_dir();
-    let journal = open(dir.path());
-    journal.put(vec![record(1, 1)]);
-    for round in 0..4 {
-        let older = quick_dir();
-        copy(dir.path(), older.path());
-        let first = 2 + 2 * round;
-        for seq in [first, first + 1] {
-            let bytes = vec![1; 3 << 20];
-            journal.put(vec![Entry::Append { job: JobId(1), seq, kind: Kind::Outcomes, ends: 1, bytes }]);
-        }
-        // It is counted before the next group; and the log may begin anew between two rounds.
-        journal.put(vec![record(2, round + 1)]);
-        eventually_in_file(dir.path());
-        let newest = quick_dir();
-        copy(dir.path(), newest.path());
-        fs::copy(newest.path().join("journal.mark"), older.path().join("journal.mark")).unwrap();
-        let continuity = open(older.path()).opened.continuity;
-        assert_eq!(continuity, Continuity::Older { file: 1, mark: 1 }, "round {round}");
-        assert_eq!(open(newest.path()).opened.continuity, Continuity::Same, "round {round}");
-    }
-}
-
-/// Waits until what was written is in the file, so that the next write begins the log anew.
-fn eventually_in_file(dir: &Path) {
-    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
-    let until = Instant::now() + support::PATIENCE;
-    loop {
-        let lengths: (i64, i64) =
-            db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?))).unwrap();
-        // Both are -1 while the journal's own one is under way.
-        if lengths.0 == lengths.1 && lengths.0 >= 0 {
-            return;
-        }
-        assert!(Instant::now() < until, "{lengths:?} pages are in the log and in the file");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
-fn a_journal_that_was_killed_and_lost_its_log_is_not_whole() {
-    for cut_to in [None, Some(0_usize), Some(32)] {
-        let dir = quick_dir();
-        // The file says that it is open, as after a checkpoint.
-        let killed = quick_dir();
-        let journal = open(dir.path());
-        journal.put(vec![record(9, 1)]);
-        copy(dir.path(), killed.path());
-        rusqlite::Connection::open(killed.path().join("journal.db"))
-            .unwrap()
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .unwrap();
-        let wal = killed.path().join("journal.db-wal");
-        fs::write(&wal, vec![0; cut_to.unwrap_or(0)]).unwrap();
-        if cut_to.is_none() {
-            fs::remove_file(&wal).unwrap();
-        }
-        let opened = open(killed.path());
-        assert_eq!(opened.opened.continuity, Continuity::LogLost);
-        assert!(!opened.opened.continuity.is_whole());
-        opened.journal.close().unwrap();
-        assert_eq!(open(killed.path()).opened.continuity, Continuity::Same);
-    }
-}
-
-#[test]
-fn a_journal_that_is_gone_or_without_its_mark_is_not_taken_for_a_new_one() {
-    let dir = quick_dir();
-    drop(open(dir.path()));
-    fs::remove_file(dir.path().join("journal.mark")).unwrap();
-    assert_eq!(open(dir.path()).opened.continuity, Continuity::Unmarked);
-    fs::remove_file(dir.path().join("journal.db")).unwrap();
-    let opened = open(dir.path());
-    assert_eq!(opened.opened.continuity, Continuity::Lost);
-    assert!(!opened.opened.continuity.is_whole());
-}
-
-#[test]
 fn a_log_without_its_file_is_all_there_is() {
     let sound = quick_dir();
     let appends = write_and_cut(sound.path());
@@ -541,71 +434,6 @@ fn a_rebuild_that_a_crash_stopped_is_finished_and_not_taken_for_whole() {
     let opened = open(dir.path());
     assert_eq!(opened.opened.continuity, Continuity::Same);
     assert_eq!(opened.story.complete.len() as u64, JOBS);
-}
-
-#[test]
-fn what_is_no_journal_is_refused_and_left_alone() {
-    let text =
-        b"not a database at all, but a text that is long enough to be read as a page of one. ".repeat(60);
-    for with_mark in [false, true] {
-        let dir = quick_dir();
-        if with_mark {
-            drop(open(dir.path()));
-        }
-        fs::write(dir.path().join("journal.db"), &text).unwrap();
-        let error = error_of(dir.path());
-        assert!(matches!(error, Error::NotAJournal { .. }), "{error}");
-        assert_eq!(fs::read(dir.path().join("journal.db")).unwrap(), text);
-    }
-
-    let dir = quick_dir();
-    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
-    other.execute_batch("CREATE TABLE mine(x); INSERT INTO mine VALUES (1);").unwrap();
-    drop(other);
-    let error = error_of(dir.path());
-    assert!(matches!(error, Error::NotAJournal { .. }), "{error}");
-    assert!(error.to_string().contains("another program"), "{error}");
-}
-
-#[test]
-fn a_newer_format_is_refused() {
-    let dir = quick_dir();
-    drop(open(dir.path()));
-    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
-    db.execute_batch("PRAGMA user_version = 9; DROP TABLE about;").unwrap();
-    drop(db);
-    let error = error_of(dir.path());
-    assert!(matches!(error, Error::Newer { found: 9, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("format 9"), "{error}");
-}
-
-#[test]
-fn the_journal_of_another_node_is_refused() {
-    let dir = quick_dir();
-    drop(open(dir.path()));
-    let other = Settings { node: PeerId([8; 32]), ..settings(dir.path()) };
-    let Err(error) = try_open_with(&other) else { panic!("it opened") };
-    assert!(matches!(error, Error::OtherNode { found: ME, .. }), "{error}");
-}
-
-#[test]
-fn none_where_the_node_had_one_is_lost_and_no_new_one() {
-    let dir = quick_dir();
-    let continuity =
-        |had_one| try_open_with(&Settings { had_one, ..settings(dir.path()) }).unwrap().opened.continuity;
-    assert_eq!(continuity(true), Continuity::Lost);
-    assert_eq!(continuity(true), Continuity::Same, "it has one again");
-    fs::remove_file(dir.path().join("journal.db")).unwrap();
-    fs::remove_file(dir.path().join("journal.mark")).unwrap();
-    assert_eq!(continuity(false), Continuity::New);
-}
-
-#[test]
-fn one_process_at_a_time_has_it() {
-    let dir = quick_dir();
-    let _first = open(dir.path());
-    let error = error_of(dir.path());
-    assert!(matches!(error, Error::InUse { .. }), "{error}");
 }
 
 /// How many heads are in a file that no one has open, and the highest number.
