@@ -170,7 +170,7 @@ fn what_another_node_runs_goes_on_when_the_owner_was_killed() {
     let mut mesh = Mesh::start();
     // One of two long tasks runs at each node.
     let outputs = [STEPS, STEPS + 1].map(|steps| Some(spin(steps))).to_vec();
-    let job = mesh.submit(Work { lines: format!("{STEPS}\n{}\n", STEPS + 1), outputs });
+    let job = mesh.submit(Work { lines: format!("{STEPS}\n{}\n", STEPS + 1), outputs, otherwise: "failed" });
     eventually(JOB, "both tasks run", || {
         let jobs = mesh.owner.json(&["jobs", "--all", "--json"]);
         let found = jobs.as_array().unwrap().iter().find(|found| found["job"] == job).expect("it is known");
