@@ -14,8 +14,10 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use support::work::{self, Work};
 use support::{Host, all_meet, eventually, mesh_key, module, turn};
+use weft_client::{Level, Mesh, Outcome, Task};
 
 /// Some seconds' work has got on after this, whatever happened to its nodes.
 const WORK: Duration = Duration::from_secs(180);
@@ -109,4 +111,35 @@ fn what_can_not_take_results_is_told_why() {
     assert!(code == Some(1) && said.contains("0123456789abcdef"), "{said}");
     let (code, said) = refused(&["--each-result", &memory, "--each-line", &file]);
     assert!(code == Some(2) && said.contains("--each-result"), "{said}");
+}
+
+#[test]
+fn a_map_over_results_goes_on_when_its_node_is_back() {
+    let _turn = turn();
+    let host = Host::new(&mesh_key());
+    let mut node = host.loopback_node(&["--slots", "2"]);
+    let work = Work::mixed(400);
+    let path = host.path("lines.txt");
+    fs::write(&path, &work.lines).unwrap();
+    let parent = submit(&host, "spin", "spin", &["--each-line", &path.display().to_string()]);
+    let task = Task::function(fs::read(module("echo")).unwrap(), "upper");
+    let task = task.each_result_of(parent).level(Level::Disk);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(async {
+        let mesh = Mesh::connect_in(&host.path("")).await.unwrap();
+        let mut results = mesh.map_iter(&task, Vec::<Vec<u8>>::new()).await.unwrap();
+        let mut told = vec![results.next().await.unwrap().unwrap()];
+        node.process.kill9();
+        node = host.loopback_node(&["--slots", "2"]);
+        while let Some(result) = results.next().await {
+            told.push(result.unwrap());
+        }
+        assert!(results.has_ended());
+        told
+    });
+    let mut indices: Vec<u32> = told.iter().map(|result| result.index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (0..400).collect::<Vec<u32>>(), "each once");
+    let done = told.iter().filter(|result| result.outcome == Outcome::Done).count();
+    assert_eq!(done, work.outputs.iter().flatten().count());
 }

@@ -193,10 +193,11 @@ impl Way {
     async fn find(self) -> Result<Found, Error> {
         let Self { mesh, job, reading, detached, pump } = self;
         let about = About { what: "job", name: &job };
-        if pump.rest().holds() {
+        let holds = pump.rest().holds();
+        if holds || detached {
             let path = format!("/v1/jobs/{job}");
             let view: api::Job = mesh.http().json(Call::get(path, about).soon()).await?;
-            if view.state == JobState::Open {
+            if holds && view.state == JobState::Open {
                 return hand_in(&mesh, &view, reading.from, detached, &pump).await;
             }
             // It takes no more, and there were more to come.
@@ -258,6 +259,8 @@ fn whole(view: &api::Job) -> Result<Found, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use futures::StreamExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -297,13 +300,19 @@ mod tests {
         [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat()
     }
 
-    #[tokio::test]
-    async fn results_go_on_where_the_way_breaks_after_a_quiet_second() {
-        let dir = tempfile::tempdir().unwrap();
+    /// A node's API, as its clients find it.
+    async fn listen(data_dir: &Path) -> TcpListener {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let endpoint = serde_json::json!({ "address": address, "token": "t", "pid": 1 });
-        std::fs::write(dir.path().join("api.json"), endpoint.to_string()).unwrap();
+        std::fs::write(data_dir.join("api.json"), endpoint.to_string()).unwrap();
+        listener
+    }
+
+    #[tokio::test]
+    async fn results_go_on_where_the_way_breaks_after_a_quiet_second() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = listen(dir.path()).await;
         let accepted = || NodeFrame::Accepted { job: String::from("a7c372edeab46585") };
         // What a node sends each second while it has no room for inputs, and then it is gone.
         let quiet = chunk(&[accepted(), NodeFrame::Results(Vec::new())]);
@@ -326,5 +335,33 @@ mod tests {
             results.has_ended()
         };
         assert!(tokio::join!(node, read).1);
+    }
+    #[tokio::test]
+    async fn a_job_without_inputs_of_its_own_is_whole_though_it_gets_tasks_still() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = listen(dir.path()).await;
+        let job = "a7c372edeab46585";
+        let view = serde_json::json!({
+            "job": job, "state": "open", "detached": true, "cancelled_by_user": false, "class": "batch", "module": "", "tasks": 7,
+            "queued": 0, "leased": 0, "done": 0, "failed": 0, "cancelled": 0, "retried": 0, "elapsed_ms": 0,
+        });
+        let view = view.to_string();
+        let node = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let read = stream.read(&mut asked).await.unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                view.len()
+            );
+            stream.write_all(&[head.as_bytes(), view.as_bytes()].concat()).await.unwrap();
+            String::from_utf8_lossy(asked.get(..read).unwrap()).into_owned()
+        };
+        let mesh = Mesh::connect_in(dir.path()).await.unwrap();
+        let pump = Pump::finished();
+        let way = Way { mesh, job: job.into(), reading: ALL, detached: true, pump };
+        let (asked, found) = tokio::join!(node, way.find());
+        assert!(asked.starts_with("GET /v1/jobs/a7c372edeab46585 "), "{asked}");
+        assert!(matches!(found, Ok(Found::Whole { tasks: 7 })));
     }
 }

@@ -1,6 +1,6 @@
 //! How a job is kept and found again: what it survives, its name and its labels.
 
-use crate::api::Level;
+use crate::api::{Join, Level};
 use crate::pump::Handing;
 use crate::task::Task;
 
@@ -19,9 +19,10 @@ impl Task {
         self.keep.level.unwrap_or_else(|| Level::of_none(detached)) != Level::Memory
     }
 
-    /// How its inputs are handed in.
+    /// How its inputs are handed in. What takes results has none that would have to go again.
     pub(crate) fn handing(&self, detached: bool) -> Handing {
-        Handing { takes_parcels: self.takes_parcels(), holds: self.is_kept(detached) }
+        let holds = self.is_kept(detached) && self.join != Join::EachResult;
+        Handing { takes_parcels: self.takes_parcels(), holds }
     }
 
     /// What a job of this task survives. Default: [`Level::of_none`].
