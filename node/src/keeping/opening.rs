@@ -27,7 +27,7 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     /// This node.
     pub(crate) me: PeerId,
-    /// Whether this node has run on this data directory, so that it had a journal there.
+    /// Whether this node has had one.
     pub(crate) had_one: bool,
     /// Bytes of the disk that are set aside.
     pub(crate) reserve_bytes: u64,

@@ -2,8 +2,6 @@
 //! it says later goes there too, what was not read for long is forgotten, and a journal that failed ends the node once
 //! nothing in memory needs it.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +17,7 @@ use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, JournalState, Keeper, Place};
 use crate::ports::Ports;
-use crate::settings::{JOURNAL_DIR, Settings};
+use crate::settings::{JOURNAL_DIR, Settings, has_had_journal, note_journal};
 
 /// Between two looks for what may be forgotten, if results are kept for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -70,9 +68,9 @@ impl Keeping {
         jobs: &Arc<JobTable>,
     ) -> Result<(Self, Option<Keeper>), StartError> {
         let news = Arc::new(Notify::new());
-        let dir = settings.data_dir.join(JOURNAL_DIR);
-        let place =
-            Place { dir, me, had_one: has_run_in(&settings.data_dir), reserve_bytes: settings.reserve_bytes };
+        let data_dir = &settings.data_dir;
+        let (dir, had_one) = (data_dir.join(JOURNAL_DIR), has_had_journal(data_dir, me));
+        let place = Place { dir, me, had_one, reserve_bytes: settings.reserve_bytes };
         let opened = match keeping::open(&place, store, jobs, Arc::clone(&news)) {
             Ok(opened) => opened,
             // Another process that has it goes on with its jobs.
@@ -83,6 +81,9 @@ impl Keeping {
                 return Ok((Self::without(settings, news, &StartError::from(error)), None));
             }
         };
+        if let Err(error) = note_journal(data_dir, me) {
+            tracing::warn!("that this node has a journal can't be noted: {error}");
+        }
         let keeping::Opened {
             keeper,
             restored,
@@ -185,13 +186,6 @@ pub(super) fn about_kept_by_others(jobs: &JobTable, message: Message) -> Message
     let Message::Custody(mut all) = message else { return message };
     all.retain(|word| !jobs.is_of_this_node_alone(word.job()));
     Message::Custody(all)
-}
-
-/// Whether the node whose identity a data directory holds has run on it: the API's token is made at a node's first start, after its
-/// journal, and is older than an identity that was made anew.
-fn has_run_in(data_dir: &Path) -> bool {
-    let changed = |name: &str| fs::metadata(data_dir.join(name)).and_then(|found| found.modified()).ok();
-    changed("api.token").is_some_and(|token| changed("identity.key") <= Some(token))
 }
 
 fn look_every(keep_results: Duration) -> Duration {

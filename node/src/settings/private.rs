@@ -12,6 +12,7 @@ use std::sync::Once;
 
 use rustix::fs::Access;
 
+use super::journalled::JOURNAL_NODE_FILE;
 use super::{DirError, JOURNAL_DIR};
 
 /// The mode of a directory that only its user may enter.
@@ -23,7 +24,7 @@ const OTHERS: u32 = 0o077;
 /// A directory in which every user may make files.
 const STICKY: u32 = 0o1000;
 /// Files of the data directory itself; what else is there is the user's own.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "lock",
     "version",
     "identity.key",
@@ -33,6 +34,7 @@ const FILES: [&str; 9] = [
     "api.token",
     "peers",
     "peers.new",
+    JOURNAL_NODE_FILE,
 ];
 /// Directories in it that are the node's from top to bottom.
 const TREES: [&str; 3] = ["blobs", "modules", JOURNAL_DIR];
