@@ -38,6 +38,8 @@ pub(crate) struct Blob {
     pub(crate) generation: u64,
     /// Until then it is evicted for the quota but not for a full disk: it waits to be fetched.
     pub(crate) kept_until: Option<Instant>,
+    /// It is never evicted, and counts as set aside alone.
+    aside: bool,
     used: u64,
 }
 
@@ -46,7 +48,9 @@ pub(crate) struct Blob {
 pub struct Usage {
     /// Number of blobs.
     pub blobs: usize,
-    /// Bytes of all blobs.
+    /// Bytes of blobs that were set aside, which are in no other number of bytes.
+    pub aside: u64,
+    /// Bytes of all other blobs.
     pub bytes: u64,
     /// Bytes of pinned blobs, which are not evicted.
     pub pinned: u64,
@@ -99,13 +103,17 @@ impl Index {
 
     /// Adds or replaces a blob as the most recently used one. Returns its generation.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
-        self.remove(id);
+        let aside = self.remove(id).is_some_and(|before| before.aside);
         self.vanished.remove(&id);
         let tick = self.tick();
         self.blobs.insert(
             id,
-            Blob { bytes, verified, durable: false, generation: tick, kept_until: None, used: tick },
+            Blob { bytes, verified, durable: false, generation: tick, kept_until: None, aside, used: tick },
         );
+        if aside {
+            self.usage.aside += charge(bytes);
+            return tick;
+        }
         self.usage.bytes += charge(bytes);
         if self.pins.contains_key(&id) {
             self.usage.pinned += charge(bytes);
@@ -117,6 +125,10 @@ impl Index {
 
     pub(crate) fn remove(&mut self, id: BlobId) -> Option<Blob> {
         let blob = self.blobs.remove(&id)?;
+        if blob.aside {
+            self.usage.aside -= charge(blob.bytes);
+            return Some(blob);
+        }
         self.usage.bytes -= charge(blob.bytes);
         if self.order.remove(&blob.used).is_none() {
             self.usage.pinned -= charge(blob.bytes);
@@ -148,19 +160,18 @@ impl Index {
         if *count > 1 {
             return;
         }
-        if let Some(blob) = self.blobs.get(&id) {
+        if let Some(blob) = self.blobs.get(&id).filter(|blob| !blob.aside) {
             self.order.remove(&blob.used);
             self.usage.pinned += charge(blob.bytes);
         }
     }
 
-    /// Pins all that is there, and does not count it in the quota: that is for what comes from now on.
+    /// Sets all aside that is there: the quota is for what comes from now on.
     pub(crate) fn set_aside(&mut self) {
-        let all: Vec<(BlobId, u64)> = self.blobs.iter().map(|(id, blob)| (*id, charge(blob.bytes))).collect();
-        for (id, bytes) in all {
-            self.pin(id);
-            self.usage.quota = self.usage.quota.saturating_add(bytes);
-        }
+        self.blobs.values_mut().for_each(|blob| blob.aside = true);
+        self.order.clear();
+        self.usage.aside += core::mem::take(&mut self.usage.bytes);
+        self.usage.pinned = 0;
     }
 
     /// Records that a blob's file was removed by another program.
@@ -182,7 +193,7 @@ impl Index {
         }
         self.pins.remove(&id);
         self.vanished.remove(&id);
-        if let Some(blob) = self.blobs.get_mut(&id) {
+        if let Some(blob) = self.blobs.get_mut(&id).filter(|blob| !blob.aside) {
             blob.kept_until = None;
             self.order.insert(blob.used, id);
             self.usage.pinned -= charge(blob.bytes);
@@ -329,6 +340,28 @@ mod tests {
         assert!(matches!(refused, Error::Full { pinned: 4096, reserved: 4096, .. }), "{refused}");
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(2)));
         assert!(index.victim_for(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_in_no_other_account_whatever_becomes_of_it() {
+        let mut index = Index::new(3 * BLOCK_BYTES);
+        for number in 1..=3 {
+            index.insert(id(number), 1, true);
+        }
+        index.pin(id(1));
+        index.set_aside();
+        let all = Usage { blobs: 3, aside: 3 * BLOCK_BYTES, quota: 3 * BLOCK_BYTES, ..Usage::default() };
+        assert_eq!(index.usage(), all);
+        index.unpin(id(1));
+        index.pin(id(2));
+        index.touch(id(3));
+        index.insert(id(3), 1, true);
+        index.unpin(id(2));
+        assert_eq!((index.usage(), index.spare(Instant::now()), index.surplus()), (all, None, None));
+        index.insert(id(4), 1, true);
+        assert_eq!(index.victim_for(3 * BLOCK_BYTES).unwrap(), Some(id(4)), "the quota is for the others");
+        index.remove(id(1));
+        assert_eq!((index.usage().aside, index.usage().bytes), (2 * BLOCK_BYTES, BLOCK_BYTES));
     }
 
     #[test]

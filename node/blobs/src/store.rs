@@ -65,8 +65,8 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared::new(disk, index)) })
     }
 
-    /// Never evicts what is there now, as long as the store is open, and does not count it in the quota: for a node that does not know
-    /// what of it is still needed.
+    /// Never evicts what is there now, as long as the store is open, and counts it as set aside, not in the quota: for a node that does
+    /// not know what of it is still needed.
     pub fn set_aside(&self) {
         self.shared.lock().index.set_aside();
     }

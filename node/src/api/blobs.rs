@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use weft_blobs::Durability;
+use weft_blobs::{Durability, Usage};
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
@@ -99,12 +99,16 @@ async fn take_in(api: &Api, body: &mut BodyDataStream) -> Result<BlobRef, ApiErr
 async fn wait_for_room(api: &Api) {
     let until = Instant::now() + ROOM_TIME;
     loop {
-        let usage = api.handle.store().usage();
-        if (usage.pinned + usage.reserved) / 3 < usage.quota / 4 || Instant::now() >= until {
+        if !waits_for_room(api.handle.store().usage()) || Instant::now() >= until {
             return;
         }
         tokio::time::sleep(ROOM_PAUSE).await;
     }
+}
+
+/// Whether uploads wait for room: work pins three quarters of the quota, together with what arrives.
+pub(super) fn waits_for_room(usage: Usage) -> bool {
+    (usage.pinned + usage.reserved) / 3 >= usage.quota / 4
 }
 
 /// Room for one more blob on its way.

@@ -12,6 +12,7 @@ use weft_core::snapshot::{
 use weft_core::{JobId, PeerId};
 use weft_exec::PoolStatus;
 
+use super::blobs::waits_for_room;
 use super::caller::Names;
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
@@ -107,11 +108,13 @@ fn journal(handle: &NodeHandle) -> api::Journal {
 }
 
 fn store(usage: Usage, starved: u32, fault: Option<String>) -> api::Store {
-    let Usage { blobs, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } = usage;
+    let Usage { blobs, aside, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } = usage;
     api::Store {
         blobs: u64::try_from(blobs).unwrap_or(u64::MAX),
         bytes,
         pinned_bytes: pinned,
+        aside_bytes: aside,
+        uploads_wait: waits_for_room(usage),
         quota_bytes: quota,
         starved,
         vanished: count(vanished),

@@ -94,7 +94,17 @@ fn rows(status: &api::Status) -> Vec<(&'static str, String)> {
 }
 
 fn store(store: &api::Store, data_dir: &str) -> String {
-    let api::Store { blobs, bytes: taken, pinned_bytes, quota_bytes, starved, vanished, fault } = store;
+    let api::Store {
+        blobs,
+        bytes: taken,
+        pinned_bytes,
+        aside_bytes,
+        uploads_wait,
+        quota_bytes,
+        starved,
+        vanished,
+        fault,
+    } = store;
     let mut text = format!(
         "{} of {}, {} in use by work, {}",
         bytes(*taken),
@@ -102,6 +112,12 @@ fn store(store: &api::Store, data_dir: &str) -> String {
         bytes(*pinned_bytes),
         counted(*blobs, "blob")
     );
+    if *aside_bytes > 0 {
+        text.push_str(&format!(", and {} set aside because the journal was damaged", bytes(*aside_bytes)));
+    }
+    if *uploads_wait {
+        text.push_str("; uploads wait for room");
+    }
     if *starved > 0 {
         text.push_str(&format!(
             "; NO ROOM for the outcomes of {starved} own tasks, which wait with their workers"

@@ -17,8 +17,9 @@ use super::{Problem, kept, run, task_of};
 use crate::cli::SubmitArgs;
 use crate::render::{bytes, json_line, print, say};
 
-/// When a submission that takes long is explained, and between two looks at why.
+/// When it is looked at why a submission takes long. It doubles with each look, up to the longest one.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(3);
+const EXPLAIN_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
@@ -72,28 +73,31 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
 
 /// What `begun` gives; says once why it takes long, if that is for want of room.
 async fn explained<T>(data_dir: &Path, mut begun: impl Future<Output = T> + Unpin) -> T {
-    loop {
-        if let Ok(done) = tokio::time::timeout(EXPLAIN_AFTER, &mut begun).await {
-            return done;
-        }
-        if let Some(text) = lack_of_room(data_dir).await {
-            say(&text);
-            return begun.await;
-        }
+    tokio::select! {
+        done = &mut begun => return done,
+        text = lack_of_room(data_dir) => say(&text),
     }
+    begun.await
 }
 
-/// Why the node takes no upload now, if it is so full of what work needs that it lets uploads wait.
-async fn lack_of_room(data_dir: &Path) -> Option<String> {
-    let store = Mesh::connect_in(data_dir).await.ok()?.status().await.ok()?.store;
-    (store.pinned_bytes / 3 >= store.quota_bytes / 4).then(|| {
-        format!(
-            "the node's store is full: {} of its {} are in use by work, so each upload waits up to 10 minutes for room; wait until \
-             jobs end, `weft forget` jobs whose results you have, or start the node with a larger --store",
-            bytes(store.pinned_bytes),
-            bytes(store.quota_bytes)
-        )
-    })
+/// That the node is so full of what work needs that it lets uploads wait, as soon as it is.
+async fn lack_of_room(data_dir: &Path) -> String {
+    let mut pause = EXPLAIN_AFTER;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(EXPLAIN_EVERY_MAX);
+        let Ok(mesh) = Mesh::connect_in(data_dir).await else { continue };
+        if let Some(store) =
+            mesh.status().await.ok().map(|status| status.store).filter(|store| store.uploads_wait)
+        {
+            return format!(
+                "the node's store is full: {} of its {} are in use by work, so uploads wait for room; wait until jobs end, \
+                 `weft forget` jobs whose results you have, or start the node with a larger --store",
+                bytes(store.pinned_bytes),
+                bytes(store.quota_bytes)
+            );
+        }
+    }
 }
 
 async fn hand_in<S>(mesh: &Mesh, task: &Task, inputs: S) -> Result<Job, Problem>

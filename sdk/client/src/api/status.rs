@@ -83,6 +83,12 @@ pub struct Store {
     pub bytes: u64,
     /// Bytes of them that work needs, so that they stay.
     pub pinned_bytes: u64,
+    /// Bytes of blobs that stay because the journal was damaged, or could not be opened; they are not in `bytes`.
+    #[serde(default)]
+    pub aside_bytes: u64,
+    /// Whether work needs so much of it that uploads wait for room.
+    #[serde(default)]
+    pub uploads_wait: bool,
     /// Bytes that they may take.
     pub quota_bytes: u64,
     /// Outcomes of own tasks that wait, with their workers, for room on this node.
