@@ -61,8 +61,9 @@ Exit codes:
   0    success
   1    it failed; one line on stderr says why and what to do
   2    the command line or the settings are wrong
-  3    `node`: the journal can't be opened
+  3    `node`: the journal could not be opened, and the node ran without it
   4    `node`: the journal failed while the node ran
+  5    `node`: the journal was damaged, and the node ran with what was left
   125  weft's own errors in `run`, `map`, `wait`, `results` and `attach`: their
        other codes are about tasks; a refusal of `adopt`
   130  interrupted by Ctrl-C

@@ -347,6 +347,11 @@ fn a_node_whose_journal_lost_its_jobs_serves_and_ends_with_a_code_of_its_own() {
     node.process.terminate();
     let ended = node.process.finish(JOB);
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(
+        ended.stderr.lines().last().unwrap().contains("the journal that this node had is gone"),
+        "{}",
+        ended.stderr
+    );
     terminate(host.loopback_node(&["--slots", "1"]));
 }
 

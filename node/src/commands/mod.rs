@@ -62,7 +62,7 @@ use task::task_of;
 pub(crate) const EXIT_OWN: u8 = 125;
 /// A wrong command line, or wrong settings.
 pub(crate) const EXIT_USAGE: u8 = 2;
-/// `weft node`: the journal can't be opened.
+/// `weft node`: the journal could not be opened; the node ran without one.
 pub(crate) const EXIT_JOURNAL: u8 = 3;
 /// `weft node`: the journal failed while the node ran.
 pub(crate) const EXIT_JOURNAL_FAILED: u8 = 4;
@@ -91,9 +91,6 @@ pub(crate) enum Problem {
     /// It could not be done.
     #[error("{0}")]
     Failed(String),
-    /// The journal of `weft node` can't be opened.
-    #[error("{0}")]
-    Journal(String),
     /// A file can't be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     File {
@@ -136,7 +133,6 @@ impl Problem {
     pub(crate) fn exit_code(&self, runs_tasks: bool) -> u8 {
         match self {
             Self::Interrupted(_) => EXIT_INTERRUPTED,
-            Self::Journal(_) => EXIT_JOURNAL,
             Self::Stdout(_) if self.is_quiet() => 0,
             Self::Settings(_)
             | Self::Dir(_)

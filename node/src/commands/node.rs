@@ -7,8 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
+use weft_node::counts::counted;
 use weft_node::handle::NodeHandle;
-use weft_node::node::{Node, Notice, StartError};
+use weft_node::node::{Node, Notice};
 use weft_node::settings::{self, Settings, SettingsError};
 
 use super::{EXIT_JOURNAL, EXIT_JOURNAL_DAMAGED, EXIT_JOURNAL_FAILED, Problem};
@@ -28,7 +29,7 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
     let mut signals = Signals::listen()?;
     allow_files();
     let about = settings.clone();
-    let mut node = Node::start(settings).await.map_err(not_started)?;
+    let mut node = Node::start(settings).await.map_err(|error| Problem::Failed(error.to_string()))?;
     if let Some(path) = record {
         let failed = |error| format!("--record: {} can't be made: {error}", path.display());
         node.record(&path).map_err(|error| Problem::Failed(failed(error)))?;
@@ -55,23 +56,14 @@ async fn serve(settings: Settings, record: Option<PathBuf>) -> Result<u8, Proble
         ));
     }
     say("stopped");
-    let (code, failure) = match (ending.journal_failure, ending.journal_unopened) {
-        (Some(failure), _) => (EXIT_JOURNAL_FAILED, failure),
-        (None, Some(unopened)) => (EXIT_JOURNAL, unopened),
-        (None, None) if ending.journal_damaged => {
-            let text = "the journal was damaged, or had lost what was in it, when this node started: see the lines of its start";
-            (EXIT_JOURNAL_DAMAGED, String::from(text))
-        }
-        (None, None) => return Ok(0),
+    let (code, failure) = match (ending.journal_failure, ending.journal_unopened, ending.journal_damage) {
+        (Some(failure), ..) => (EXIT_JOURNAL_FAILED, failure),
+        (None, Some(unopened), _) => (EXIT_JOURNAL, unopened),
+        (None, None, Some(damage)) => (EXIT_JOURNAL_DAMAGED, damage),
+        (None, None, None) => return Ok(0),
     };
     say(&failure);
     Ok(code)
-}
-
-/// A journal that can't be opened has an exit code of its own.
-fn not_started(error: StartError) -> Problem {
-    let text = error.to_string();
-    if matches!(error, StartError::Journal(_)) { Problem::Journal(text) } else { Problem::Failed(text) }
 }
 
 /// Takes as many files as this process may ask for: connections, blobs on their way and what slots are given are files,
@@ -108,7 +100,7 @@ impl Signals {
 }
 
 fn introduction(settings: &Settings, id: &str) -> Vec<String> {
-    let slots = if settings.slots == 1 { "1 slot".into() } else { format!("{} slots", settings.slots) };
+    let slots = counted(settings.slots.into(), "slot");
     let mut lines = vec![format!(
         "node {} ({}) on {}, {slots} of {}",
         settings.name,

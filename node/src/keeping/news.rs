@@ -173,10 +173,6 @@ impl News {
         self.lock().seen.quarantined.iter().any(|(other, _)| *other == job)
     }
 
-    pub(super) fn has_quarantined(&self) -> bool {
-        !self.lock().seen.quarantined.is_empty()
-    }
-
     /// A job in quarantine is forgotten, on the disk, too.
     pub(super) fn forget_quarantined(&self, job: JobId) {
         self.lock().seen.quarantined.retain(|(other, _)| *other != job);

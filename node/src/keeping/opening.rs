@@ -62,8 +62,8 @@ pub(crate) struct Opened {
     pub(crate) latest: Time,
     /// What is wrong with it as a whole, in sentences; what is wrong with single jobs, [`super::JournalState`] says.
     pub(crate) troubles: Vec<String>,
-    /// It does not have all that this node ever put into it, or some of that can't be used.
-    pub(crate) is_damaged: bool,
+    /// Why it does not have all that this node ever put into it, or why some of that can't be used: the first of these.
+    pub(crate) damage: Option<String>,
 }
 
 /// Opens the journal, pins in the store what its jobs rest on, and starts its keeper. Blocks meanwhile.
@@ -102,8 +102,8 @@ pub(crate) fn open(
             given_up.insert(job);
         }
     }
-    let is_damaged = !troubles.is_empty() || news.has_quarantined();
-    if is_damaged {
+    let damage = troubles.first().cloned().or_else(|| news.journal().troubles().next());
+    if damage.is_some() {
         // What jobs rest on that are not known now may be wanted again, by a backup of the journal.
         store.set_aside();
     }
@@ -135,7 +135,7 @@ pub(crate) fn open(
         unlisted: Vec::new(),
         latest: back.latest,
         troubles,
-        is_damaged,
+        damage,
     };
     let lines = std::mem::take(&mut back.lines);
     for found in std::mem::take(&mut back.jobs) {

@@ -458,11 +458,11 @@ fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
     bytes[at] ^= 1;
     fs::write(&db, &bytes).unwrap();
     let other = place.store.put(b"what a lost record may name").unwrap();
-    let Opened { keeper, restored, jobs, troubles, is_damaged, .. } = place.open();
+    let Opened { keeper, restored, jobs, troubles, damage, .. } = place.open();
     assert_eq!((restored.len(), jobs.len()), (0, 0));
     let usage = place.store.usage();
     assert!(
-        is_damaged && usage.aside > 0 && usage.bytes == 0 && place.store.has(other),
+        damage.is_some() && usage.aside > 0 && usage.bytes == 0 && place.store.has(other),
         "all that was there stays: {usage:?}"
     );
     assert_eq!(troubles, Vec::<String>::new());
@@ -476,7 +476,7 @@ fn a_flipped_byte_puts_one_job_into_quarantine_where_it_can_be_forgotten() {
     assert!(!keeper.kept().is_quarantined(JOB));
     assert_eq!(keeper.journal().troubles().count(), 0);
     keeper.close().unwrap();
-    assert!(!place.open().is_damaged);
+    assert_eq!(place.open().damage, None);
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub struct Ending {
     pub journal_failure: Option<String>,
     /// Why it had no journal at all, if that could not be opened.
     pub journal_unopened: Option<String>,
-    /// The journal was found damaged when the node started, or without what was in it; the node's troubles said how.
-    pub journal_damaged: bool,
+    /// What was wrong with the journal when it was opened, if it was damaged, or had lost what was in it: the first of it.
+    pub journal_damage: Option<String>,
 }
 
 impl Ending {
@@ -61,7 +61,7 @@ impl Node {
         let mut ending = Ending::of(&snapshot, is_kept);
         ending.journal_failure = self.kept.failure().map(String::from);
         ending.journal_unopened = self.kept.unopened().map(String::from);
-        ending.journal_damaged = self.kept.is_damaged();
+        ending.journal_damage = self.kept.damage().map(String::from);
         let (now, input) = (self.now(), Input::Command(Command::Stop));
         let draft = self.recorder.draft(now, &input);
         let effects: Vec<Effect> = self.engine.handle(now, input).collect();

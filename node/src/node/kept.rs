@@ -47,8 +47,8 @@ pub(super) struct Keeping {
     unlisted: Vec<JobId>,
     latest: Time,
     troubles: Vec<String>,
-    /// The journal does not have all that this node ever put into it, or some of that can't be used.
-    is_damaged: bool,
+    /// Why the journal does not have all that this node ever put into it, or why some of that can't be used.
+    damage: Option<String>,
     failure: Option<String>,
     /// Why there is no journal, if it could not be opened.
     unopened: Option<String>,
@@ -98,7 +98,7 @@ impl Keeping {
             unlisted,
             latest,
             troubles,
-            is_damaged,
+            damage,
         } = opened;
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
@@ -114,7 +114,7 @@ impl Keeping {
             unlisted,
             latest,
             troubles,
-            is_damaged,
+            damage,
             failure: None,
             unopened: None,
             remembered,
@@ -141,7 +141,7 @@ impl Keeping {
             unlisted: Vec::new(),
             latest: Time::ZERO,
             troubles: vec![text],
-            is_damaged: false,
+            damage: None,
             failure: None,
             unopened: Some(why.to_string()),
             remembered: Vec::new(),
@@ -164,9 +164,9 @@ impl Keeping {
         self.unopened.as_deref()
     }
 
-    /// Whether the journal was found damaged, or without what was in it.
-    pub(super) fn is_damaged(&self) -> bool {
-        self.is_damaged
+    /// What was wrong with the journal when it was opened, if it was damaged.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// The engine's time at this start: never before what an earlier life noted, even if the clock was set back.
