@@ -15,6 +15,9 @@ use crate::Error;
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
+/// The directory of a store's blobs, in that of the store.
+pub const DIR: &str = "blobs";
+
 /// A file of an earlier run.
 pub(crate) struct Found {
     pub(crate) id: BlobId,
@@ -32,7 +35,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// Creates the directories and deletes incomplete files of an earlier run.
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
-        let blobs = dir.join("blobs");
+        let blobs = dir.join(DIR);
         let incoming = blobs.join("incoming");
         make_dir(&blobs)?;
         make_dir(&incoming)?;

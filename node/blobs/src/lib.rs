@@ -23,6 +23,7 @@ mod index;
 mod shared;
 mod store;
 
+pub use disk::DIR;
 pub use durability::Durability;
 pub use error::Error;
 pub use incoming::Incoming;

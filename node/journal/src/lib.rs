@@ -69,6 +69,7 @@ pub use mark::{Continuity, Stamp};
 pub use open::{Opened, Rebuilt};
 pub use reader::{Reader, Record};
 pub use record::{Entry, OWN_BYTES_MAX};
+pub use room::lacking_in;
 pub use shelf::{KEY_BYTES_MAX, Shelf, THING_BYTES_MAX, THINGS_MAX};
 
 /// The version of SQLite that is compiled in.

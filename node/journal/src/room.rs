@@ -2,6 +2,7 @@
 //! zeros, is given up when the rest is gone.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{self, Files};
@@ -13,6 +14,16 @@ pub(crate) const RESERVE_BYTES: u64 = 32 << 20;
 pub(crate) const LOW_BYTES: u64 = 64 << 20;
 /// Zeros that are written at once.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes that the disk of a journal's directory lacks for new work. Where the system does not say, none.
+#[must_use]
+pub fn lacking_in(dir: &Path) -> u64 {
+    LOW_BYTES.saturating_sub(available_in(dir))
+}
+
+fn available_in(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
+}
 
 /// What is left, as the writer saw it last.
 #[derive(Debug)]
@@ -30,9 +41,7 @@ impl Room {
 
     /// Asks the system how much is left. Where it does not say, there is room until a write fails.
     pub(crate) fn look(&self) {
-        let found = rustix::fs::statvfs(&self.files.dir);
-        let bytes = found.map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize));
-        self.available.store(bytes, Ordering::Relaxed);
+        self.available.store(available_in(&self.files.dir), Ordering::Relaxed);
     }
 
     /// Makes the reserve, or makes it whole, if there is room for it.

@@ -50,6 +50,7 @@ mod policy;
 mod relay;
 mod results;
 mod resume;
+mod room;
 mod routes;
 mod stream;
 mod submit;

@@ -18,7 +18,7 @@ use super::open_job::OpenJob;
 use super::places::take;
 use super::results::{Encoding, accepted};
 use super::stream::{Arrived, JobStream, Results, Source, check_room};
-use super::{Answered, Api, blobs, convert, finding, placing};
+use super::{Answered, Api, blobs, convert, finding, placing, room};
 use crate::jobs::{JobMeta, Title, now_ms};
 
 /// How long the first frame of a job may take.
@@ -125,6 +125,8 @@ async fn open(
         convert::job(request, api.handle.info().memo)?;
     let needs = placing::with_whole_ids(&api, needs).await?;
     let is_kept = detached || level != Level::Memory;
+    // Before it is looked for what the job rests on: a client that is told that this is gone brings it again.
+    room::make_room(&api, level).await;
     let after = parents(&api, &after, join)?;
     let module = program.module;
     let program = convert::with_length(program, module_length(&api, module)?);

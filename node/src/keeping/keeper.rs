@@ -79,20 +79,15 @@ impl Keeper {
         self.kept.news.journal()
     }
 
-    /// Looks whether the disk has room for a new job: if that changed, it is news. Returns how many bytes it lacks.
-    pub(crate) fn look_at_room(&self) -> u64 {
+    /// Looks whether the disk has room for a new job: if that changed, it is news.
+    pub(crate) fn look_at_room(&self) {
         let probe = Entry::Append { job: JobId(0), seq: 1, kind: Kind::Accepted, ends: 0, bytes: Vec::new() };
         let looked = self.journal.as_ref().map(|journal| journal.check_room(&[probe]));
-        let missing = match looked {
-            Some(Err(Refused::DiskLow { available, low })) => low.saturating_sub(available),
-            _ => 0,
-        };
         let is_low = matches!(looked, Some(Err(Refused::DiskLow { .. })));
         let is_known = is_low || matches!(looked, Some(Ok(()) | Err(Refused::Busy { .. })));
         if is_known && self.kept.news.journal().is_disk_low != is_low {
             self.kept.news.tell(weft_journal::Event::DiskLow(is_low));
         }
-        missing
     }
 
     /// Has a job listed as it is now.

@@ -1,15 +1,10 @@
 //! The loop's part of jobs that are handed in to be kept: whether the bytes that they name are here, and whether the disk has room.
 //! What happens to a job that is kept already is in `kept`.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use weft_core::input::Submission;
 use weft_core::{BlobId, Command, Event, Input, Level, Payload, Refusal};
 
 use super::Node;
-use crate::settings::JOURNAL_DIR;
 
 /// The blobs that a command names: program, files, inputs.
 struct Named {
@@ -70,26 +65,11 @@ impl Node {
         }
     }
 
-    /// Before a job is submitted that is to be kept: whether the disk has room for it, if need be without blobs that nothing needs.
+    /// Before a job is submitted that is to be kept: whether the disk has room for it.
     fn look_at_room(&mut self) {
         if let Some(keeper) = self.ports.keeper() {
-            let missing = keeper.look_at_room();
-            let info = self.handle.info();
-            if missing > 0 && shares_a_disk(&info.data_dir) {
-                match self.handle.store().make_room(missing) {
-                    Ok(0) => {}
-                    Ok(_) => _ = keeper.look_at_room(),
-                    Err(error) => tracing::warn!("no blob makes room for jobs: {error}"),
-                }
-            }
+            keeper.look_at_room();
         }
         self.on_news();
     }
-}
-
-/// Whether room that blobs leave is room for the journal.
-fn shares_a_disk(data_dir: &Path) -> bool {
-    let disk_of = |dir: &str| fs::metadata(data_dir.join(dir)).map(|found| found.dev()).ok();
-    let journal = disk_of(JOURNAL_DIR);
-    journal.is_some() && journal == disk_of("blobs")
 }

@@ -37,7 +37,7 @@ const FILES: [&str; 10] = [
     JOURNAL_NODE_FILE,
 ];
 /// Directories in it that are the node's from top to bottom.
-const TREES: [&str; 3] = ["blobs", "modules", JOURNAL_DIR];
+const TREES: [&str; 3] = [weft_blobs::DIR, "modules", JOURNAL_DIR];
 
 /// Makes a directory with its parents. One that exists is closed to others, unless it is one for all users, such as
 /// `/tmp`.
