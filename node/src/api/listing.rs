@@ -13,6 +13,7 @@ use weft_net::{ApiRequest, Asker};
 
 use super::caller::{Caller, Names};
 use super::error::ApiError;
+use super::placing::peer_of;
 use super::{Answered, Api, json, relay, views};
 use crate::jobs::{Custody, JobMeta, JobSummary, Led};
 
@@ -34,14 +35,29 @@ pub(super) async fn jobs(
     Extension(caller): Extension<Caller>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answered {
-    let filter = filter(query.clone())?;
+    let (mut filter, mut query) = (filter(query.clone())?, query);
     if filter.mesh && caller != Caller::Here {
         return Err(ApiError::bad("a node that is asked asks no third one").expected("no mesh"));
     }
     let snapshot = api.handle.snapshot().await?;
     let mut known = api.handle.jobs().summaries();
+    let owner = match &filter.owner {
+        // One that is not known here submitted nothing that this node knows; a member may know it.
+        Some(called) => peer_of(&api, called, known.iter().map(JobSummary::owner)).await?,
+        None => None,
+    };
+    if let Some(owner) = owner {
+        // Members may call another node so.
+        filter.owner = Some(owner.to_string());
+        query
+            .iter_mut()
+            .filter(|(name, _)| name == "owner")
+            .for_each(|(_, value)| *value = owner.to_string());
+    }
     // A view is made of few: there may be a hundred thousand jobs.
-    known.retain(|summary| may_pass(&filter, summary));
+    known.retain(|summary| {
+        (filter.owner.is_none() || owner == Some(summary.owner())) && may_pass(&filter, summary)
+    });
     if caller != Caller::Here {
         // What it keeps for others, their leaders tell.
         known.retain(|summary| summary.here().is_ok());
@@ -168,7 +184,7 @@ async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<To
     Told::of(jobs, bytes)
 }
 
-/// Whether a job may pass, by what never changes of it.
+/// Whether a job may pass, by what never changes of it but its owner.
 fn may_pass(filter: &JobFilter, summary: &JobSummary) -> bool {
     let JobFilter { phases: _, labels, name, owner: _, since_ms, before, limit: _, mesh: _ } = filter;
     let JobMeta { title, submitted_ms, .. } = &summary.meta;

@@ -1,5 +1,7 @@
-//! The label `node` of a job that is submitted: a client calls a node by its name or by the digits of its id that are shown,
-//! the engine by the whole id.
+//! Nodes that a client names: by their names or by the digits of their ids that are shown. The engine and other nodes know them by
+//! their whole ids.
+
+use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
 use weft_core::PeerId;
@@ -34,6 +36,22 @@ pub(super) async fn with_whole_ids(api: &Api, needs: Needs) -> Result<Needs, Api
     Ok(Needs { labels, slots })
 }
 
+/// The node that is called so, among those that this node knows and these; none if none is.
+pub(super) async fn peer_of(
+    api: &Api,
+    called: &str,
+    others: impl IntoIterator<Item = PeerId>,
+) -> Result<Option<PeerId>, ApiError> {
+    if let Ok(peer) = called.parse() {
+        return Ok(Some(peer));
+    }
+    let mut all = known(api).await?;
+    let met: BTreeSet<PeerId> = all.iter().map(|node| node.peer).collect();
+    let others: BTreeSet<PeerId> = others.into_iter().filter(|peer| !met.contains(peer)).collect();
+    all.extend(others.into_iter().map(|peer| Known { peer, name: String::new(), is_here: false }));
+    the_one(&all, called)
+}
+
 async fn known(api: &Api) -> Result<Vec<Known>, ApiError> {
     let info = api.handle.info();
     let me = Known { peer: info.peer, name: info.name.clone(), is_here: true };
@@ -43,19 +61,26 @@ async fn known(api: &Api) -> Result<Vec<Known>, ApiError> {
     Ok([me].into_iter().chain(peers).collect())
 }
 
-/// The node that is called so: of that name, connected rather than gone, or whose id begins so. A node chooses its name, so one
-/// that has the digits of another as its name is not taken for it.
+/// The node that is called so, which must be there.
 fn meant(all: &[Known], called: &str) -> Result<PeerId, ApiError> {
+    the_one(all, called)?.ok_or_else(|| {
+        ApiError::bad(format!("no node is called {called:?}"))
+            .expected("a node's name, or its id as `weft peers` shows it")
+            .help("a node that was not met yet is named by its whole id")
+    })
+}
+
+/// The node that is called so, if one is: of that name, connected rather than gone, or whose id begins so. A node chooses its name,
+/// so one that has the digits of another as its name is not taken for it.
+fn the_one(all: &[Known], called: &str) -> Result<Option<PeerId>, ApiError> {
     let is_here = all.iter().any(|node| node.is_here && node.name == called);
     let of_name = |node: &Known| !called.is_empty() && node.name == called && node.is_here == is_here;
     let digits = called.to_ascii_lowercase();
     let of_id = |node: &Known| digits.len() >= DIGITS_MIN && node.peer.to_string().starts_with(&digits);
     let found: Vec<&Known> = all.iter().filter(|node| of_name(node) || of_id(node)).collect();
     match found.as_slice() {
-        [node] => Ok(node.peer),
-        [] => Err(ApiError::bad(format!("no node is called {called:?}"))
-            .expected("a node's name, or its id as `weft peers` shows it")
-            .help("a node that was not met yet is waited for by its whole id")),
+        [node] => Ok(Some(node.peer)),
+        [] => Ok(None),
         several => {
             let ids: Vec<String> =
                 several.iter().take(SEVERAL_SHOWN).map(|node| node.peer.to_string()).collect();

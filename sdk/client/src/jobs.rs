@@ -180,7 +180,7 @@ impl Mesh {
         self.job_within(job, LEAD_TIME, |_| ()).await
     }
 
-    /// The same, for as long as that, two minutes at most, where no node leads the job now; `waits` is told why each time before it is
+    /// The same, asking for `time`, two minutes at most, where no node leads the job now; `waits` is told why each time before it is
     /// asked for again.
     ///
     /// # Errors

@@ -37,7 +37,8 @@ pub struct Job {
     /// The node that it was submitted to.
     #[serde(default)]
     pub owner: Node,
-    /// The node that leads it now: places its tasks, has its results and can change it.
+    /// The node that leads it now: places its tasks, has its results and can change it. Its id is empty where none does that can be
+    /// reached.
     #[serde(default)]
     pub leader: Node,
     /// The nodes that keep it, at level `mesh`: owner, custodian and witness. At level `disk`, where another node has a copy: its
@@ -116,13 +117,6 @@ impl Job {
 }
 
 impl Node {
-    /// Whether that word means it: its name, its id, or the first eight digits of that or more.
-    #[must_use]
-    pub fn is(&self, word: &str) -> bool {
-        let is_id = word.len() >= 8 && self.peer.starts_with(word);
-        is_id || (!word.is_empty() && self.name == word)
-    }
-
     /// Its name, or the first digits of its id.
     #[must_use]
     pub fn called(&self) -> &str {

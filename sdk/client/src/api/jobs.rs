@@ -11,9 +11,9 @@ use super::{Job, JobState, Node};
 /// How far a job is, in one word for filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It comes after jobs that have not ended.
+    /// Nothing of it can run now: what is left waits for other jobs, or for their results.
     Waiting,
-    /// It has not ended, and waits for no other job.
+    /// It has not ended, and some of it runs or can run.
     Running,
     /// Each of its tasks is done.
     Done,
@@ -23,7 +23,7 @@ pub enum Phase {
     Cancelled,
 }
 
-/// Whether a job waits for others, and nothing of it has begun or may.
+/// Whether nothing of a job can run now, for what is left waits for other jobs or for their results.
 fn waits(job: &Job) -> bool {
     job.held > 0 && job.queued + job.delayed + job.leased == 0
 }
@@ -150,11 +150,12 @@ pub struct MeshJobs {
 }
 
 impl JobFilter {
-    /// Whether a job passes; of the page, no more than the time of [`JobFilter::before`] is looked at.
+    /// Whether a job passes; of the page, no more than the time of [`JobFilter::before`] is looked at, and the owner is compared by
+    /// its whole id.
     #[must_use]
     pub fn passes(&self, job: &Job) -> bool {
         let is_there = self.phases.is_empty() || self.phases.contains(&Phase::of(job));
-        let is_theirs = self.owner.as_ref().is_none_or(|owner| job.owner.is(owner));
+        let is_theirs = self.owner.as_ref().is_none_or(|owner| job.owner.peer == *owner);
         is_there && is_theirs && self.is_called(&job.name, &job.labels) && self.is_in_time(job.submitted_ms)
     }
 
