@@ -269,9 +269,8 @@ impl Errand {
     /// That a job is kept, and no node leads it now.
     async fn leaderless(&self, job: JobId, keepers: &BTreeSet<PeerId>) -> Result<ApiError, ApiError> {
         let names = Names::of(&self.api, &self.api.handle.snapshot().await?);
-        let connected = self.asker.connected();
         let named = |peer: &PeerId| {
-            let (node, is_here) = (names.node(*peer), *peer == names.me() || connected.contains(peer));
+            let (node, is_here) = (names.node(*peer), names.is_here(*peer));
             format!("{}{}", node.called(), if is_here { "" } else { " (not connected)" })
         };
         let keepers: Vec<String> = keepers.iter().map(named).collect();

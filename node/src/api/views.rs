@@ -241,7 +241,6 @@ pub(super) fn jobs(summaries: Vec<JobSummary>, snapshot: &Snapshot, names: &Name
     told.collect()
 }
 
-/// What the table knows of a job, and what the engine still does.
 /// Who leads a job. One that can't be reached leads it no more, as far as this node can know.
 fn leader(led: Led, names: &Names) -> api::Node {
     let leader = match led {
@@ -251,6 +250,7 @@ fn leader(led: Led, names: &Names) -> api::Node {
     leader.map(|peer| names.node(peer)).unwrap_or_default()
 }
 
+/// What the table knows of a job, and what the engine still does.
 fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::Job {
     let (owner, shared) = (summary.owner(), summary.is_shared());
     let JobSummary {

@@ -50,7 +50,7 @@ impl Halt {
         }
         let expected = || {
             String::from(
-                "now or soon, a comma, and fail=N, success=N or done=N, with N from 1 on, or N% up to 100%: such as soon,fail=1",
+                "never, or now or soon, a comma, and fail=N, success=N or done=N, with N from 1 on, or N% up to 100%: such as soon,fail=1",
             )
         };
         let (when, rest) = text.split_once(',').ok_or_else(expected)?;

@@ -1,6 +1,7 @@
 //! `weft peers`: the nodes that the local one knows.
 
 use weft_client::{Mesh, api};
+use weft_node::counts::counted;
 use weft_node::terminal::visible;
 
 use super::Problem;
@@ -62,7 +63,7 @@ pub(crate) async fn peers(mesh: &Mesh, args: &PeersArgs) -> Result<u8, Problem> 
     if !hidden.is_empty() {
         say(&format!(
             "not listed: {} that went more than an hour ago; --all lists them, --forget ID forgets one",
-            if hidden.len() == 1 { "1 node".into() } else { format!("{} nodes", hidden.len()) }
+            counted(u64::try_from(hidden.len()).unwrap_or(u64::MAX), "node")
         ));
     }
     Ok(0)

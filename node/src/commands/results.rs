@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use weft_client::{Job, Map, Mesh, Reading, TaskResult, api};
+use weft_node::counts::counted;
 
 use super::interrupt::Interrupt;
 use super::out::Out;
@@ -24,7 +25,9 @@ pub(crate) async fn results(mesh: &Mesh, args: ResultsArgs) -> Result<u8, Proble
     let ResultsArgs { show, follow } = args;
     let job =
         if follow { kept::find_to_wait(mesh, &show.job).await? } else { kept::find(mesh, &show.job).await? };
-    kept::say_copy(&job);
+    if !follow {
+        kept::say_copy(&job);
+    }
     say_none(&job, show.from);
     Shown::new(mesh, &job, show, Progress::silent(&job.job))?.run(Way { follow, is_attached: false }).await
 }
@@ -43,8 +46,9 @@ pub(crate) async fn attach(mesh: &Mesh, args: AttachArgs) -> Result<u8, Problem>
 fn say_none(job: &api::Job, from: u32) {
     if job.state == api::JobState::Ended && from > 0 && from >= job.tasks {
         say(&format!(
-            "job {} has {} results, counted from 0: there is none from {from} on",
-            job.job, job.tasks
+            "job {} has {}, counted from 0: there is none from {from} on",
+            job.job,
+            counted(job.tasks.into(), "result")
         ));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use weft_client::{Map, Mesh, Outcome, TaskResult};
+use weft_node::counts::counted;
 
 use super::feed::Feed;
 use super::interrupt::Interrupt;
@@ -214,13 +215,15 @@ impl Session {
         let (failed, cancelled) = (tally.progress.failed(), tally.progress.cancelled());
         tally.finish();
         if left_files > 0 {
-            say(&format!("{left_files} tasks left files in /out: --out DIR takes them"));
+            say(&format!("{} left files in /out: --out DIR takes them", counted(left_files, "task")));
         }
         match (feed.kept(), logs.joblog) {
             (0, _) => {}
+            (1, None) => say("1 output was there already and was kept, see --resume"),
             (kept, None) => say(&format!("{kept} outputs were there already and were kept, see --resume")),
             (kept, Some(_)) => say(&format!(
-                "{kept} inputs had ended before, well or not, and did not run: see --resume and --resume-failed"
+                "{} had ended before, well or not, and did not run: see --resume and --resume-failed",
+                counted(kept, "input")
             )),
         }
         if let Some(problem) = feed.take_problem() {

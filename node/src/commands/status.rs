@@ -175,7 +175,7 @@ fn slot_kind(slots: &api::Slots) -> String {
     format!(
         "{kind}, {confinement}{processes}; {busy} busy, {queued} queued, {paused} paused; {} compiled, {compiling} being \
          compiled, {optimising} to be optimised",
-        if *compiled == 1 { String::from("1 module") } else { format!("{compiled} modules") }
+        counted(*compiled, "module")
     )
 }
 

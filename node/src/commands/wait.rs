@@ -1,6 +1,7 @@
 //! `weft wait`: to the end of a job.
 
 use weft_client::{Job, Mesh, api};
+use weft_node::counts::counted;
 
 use super::interrupt::Interrupt;
 use super::{Problem, kept};
@@ -28,7 +29,7 @@ pub(crate) async fn wait(mesh: &Mesh, args: &WaitArgs) -> Result<u8, Problem> {
 
 /// How a job ended, in numbers.
 fn figures(job: &api::Job) -> String {
-    let tasks = if job.tasks == 1 { String::from("1 task") } else { format!("{} tasks", job.tasks) };
+    let tasks = counted(job.tasks.into(), "task");
     let cancelled = if job.cancelled == 0 { String::new() } else { format!(", {} cancelled", job.cancelled) };
     format!("job {}: {tasks}: {} done, {} failed{cancelled}", job.job, job.done, job.failed)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use weft_node::counts::counted;
 use weft_node::terminal::stderr_draws;
 
 use super::say;
@@ -160,8 +161,8 @@ impl Progress {
     }
 
     fn summary(&self, workers: usize) -> String {
-        let tasks = if self.ended() == 1 { "1 task".into() } else { format!("{} tasks", self.ended()) };
-        let nodes = if workers == 1 { "1 node".into() } else { format!("{workers} nodes") };
+        let tasks = counted(self.ended(), "task");
+        let nodes = counted(u64::try_from(workers).unwrap_or(u64::MAX), "node");
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         let cancelled =
             if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };

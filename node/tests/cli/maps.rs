@@ -135,7 +135,7 @@ fn outputs_of_two_runs_are_never_mixed() {
     assert_eq!(bench.names("out"), ["mine", "x"], "what failed has no output of an earlier run");
     let said = upper(&["--out", "out", "--resume"]).well();
     assert!(
-        said.err.contains("1 task: 1 done") && said.err.contains("1 outputs were there already"),
+        said.err.contains("1 task: 1 done") && said.err.contains("1 output was there already"),
         "{said:?}"
     );
     assert_eq!(bench.read("out/y"), "TEN", "what failed is done again");
