@@ -89,18 +89,10 @@ pub enum Join {
 }
 
 impl Join {
-    /// Whether the job gets its tasks from the results of its parents, and none from its client.
+    /// Whether the job gets its tasks from the results of its parent, and none from its client. They begin one by one while the parent
+    /// runs.
     #[must_use]
     pub fn takes_results(self) -> bool {
-        match self {
-            Self::AllSucceeded | Self::AllEnded => false,
-            Self::EachResult => true,
-        }
-    }
-
-    /// Whether its tasks begin one by one while a parent runs.
-    #[must_use]
-    pub fn begins_early(self) -> bool {
         match self {
             Self::AllSucceeded | Self::AllEnded => false,
             Self::EachResult => true,

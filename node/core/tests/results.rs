@@ -54,6 +54,14 @@ fn over(mesh: &Mesh, node: usize, job: JobId) -> usize {
     mesh.events[node].iter().filter(|event| **event == Event::JobEnded { job }).count()
 }
 
+/// Runs all, and waits for what waits for more of its kind before it is written.
+fn run_on(mesh: &mut Mesh) {
+    for _ in 0..4 {
+        mesh.run_all();
+        mesh.advance_ms(100);
+    }
+}
+
 /// The inputs of tasks of jobs as the harness makes them, with that many bytes behind them.
 fn number(index: u64, more: usize) -> Vec<u8> {
     [index.to_le_bytes().as_slice(), &vec![1; more]].concat()
@@ -351,6 +359,39 @@ fn what_was_cancelled_before_its_parent_had_all_tasks_gets_them_when_it_is_tried
 }
 
 #[test]
+fn a_cancel_further_up_closes_no_job_for_good() {
+    let mut mesh = Mesh::keeping(&[1, 0, 0]);
+    mesh.echo = true;
+    mesh.submit_with(0, 2, |what| (what.level, what.closed) = (Level::Disk, false));
+    mesh.submit_with(0, 0, each_of(JOB, CHILD, Level::Disk));
+    mesh.submit_with(0, 0, each_of(CHILD, GRANDCHILD, Level::Disk));
+    run_on(&mut mesh);
+    assert_eq!(told(&mesh, 0, GRANDCHILD).len(), 2);
+    mesh.input(0, Input::Command(Command::Cancel { job: CHILD }));
+    run_on(&mut mesh);
+    assert_eq!([CHILD, GRANDCHILD].map(|job| over(&mesh, 0, job)), [1, 1]);
+    let inputs = mesh.fresh_inputs(3);
+    mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    mesh.input(0, Input::Command(Command::Close { job: JOB }));
+    mesh.run_all();
+    for job in [CHILD, GRANDCHILD] {
+        let log = mesh.disks[0].fold(job);
+        mesh.input(0, Input::Command(Command::Retry(log)));
+        mesh.run_all();
+        assert_eq!(
+            (told(&mesh, 0, job).len(), view(&mesh, job).tasks, over(&mesh, 0, job)),
+            (5, 5, 2),
+            "{job:?}"
+        );
+    }
+    // What comes later reads the cancel and the new try at once.
+    let late = JobId(0x1a7e);
+    mesh.submit_with(0, 0, each_of(CHILD, late, Level::Disk));
+    mesh.run_all();
+    assert_eq!((told(&mesh, 0, late).len(), over(&mesh, 0, late)), (5, 1));
+}
+
+#[test]
 fn how_many_tasks_there_are_is_told_before_any_of_them_ends() {
     for level in [Level::Memory, Level::Disk] {
         let mut mesh = family(&[2, 0, 0], 5, Level::Disk, level);
@@ -364,7 +405,10 @@ fn how_many_tasks_there_are_is_told_before_any_of_them_ends() {
             mesh.events[0].iter().filter(of_it).position(wanted)
         };
         let grown = place(|event| matches!(event, Event::Grown { tasks: 5, .. }));
-        assert!(grown < place(|event| matches!(event, Event::TaskEnded { .. })), "{level:?}");
+        assert!(
+            grown.is_some() && grown < place(|event| matches!(event, Event::TaskEnded { .. })),
+            "{level:?}"
+        );
         assert_eq!(over(&mesh, 0, again), 1);
     }
 }

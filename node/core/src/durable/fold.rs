@@ -327,10 +327,12 @@ fn enter(job: &mut Restored, epoch: u32) -> Result<(), Unsound> {
 
 fn end_job(job: &mut Restored) -> Result<(), Unsound> {
     let open = job.figures().open();
-    if job.is_whole() && (job.open || open > 0) {
+    // What takes results ends with its parent, which may have more for it when both are tried again.
+    let awaits_more = job.open && !job.spec.join.takes_results();
+    if job.is_whole() && (awaits_more || open > 0) {
         return Err(Unsound::EndedEarly { open });
     }
-    job.ended = true;
+    (job.ended, job.open) = (true, false);
     job.given.clear();
     Ok(())
 }

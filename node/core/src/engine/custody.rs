@@ -142,8 +142,8 @@ impl Engine {
     fn on_results_read(&mut self, job: JobId, from: u32, records: Option<Vec<LogRecord>>) {
         let committed = self.custody.committed(job);
         let (mut ctx, owner, _, members) = self.parts();
-        let Some(committed) = owner.may_take(job, from, committed) else { return ctx.counters.dropped += 1 };
-        let page = LogPage { job, from, records: records.as_deref(), committed };
+        let Some(upto) = owner.may_take(job, from, committed) else { return ctx.counters.dropped += 1 };
+        let page = LogPage { job, from, records: records.as_deref(), upto };
         owner.on_log_read(&mut ctx, members, &page);
     }
 

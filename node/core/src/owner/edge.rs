@@ -1,7 +1,6 @@
 //! How far a job has read the log of another one whose results are its inputs: one edge. A fold over that log's committed
 //! records, a page at a time. Plain bookkeeping; `edges.rs` has the pages read and acts on what they say.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::durable::{Ends, LogRecord};
@@ -27,30 +26,34 @@ pub(super) struct Edge {
     /// Tasks of the parent's submission, and those that it has.
     submitted: u32,
     tasks: u32,
-    /// It gets no more tasks from its client, or from its own parent.
+    /// The parent takes results itself: where it is stopped before it has all of its tasks, a new try brings it the others.
+    takes_results: bool,
+    /// It gets no more tasks, for good.
     closed: bool,
     /// Its end was read, and no new try since.
     ended: bool,
-    /// All of its results are known for good.
+    /// All of its results are known, unless it is tried again.
     over: bool,
-    /// Its tasks that ended otherwise than done, as far as it was not tried again since.
-    failed: BTreeSet<u32>,
 }
 
-/// What a page says.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Page {
-    /// Outputs of tasks that were done.
-    pub(super) outputs: Vec<(u32, Payload)>,
-    /// Tasks that ended otherwise, for good.
-    pub(super) failed: Vec<u32>,
+/// Whether a parent has all of its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tasks {
+    /// It gets more.
+    Coming,
+    /// It has all, for good.
+    All,
+    /// It ended before it had all, and gets the others if it is tried again.
+    Stopped,
+    /// It has not all that it should have, and gets no more.
+    Lacking,
 }
 
 impl Edge {
-    /// Those of a new job; none if it takes no results.
-    pub(super) fn all_of(spec: &Submission) -> Vec<Self> {
-        let parents = spec.after.iter().filter(|_| spec.join.takes_results());
-        parents.map(|parent| Self::new(*parent)).collect()
+    /// That of a new job; none if it takes no results.
+    pub(super) fn of(spec: &Submission) -> Option<Self> {
+        let parent = spec.after.first().filter(|_| spec.join.takes_results());
+        parent.map(|parent| Self::new(*parent))
     }
 
     pub(super) fn new(parent: JobId) -> Self {
@@ -61,10 +64,10 @@ impl Edge {
             unread: 0,
             submitted: 0,
             tasks: 0,
+            takes_results: false,
             closed: false,
             ended: false,
             over: false,
-            failed: BTreeSet::new(),
         }
     }
 
@@ -73,9 +76,21 @@ impl Edge {
         self.tasks
     }
 
-    /// Whether it gets no more.
-    pub(super) fn is_whole(&self) -> bool {
-        self.closed && self.tasks >= self.submitted
+    /// Whether these are all.
+    pub(super) fn has_all(&self) -> Tasks {
+        match (self.closed && self.tasks >= self.submitted, self.over) {
+            (true, _) => Tasks::All,
+            (false, false) => Tasks::Coming,
+            (false, true) if self.takes_results && !self.closed && self.tasks >= self.submitted => {
+                Tasks::Stopped
+            }
+            (false, true) => Tasks::Lacking,
+        }
+    }
+
+    /// The record that it wants to be read next, if it wants one.
+    pub(super) fn wants(&self) -> Option<u32> {
+        (self.grown && !self.over).then_some(self.next)
     }
 
     /// Whether the parent has no more to say, but by a new try.
@@ -93,29 +108,36 @@ impl Edge {
         self.over = true;
     }
 
-    /// The next records, all committed.
-    pub(super) fn read(&mut self, records: &[LogRecord]) -> Page {
+    /// The next records, all committed: what they say of tasks that were done. What comes of a node that leads the parent may be
+    /// longer than an input may be; of such a task no result is known.
+    pub(super) fn read(&mut self, records: &[LogRecord]) -> Vec<(u32, Payload)> {
         self.unread = 0;
         self.grown = true;
-        let mut page = Page::default();
+        let mut outputs = Vec::new();
         for record in records {
             self.next = self.next.saturating_add(1);
-            self.apply(record, &mut page);
+            self.apply(record);
+            let Ends::Outcomes(all) = record.ends() else { continue };
+            for kept in all {
+                if kept.report.outcome == Outcome::Done && kept.report.is_sound() {
+                    outputs.push((kept.index, kept.report.output.clone()));
+                }
+            }
         }
-        page
+        outputs
     }
 
-    fn apply(&mut self, record: &LogRecord, page: &mut Page) {
+    fn apply(&mut self, record: &LogRecord) {
         match record {
             LogRecord::Accepted(accepted) => {
                 (self.submitted, self.closed) = (accepted.tasks, accepted.spec.closed);
+                self.takes_results = accepted.spec.join.takes_results();
             }
-            LogRecord::Closed | LogRecord::Cancelled | LogRecord::GivenUp { .. } => self.closed = true,
+            LogRecord::Closed => self.closed = true,
+            // No client brings more to what was stopped.
+            LogRecord::Cancelled | LogRecord::GivenUp { .. } => self.closed |= !self.takes_results,
             LogRecord::Ended => self.ended = true,
-            LogRecord::Retried { .. } => {
-                self.ended = false;
-                self.failed.clear();
-            }
+            LogRecord::Retried { .. } => self.ended = false,
             LogRecord::Extended { .. }
             | LogRecord::Outcomes(_)
             | LogRecord::Rest(_)
@@ -130,35 +152,13 @@ impl Edge {
         }
         let more = u32::try_from(record.inputs().len()).unwrap_or(u32::MAX);
         self.tasks = self.tasks.saturating_add(more);
-        match record.ends() {
-            Ends::None => {}
-            Ends::Outcomes(all) => {
-                for kept in all {
-                    if kept.report.outcome == Outcome::Done {
-                        page.outputs.push((kept.index, kept.report.output.clone()));
-                    } else {
-                        self.note_failed(kept.index);
-                    }
-                }
-            }
-            Ends::Rest(rest) => rest.tasks.iter().for_each(|task| self.note_failed(task.index)),
-        }
     }
 
-    /// A node that leads the parent may name tasks that it does not have.
-    fn note_failed(&mut self, index: u32) {
-        if index < self.tasks {
-            self.failed.insert(index);
-        }
-    }
-
-    /// Nothing more is committed; or no log is there at all. If the parent has ended, what failed of it did so for good.
-    pub(super) fn on_nothing_more(&mut self, is_gone: bool) -> Page {
+    /// Nothing more is committed; or no log is there at all. If the parent has ended, there is no more to come.
+    pub(super) fn on_nothing_more(&mut self, is_gone: bool) {
         let is_gone = is_gone && self.next == 1;
         self.unread = if is_gone { self.unread.saturating_add(EMPTY_COUNTS) } else { 0 };
         self.over |= self.ended;
-        let failed = if self.over { core::mem::take(&mut self.failed) } else { BTreeSet::new() };
-        Page { outputs: Vec::new(), failed: failed.into_iter().collect() }
     }
 
     /// It could not be read now; of a job that may go on that says nothing.
@@ -175,12 +175,15 @@ impl Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::{Kept, Rest, RestTask};
-    use crate::task::{Failure, Report};
+    use crate::custody::trio::Keepers;
+    use crate::durable::{Accepted, Kept, Rest, RestTask};
+    use crate::id::BlobId;
+    use crate::submission::Join;
+    use crate::task::{Entry, Failure, INLINE_BYTES_MAX, Limits, Profile, Program, Report};
     use crate::time::Time;
 
-    fn kept(index: u32, outcome: Outcome) -> Kept {
-        let report = Report { output: Payload::inline(&[7]), ..Report::bare(outcome) };
+    fn kept(index: u32, outcome: Outcome, output: &[u8]) -> Kept {
+        let report = Report { output: Payload::inline(output), ..Report::bare(outcome) };
         Kept {
             index,
             report: report.into(),
@@ -192,47 +195,97 @@ mod tests {
         }
     }
 
-    fn failed(index: u32) -> Kept {
-        kept(index, Outcome::Failed(Failure::Error("no".into())))
+    fn done(index: u32) -> LogRecord {
+        LogRecord::Outcomes(alloc::vec![kept(index, Outcome::Done, &[7])])
+    }
+
+    fn failed(index: u32) -> LogRecord {
+        LogRecord::Outcomes(alloc::vec![kept(index, Outcome::Failed(Failure::Error("no".into())), &[])])
     }
 
     fn more(tasks: usize) -> LogRecord {
         LogRecord::Extended { inputs: alloc::vec![Payload::empty(); tasks] }
     }
 
+    /// The first record of a job that takes results itself.
+    fn taker() -> LogRecord {
+        let program = Program {
+            module: BlobId([7; 32]),
+            module_bytes: 6,
+            entry: Entry::Command,
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Payload::empty(),
+            profile: Profile::Pure,
+            limits: Limits::DEFAULT,
+        };
+        let spec = Submission::new(JobId(1), program.into(), Vec::new());
+        let spec = Submission { join: Join::EachResult, closed: false, ..spec };
+        LogRecord::Accepted(alloc::boxed::Box::new(Accepted {
+            spec,
+            tasks: 0,
+            at: Time::ZERO,
+            parents: Vec::new(),
+            keepers: Keepers::Owner,
+        }))
+    }
+
     #[test]
-    fn outputs_are_told_at_once_and_failures_once_the_log_ends_with_the_end() {
+    fn outputs_are_told_at_once_and_nothing_more_comes_once_the_log_ends_with_the_end() {
         let mut edge = Edge::new(JobId(1));
-        let page = edge.read(&[more(3), LogRecord::Outcomes(alloc::vec![failed(0), kept(2, Outcome::Done)])]);
-        assert_eq!(page, Page { outputs: alloc::vec![(2, Payload::inline(&[7]))], failed: Vec::new() });
-        assert_eq!((edge.tasks(), edge.is_whole(), edge.next), (3, false, 3));
-        assert_eq!(edge.on_nothing_more(false), Page::default(), "it may be tried again");
+        assert_eq!(edge.read(&[more(3), failed(0), done(2)]), [(2, Payload::inline(&[7]))]);
+        assert_eq!((edge.tasks(), edge.has_all(), edge.next), (3, Tasks::Coming, 4));
+        edge.on_nothing_more(false);
+        assert!(!edge.is_over(), "it may be tried again");
         let rest =
             Rest { outcome: Outcome::Cancelled, tasks: alloc::vec![RestTask { index: 1, attempts: 0 }] };
-        assert_eq!(
-            edge.read(&[LogRecord::Cancelled, LogRecord::Rest(rest), LogRecord::Ended]),
-            Page::default()
-        );
-        assert!(edge.is_whole() && !edge.is_over());
-        assert_eq!(edge.on_nothing_more(false), Page { outputs: Vec::new(), failed: alloc::vec![0, 1] });
+        assert_eq!(edge.read(&[LogRecord::Cancelled, LogRecord::Rest(rest), LogRecord::Ended]), []);
+        assert_eq!((edge.has_all(), edge.is_over()), (Tasks::All, false));
+        edge.on_nothing_more(false);
         assert!(edge.is_over());
     }
 
     #[test]
-    fn what_failed_before_a_new_try_has_not_failed() {
+    fn what_was_tried_again_is_not_over() {
         let mut edge = Edge::new(JobId(1));
         let again = LogRecord::Retried { epoch: 2, at: Time::ZERO };
-        edge.read(&[
-            more(1),
-            LogRecord::Closed,
-            LogRecord::Outcomes(alloc::vec![failed(0)]),
-            LogRecord::Ended,
-            again,
-        ]);
-        assert_eq!((edge.on_nothing_more(false), edge.is_over()), (Page::default(), false));
-        let page = edge.read(&[LogRecord::Outcomes(alloc::vec![kept(0, Outcome::Done)]), LogRecord::Ended]);
-        assert_eq!(page.outputs.len(), 1);
-        assert_eq!((edge.on_nothing_more(false), edge.is_over()), (Page::default(), true));
+        edge.read(&[more(1), LogRecord::Closed, failed(0), LogRecord::Ended, again]);
+        edge.on_nothing_more(false);
+        assert!(!edge.is_over());
+        assert_eq!(edge.read(&[done(0), LogRecord::Ended]).len(), 1);
+        edge.on_nothing_more(false);
+        assert!(edge.is_over());
+    }
+
+    #[test]
+    fn what_takes_results_itself_and_was_stopped_may_get_more_and_nothing_else_may() {
+        let stopped = [more(2), LogRecord::Cancelled, LogRecord::Ended];
+        let mut edge = Edge::new(JobId(1));
+        edge.read(&[taker()]);
+        edge.read(&stopped);
+        assert_eq!(edge.has_all(), Tasks::Coming);
+        edge.on_nothing_more(false);
+        assert_eq!(edge.has_all(), Tasks::Stopped);
+        // Read on after a new try, as by a job that came later.
+        let mut edge = Edge::new(JobId(1));
+        edge.read(&[taker()]);
+        edge.read(&stopped);
+        edge.read(&[LogRecord::Retried { epoch: 2, at: Time::ZERO }, more(3), LogRecord::Closed]);
+        assert_eq!((edge.tasks(), edge.has_all()), (5, Tasks::All));
+        // A job that ended and was neither closed nor stopped, which only a node that lies writes.
+        let mut edge = Edge::new(JobId(1));
+        edge.read(&[more(2), LogRecord::Ended]);
+        edge.on_nothing_more(false);
+        assert_eq!(edge.has_all(), Tasks::Lacking);
+    }
+
+    #[test]
+    fn an_output_that_is_longer_than_an_input_may_be_is_none() {
+        let mut edge = Edge::new(JobId(1));
+        let long = Payload::Inline(alloc::vec![0; INLINE_BYTES_MAX + 1].into());
+        let report = Report { output: long, ..Report::bare(Outcome::Done) };
+        let outcome = Kept { report: report.into(), ..kept(0, Outcome::Done, &[]) };
+        assert_eq!(edge.read(&[more(1), LogRecord::Outcomes(alloc::vec![outcome])]), []);
     }
 
     #[test]

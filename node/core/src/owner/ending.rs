@@ -224,7 +224,7 @@ pub(super) fn end_if_over(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
     if let Some(at) = record.job.expires_at() {
         cx.books.agenda.clear(at, Alarm::Expire(name));
     }
-    cx.books.keeping.readers.leave(name, &core::mem::take(&mut record.edges));
+    cx.books.keeping.readers.leave(name, record.edge.take());
     record.forget();
     let program = &record.job.spec.program;
     cx.ctx.emit(Effect::Unpin(program.module));

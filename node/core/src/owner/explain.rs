@@ -96,7 +96,7 @@ fn task_view(now: Time, records: &Records, record: &Record, index: u32) -> Optio
     let job = &record.job;
     let task = job.task(index)?;
     Some(match task.state() {
-        TaskState::Awaiting => TaskView::AwaitsResult { of: record.edges.first()?.parent },
+        TaskState::Awaiting => TaskView::AwaitsResult { of: record.edge.as_ref()?.parent },
         TaskState::Queued if !record.dependencies.lets_begin() => waits_for(records, record)?,
         TaskState::Queued if now < job.starts_at => {
             TaskView::NotBefore { in_ms: job.starts_at.since_us(now) / 1000 }

@@ -159,7 +159,7 @@ fn leave(ctx: &mut Ctx<'_>, books: &mut Books, credit: &mut CreditBook, mut reco
         calling::withdraw(ctx, open);
     }
     credit.remove(&record.job);
-    books.keeping.readers.leave(name, &core::mem::take(&mut record.edges));
+    books.keeping.readers.leave(name, record.edge.take());
     for index in 0..record.job.total() {
         if record.job.task(index).is_none_or(|task| task.state().is_end()) {
             continue;

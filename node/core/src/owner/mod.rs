@@ -281,6 +281,7 @@ impl Owner {
         // It may have been touched again after it was retired.
         let Some(record) = records.get_mut(&name) else { return };
         let is_idle = dispatch::place(&mut cx, &mut Markets { credit, matchmakers }, record);
+        edges::on_placed(cx.books, record);
         if is_idle && record.job.ended {
             history.add(record.job.number, record.has_succeeded(), record.view());
             let over = records.remove(&name).filter(|over| over.dependencies.is_waiting());

@@ -1,5 +1,6 @@
 //! Which jobs read the logs of which others, and when there may be more to read. Plain bookkeeping; `edges.rs` has it read.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -13,8 +14,8 @@ pub(super) struct Readers {
     /// Those to look at: more may be committed, an answer came, or one that reads has room again.
     pending: BTreeSet<JobId>,
     /// Those of which more may be committed.
-    grown: Vec<JobId>,
-    /// Those of which more is there, and none that reads it has room for it.
+    grown: BTreeSet<JobId>,
+    /// Those of which more is there, and none that reads it had room for it.
     full: BTreeSet<JobId>,
     /// Those of which a page was asked for in this input.
     asked: Vec<JobId>,
@@ -48,15 +49,21 @@ impl Readers {
     }
 
     /// A job reads no more: it has ended, or is gone from here.
-    pub(super) fn leave(&mut self, child: JobId, edges: &[Edge]) {
-        for Edge { parent, .. } in edges {
-            let Some(reader) = self.of.get_mut(parent) else { continue };
-            reader.by.remove(&child);
-            // What was asked for is still answered, and is this owner's to take.
-            if reader.by.is_empty() && reader.asked.is_none() {
-                self.of.remove(parent);
-            }
+    pub(super) fn leave(&mut self, child: JobId, edge: Option<Box<Edge>>) {
+        let Some(Edge { parent, .. }) = edge.as_deref() else { return };
+        // It may have been what the others had to wait for.
+        self.pending.append(&mut self.full);
+        let Some(reader) = self.of.get_mut(parent) else { return };
+        reader.by.remove(&child);
+        // What was asked for is still answered, and is this owner's to take.
+        if reader.by.is_empty() && reader.asked.is_none() {
+            self.of.remove(parent);
         }
+    }
+
+    /// All jobs that read logs.
+    pub(super) fn children(&self) -> impl Iterator<Item = JobId> {
+        self.of.values().flat_map(|reader| reader.by.iter().copied())
     }
 
     /// The jobs that read that one's log.
@@ -78,14 +85,14 @@ impl Readers {
         for (parent, reader) in &mut self.of {
             let Some((_, last)) = reader.tickets.take_if(|(first, _)| *first <= upto) else { continue };
             reader.tickets = (last > upto).then_some((upto + 1, last));
-            self.grown.push(*parent);
+            self.grown.insert(*parent);
         }
     }
 
     /// More of a log may be committed.
     pub(super) fn on_grown(&mut self, parent: JobId) {
         if self.of.contains_key(&parent) {
-            self.grown.push(parent);
+            self.grown.insert(parent);
         }
     }
 
@@ -99,21 +106,28 @@ impl Readers {
     pub(super) fn on_time(&mut self, parent: JobId) {
         if let Some(reader) = self.of.get_mut(&parent) {
             reader.looks = false;
-            self.grown.push(parent);
+            self.grown.insert(parent);
         }
     }
 
-    /// Kept jobs may get more tasks again.
-    pub(super) fn look_at_all(&mut self) {
-        self.pending.extend(self.of.keys());
-    }
-
-    /// No job that reads it has room for more: that is looked at again after each input.
+    /// No job that reads it has room for more: that is looked at again when one has.
     pub(super) fn note_full(&mut self, parent: JobId) {
         self.full.insert(parent);
     }
 
-    pub(super) fn take_grown(&mut self) -> Vec<JobId> {
+    /// A job that reads that one's log may have room for more.
+    pub(super) fn note_room(&mut self, parent: JobId) {
+        if self.full.remove(&parent) {
+            self.pending.insert(parent);
+        }
+    }
+
+    /// Any of them may have.
+    pub(super) fn note_room_of_all(&mut self) {
+        self.pending.append(&mut self.full);
+    }
+
+    pub(super) fn take_grown(&mut self) -> BTreeSet<JobId> {
         let grown = core::mem::take(&mut self.grown);
         self.pending.extend(&grown);
         grown
@@ -121,7 +135,6 @@ impl Readers {
 
     /// Those to look at of which no page is on its way.
     pub(super) fn take_pending(&mut self) -> Vec<JobId> {
-        self.pending.append(&mut self.full);
         let is_free = |parent: &JobId| self.of.get(parent).is_some_and(|reader| reader.asked.is_none());
         core::mem::take(&mut self.pending).into_iter().filter(is_free).collect()
     }
@@ -151,14 +164,10 @@ impl Readers {
         asked.into_iter().for_each(|asked| asked.committed = committed);
     }
 
-    /// A page came; nothing if it was not asked for here. The last record of it that counts, if not all do: one that was committed
-    /// when it was asked for and is now, by the same member of this node. What was not may have been replaced meanwhile.
-    pub(super) fn answer(
-        &mut self,
-        parent: JobId,
-        from: u32,
-        committed: Option<(u64, u32)>,
-    ) -> Option<Option<u32>> {
+    /// A page came; nothing if it was not asked for here. The last record of it that counts: one that was committed when it was
+    /// asked for and is now, by the same member of this node. What was not may have been replaced meanwhile. Of a job that this node
+    /// keeps alone all count.
+    pub(super) fn answer(&mut self, parent: JobId, from: u32, committed: Option<(u64, u32)>) -> Option<u32> {
         let reader = self.of.get_mut(&parent)?;
         let asked = reader.asked.take_if(|asked| asked.from == from)?;
         if reader.by.is_empty() {
@@ -167,9 +176,9 @@ impl Readers {
             self.pending.insert(parent);
         }
         Some(match (asked.committed, committed) {
-            (None, None) => None,
-            (Some((then, before)), Some((now, upto))) if then == now => Some(before.min(upto)),
-            (Some(_), _) | (None, Some(_)) => Some(0),
+            (None, None) => u32::MAX,
+            (Some((then, before)), Some((now, upto))) if then == now => before.min(upto),
+            (Some(_), _) | (None, Some(_)) => 0,
         })
     }
 }
@@ -190,13 +199,16 @@ mod tests {
         readers.note_full(PARENT);
         assert_eq!(readers.take_pending(), [], "a page is on its way");
         assert_eq!(readers.answer(PARENT, 4, None), None);
-        assert_eq!((readers.answer(PARENT, 5, None), readers.answer(PARENT, 5, None)), (Some(None), None));
+        assert_eq!(
+            (readers.answer(PARENT, 5, None), readers.answer(PARENT, 5, None)),
+            (Some(u32::MAX), None)
+        );
         assert_eq!(readers.take_pending(), [PARENT]);
         readers.ask(PARENT, 6);
-        readers.leave(CHILD, &[Edge::new(PARENT)]);
+        readers.leave(CHILD, Some(Box::new(Edge::new(PARENT))));
         assert_eq!(
             readers.answer(PARENT, 6, None),
-            Some(None),
+            Some(u32::MAX),
             "it was asked for, though no job wants it any more"
         );
         assert!(readers.answer(PARENT, 6, None).is_none() && readers.of(PARENT).is_empty());
@@ -208,12 +220,12 @@ mod tests {
         readers.add(PARENT, CHILD);
         // what was committed then and is now, by which member, and the last record that counts
         for (then, now, counts) in [
-            (None, None, None),
-            (Some((1, 4)), Some((1, 9)), Some(4)),
-            (Some((1, 9)), Some((1, 4)), Some(4)),
-            (Some((1, 4)), Some((2, 9)), Some(0)),
-            (Some((1, 4)), None, Some(0)),
-            (None, Some((1, 4)), Some(0)),
+            (None, None, u32::MAX),
+            (Some((1, 4)), Some((1, 9)), 4),
+            (Some((1, 9)), Some((1, 4)), 4),
+            (Some((1, 4)), Some((2, 9)), 0),
+            (Some((1, 4)), None, 0),
+            (None, Some((1, 4)), 0),
         ] {
             readers.ask(PARENT, 1);
             assert_eq!(readers.take_asked(), [PARENT]);
@@ -237,6 +249,27 @@ mod tests {
         }
         readers.on_grown(PARENT);
         readers.on_grown(JobId(9));
-        assert_eq!(readers.take_grown(), [PARENT]);
+        assert_eq!(readers.take_grown(), BTreeSet::from([PARENT]));
+    }
+
+    #[test]
+    fn what_had_no_room_is_looked_at_again_when_a_job_that_reads_it_has_some() {
+        let mut readers = Readers::default();
+        let other = JobId(3);
+        readers.add(PARENT, CHILD);
+        readers.add(other, JobId(4));
+        assert_eq!(readers.take_pending(), [PARENT, other]);
+        let fill = |readers: &mut Readers| [PARENT, other].map(|parent| readers.note_full(parent));
+        fill(&mut readers);
+        assert!(!readers.has_news() && readers.take_pending().is_empty(), "nothing changed");
+        readers.note_room(PARENT);
+        assert!(readers.has_news());
+        assert_eq!(readers.take_pending(), [PARENT]);
+        fill(&mut readers);
+        readers.note_room_of_all();
+        assert_eq!(readers.take_pending(), [PARENT, other]);
+        fill(&mut readers);
+        readers.leave(CHILD, Some(Box::new(Edge::new(PARENT))));
+        assert_eq!(readers.take_pending(), [other], "the one that left may have been what it waited for");
     }
 }

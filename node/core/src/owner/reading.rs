@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Owner;
 use super::books::OwnerCtx;
 use super::edge::Edge;
-use super::edges::{LogPage, close, edge_of, grow, skip, take};
+use super::edges::{LogPage, edge_of, end_short, skip, take};
 use super::intake::settle_new;
 use super::record::{Record, known};
 use crate::ctx::Ctx;
@@ -26,13 +26,8 @@ impl Owner {
         self.books.keeping.readers.note_committed(job, committed);
     }
 
-    /// Whether a page was asked for here, and up to which record it counts, if not all of it does.
-    pub(crate) fn may_take(
-        &mut self,
-        job: JobId,
-        from: u32,
-        committed: Option<(u64, u32)>,
-    ) -> Option<Option<u32>> {
+    /// The last record that counts of a page, if that was asked for here.
+    pub(crate) fn may_take(&mut self, job: JobId, from: u32, committed: Option<(u64, u32)>) -> Option<u32> {
         self.books.keeping.readers.answer(job, from, committed)
     }
 
@@ -68,29 +63,27 @@ impl Owner {
         }
     }
 
-    /// Nothing is kept or read any more: jobs in memory that take results go on with those that they have.
+    /// Nothing is kept or read any more: jobs in memory get no more results.
     pub(super) fn read_no_more(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership) {
         let Self { records, books, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         for record in records.values_mut().filter(|record| !record.job.is_kept()) {
-            let parents: Vec<JobId> = record.edges.iter().map(|edge| edge.parent).collect();
-            parents.into_iter().for_each(|parent| lose(&mut cx, record, parent));
+            if let Some(parent) = record.edge.as_ref().map(|edge| edge.parent) {
+                lose(&mut cx, record, parent);
+            }
         }
     }
 }
 
-/// No result of a parent will come any more: what waits for one ends without a run, and the rest goes on. Where the parent may have
-/// had more tasks than are known, one more is there for these: half a job must not pass for a whole one.
+/// No result of a parent will come any more: what waits for one ends without a run, and the rest goes on.
 fn lose(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, parent: JobId) {
     let Some(edge) = edge_of(record, parent).filter(|edge| !edge.is_over()) else { return };
     edge.lose();
     let first = record.job.total();
-    let closes = record.job.open;
-    if closes {
-        grow(cx, record, first.saturating_add(1));
-        close(cx, record);
+    if record.job.open {
+        end_short(cx, record, parent);
+    } else {
+        skip(cx, record, parent);
     }
-    let all: Vec<u32> = (0..record.job.total()).collect();
-    skip(cx, record, parent, &all);
     settle_new(cx, record, first);
 }

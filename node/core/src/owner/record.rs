@@ -3,7 +3,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use super::dispatch::strategy::Dispatch;
 use super::edge::Edge;
@@ -29,8 +28,8 @@ pub(super) struct Record {
     pub(super) replicas: Replicas,
     pub(super) dependencies: Dependencies,
     pub(super) holders: Holders,
-    /// How far the logs of the jobs whose results are its inputs were read; none for most jobs.
-    pub(super) edges: Vec<Edge>,
+    /// How far the log of the job was read whose results are its inputs; none for most jobs.
+    pub(super) edge: Option<Box<Edge>>,
 }
 
 /// All jobs that have not been retired. Boxed: a map moves its values about.
@@ -51,9 +50,9 @@ impl Record {
     pub(super) fn new(job: Job, now: Time) -> Self {
         let dependencies = Dependencies::new(&job.spec);
         let dispatch = Dispatch::new(job.spec.job, now);
-        let edges = Edge::all_of(&job.spec);
+        let edge = Edge::of(&job.spec).map(Box::new);
         let (replicas, holders) = (Replicas::default(), Holders::default());
-        Self { job, dispatch, replicas, dependencies, holders, edges }
+        Self { job, dispatch, replicas, dependencies, holders, edge }
     }
 
     pub(super) fn name(&self) -> JobId {

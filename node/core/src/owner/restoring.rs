@@ -50,7 +50,7 @@ impl Owner {
 
     pub(crate) fn on_disk_low(&mut self, low: bool) {
         self.books.keeping.on_disk_low(low);
-        self.books.keeping.readers.look_at_all();
+        self.books.keeping.readers.note_room_of_all();
     }
 
     /// Nothing is kept from now on: kept jobs stand still, so that a later life goes on with them. Their tasks that run here
