@@ -43,8 +43,7 @@ impl World {
         let known = self.reference.mesh.on_written((job, id), &rows, record);
         self.hosts[id.0].disk.append(ticket, job, known);
         if self.reference.results.parent(job).is_some() {
-            let mut said = Said::default();
-            self.rows(id, job).0.iter().for_each(|record| drop(said.add(record)));
+            let said = Said::by(self.rows(id, job).0.iter().map(AsRef::as_ref));
             self.reference.on_results_written(job, record, said.tasks, &self.catalog);
         }
         if let LogRecord::Led { .. } | LogRecord::Retried { .. } = record {

@@ -9,6 +9,7 @@ use weft_core::{JobId, Join, LeaseId, Outcome, Refusal, Submission, TaskId, Time
 use crate::host::HostId;
 use crate::invariants::{Scene, ensure};
 use crate::reference::OwedJob;
+use crate::results::Results;
 
 /// The order of all jobs, from what was submitted and what happened.
 #[derive(Debug, Default)]
@@ -20,8 +21,6 @@ pub(crate) struct Joins {
     ended: BTreeMap<JobId, bool>,
     /// Tasks that may begin, since a job that has them may begin.
     free: BTreeSet<TaskId>,
-    /// Jobs that take the results of that one, task by task; their owner may not know it any more.
-    takers: BTreeMap<JobId, JobId>,
     /// Jobs with a parent that their owner does not know; the owner must refuse them.
     refusals: BTreeSet<JobId>,
     /// The first violation.
@@ -40,8 +39,7 @@ impl Joins {
     /// A job is submitted; `known` says whether its owner was told of all of its parents in this life.
     pub(crate) fn on_submit(&mut self, owner: HostId, submission: &Submission, known: bool) {
         let Submission { job, after, join, .. } = submission;
-        if let (Join::EachResult, [parent]) = (join, after.as_slice()) {
-            self.takers.insert(*job, *parent);
+        if join.takes_results() {
             return;
         }
         if !known {
@@ -60,10 +58,10 @@ impl Joins {
         }
     }
 
-    /// A job was not accepted.
-    pub(crate) fn on_refused(&mut self, job: JobId, reason: Refusal) {
+    /// A job was not accepted. Of one whose results it takes, its owner may know nothing any more.
+    pub(crate) fn on_refused(&mut self, job: JobId, reason: Refusal, results: &Results) {
         self.held.remove(&job);
-        let expected = self.refusals.remove(&job) || self.takers.contains_key(&job);
+        let expected = self.refusals.remove(&job) || results.parent(job).is_some();
         self.demand(expected || !matches!(reason, Refusal::ParentUnknown { .. }), || {
             format!("{job:?} was refused, its owner knows all of its parents: {reason}")
         });
@@ -80,10 +78,10 @@ impl Joins {
     }
 
     /// A task's end was reported.
-    pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome) {
+    pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome, results: &Results) {
         let held = self.held.get(&name);
         let may = match outcome {
-            Outcome::ParentFailed { job } if self.takers.get(&name) == Some(job) => true,
+            Outcome::ParentFailed { job } if results.parent(name) == Some(*job) => true,
             Outcome::ParentFailed { job } => held.is_some_and(|held| {
                 let failed = self.ended.get(job) == Some(&false);
                 held.join == Join::AllSucceeded && failed && held.parents.contains(job)

@@ -44,9 +44,9 @@ pub(crate) struct Said {
 
 impl Said {
     /// What these records say.
-    pub(crate) fn by(records: &[LogRecord]) -> Self {
+    pub(crate) fn by<'a>(records: impl IntoIterator<Item = &'a LogRecord>) -> Self {
         let mut said = Self::default();
-        records.iter().for_each(|record| drop(said.add(record)));
+        records.into_iter().for_each(|record| drop(said.add(record)));
         said
     }
 

@@ -247,7 +247,7 @@ impl Reference {
                     owed.on_end(index, &report, worker, attempts);
                     owed.on_means(index, memo.is_some(), proof.is_some());
                 }
-                self.joins.on_end(job, &report.outcome);
+                self.joins.on_end(job, &report.outcome, &self.results);
                 let is_after_cancel = self.is_after_cancel(now, job);
                 Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified, is_after_cancel }))
             }
@@ -276,7 +276,7 @@ impl Reference {
                     if self.mesh.has(job) { self.mesh.on_refused(job) } else { self.kept.on_refused(job) };
                 if is_new {
                     self.jobs.remove(&job);
-                    self.joins.on_refused(job, reason);
+                    self.joins.on_refused(job, reason, &self.results);
                 }
                 None
             }

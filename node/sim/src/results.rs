@@ -1,7 +1,7 @@
 //! Jobs whose inputs are results of other jobs, as a user understands them: a task's input is the output that was told of its parent's
 //! task, and in the end there is one for each. A naive model of what was submitted, written and told, without the engine's edges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_core::durable::LogRecord;
@@ -26,6 +26,10 @@ pub(crate) const NOT_ALL: &str = "a_job_takes_each_result_of_its_parent";
 pub(crate) struct Results {
     /// The parent of each.
     parents: BTreeMap<JobId, JobId>,
+    /// Those that were stopped, at any time: then what takes their results may end before it has all of its tasks.
+    stopped: BTreeSet<JobId>,
+    /// Jobs that were tried again, at any time.
+    tried_again: BTreeSet<JobId>,
     /// Outputs that users of parents were told, of tasks that were done.
     told: BTreeMap<(JobId, u32), Payload>,
     /// Inputs as the logs of the jobs have them.
@@ -55,8 +59,22 @@ impl Results {
         self.parents.iter().filter(|(_, of)| **of == parent).map(|(job, _)| *job).collect()
     }
 
+    /// Whether a job may end while it is open: it gets the rest of its tasks when it is tried again after what was stopped.
+    pub(crate) fn may_get_more_later(&self, job: JobId) -> bool {
+        self.ancestors(job).any(|above| self.stopped.contains(&above))
+    }
+
+    pub(crate) fn on_tried_again(&mut self, job: JobId) {
+        self.tried_again.insert(job);
+    }
+
     /// A record of a job is written.
     pub(crate) fn on_written(&mut self, job: JobId, record: &LogRecord) {
+        if let LogRecord::Cancelled | LogRecord::GivenUp { .. } = record
+            && self.parent(job).is_some()
+        {
+            self.stopped.insert(job);
+        }
         let (LogRecord::Resolved { inputs }, Some(parent)) = (record, self.parent(job)) else { return };
         for (index, input) in inputs {
             let before = self.inputs.insert((job, *index), input.clone());
@@ -140,7 +158,6 @@ impl Reference {
         if let LogRecord::Closed = record {
             job.closed = true;
         }
-        // By its user, or because its parent's log was gone before all of its tasks were known.
         if let LogRecord::Cancelled = record {
             (job.cancelled, job.closed) = (true, true);
         }
@@ -157,10 +174,24 @@ impl Reference {
                 return None;
             }
             let (found, expected) = (job.tasks.len(), of.tasks.len());
-            (found != expected)
-                .then(|| format!("{child:?} has {found} tasks, its parent {parent:?} has {expected}"))
+            // It ended, and gets the rest when it is tried again.
+            let rests = job.ends > 0 && !job.closed;
+            if found > expected || found < expected && !rests {
+                return Some(format!("{child:?} has {found} tasks, its parent {parent:?} has {expected}"));
+            }
+            // What was tried again may be done now, after what waited for it was skipped.
+            let is_tried_once = !self.results.tried_again.contains(parent);
+            let index = is_tried_once.then(|| needless_skip(job, of))??;
+            Some(format!("{child:?} task {index} was skipped, that of its parent {parent:?} is done"))
         })
     }
+}
+
+/// The first task of a job that was skipped although that of its parent is done.
+fn needless_skip(job: &OwedJob, of: &OwedJob) -> Option<usize> {
+    let is_skipped = |task: &OwedTask| matches!(task.outcome, Some(Outcome::ParentFailed { .. }));
+    let mut tasks = job.tasks.iter().zip(&of.tasks);
+    tasks.position(|(task, of)| is_skipped(task) && of.outcome == Some(Outcome::Done))
 }
 
 /// Each input is its parent's told output.

@@ -92,6 +92,7 @@ impl Reference {
     pub(crate) fn try_again(&mut self, name: JobId) {
         let Some(owed) = self.jobs.get_mut(&name) else { return };
         self.tried_again += 1;
+        self.results.on_tried_again(name);
         (owed.cancelled, owed.ends) = (false, 0);
         let failed = owed.tasks.iter_mut().filter(|task| task.outcome != Some(Outcome::Done));
         failed.for_each(OwedTask::reopen);
