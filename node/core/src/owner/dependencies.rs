@@ -26,7 +26,7 @@ use super::history::History;
 use super::job::Job;
 use super::lines::Lines;
 use super::record::{Record, Records, known};
-use crate::durable::{LogRecord, ParentEnd};
+use crate::durable::{Level, LogRecord, ParentEnd};
 use crate::effect::Event;
 use crate::id::JobId;
 use crate::refusal::Refusal;
@@ -49,23 +49,16 @@ pub(super) fn unknown_parent(records: &Records, history: &History, spec: &Submis
 /// that.
 pub(super) fn unkept_parent(records: &Records, history: &History, spec: &Submission) -> Option<Refusal> {
     let takes = spec.join.takes_results();
-    let survives = |live: &Record| (live.job.ended && !takes) || live.job.spec.level >= spec.level;
-    let unkept = |job: &JobId| match records.get(job) {
-        Some(live) => !survives(live),
-        None => takes && history.level_of(*job) < spec.level,
-    };
-    let unkept = spec.after.iter().find(|job| unkept(job)).map(|job| Refusal::ParentNotKept { job: *job });
-    unkept.or_else(|| unkept_results(records, history, spec))
-}
-
-/// The first parent whose results it is to take and that keeps none: one in memory.
-fn unkept_results(records: &Records, history: &History, spec: &Submission) -> Option<Refusal> {
-    let is_kept = |job: &JobId| match records.get(job) {
-        Some(live) => live.job.is_kept(),
-        None => history.was_kept(*job),
-    };
-    let unkept = spec.after.iter().find(|job| spec.join.takes_results() && !is_kept(job));
-    unkept.map(|job| Refusal::ResultsNotKept { job: *job })
+    let is_over = |job: &JobId| records.get(job).is_none_or(|live| live.job.ended);
+    spec.after.iter().find_map(|job| {
+        let level = records.get(job).map_or_else(|| history.level_of(*job), |live| live.job.spec.level);
+        match level {
+            _ if !takes && is_over(job) => None,
+            below if below < spec.level => Some(Refusal::ParentNotKept { job: *job }),
+            Level::Memory if takes => Some(Refusal::ResultsNotKept { job: *job }),
+            Level::Memory | Level::Disk | Level::Mesh => None,
+        }
+    })
 }
 
 /// A job has come: notes it at those parents that have not ended; how the others ended.

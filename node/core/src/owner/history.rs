@@ -64,7 +64,7 @@ impl History {
 
     /// Whether a job was a kept one.
     pub(super) fn was_kept(&self, job: JobId) -> bool {
-        self.find(job).is_some_and(|ended| ended.view.level >= Level::Disk)
+        self.level_of(job) >= Level::Disk
     }
 
     /// What a job survives that has ended; memory if it is not remembered.

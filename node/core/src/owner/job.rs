@@ -138,9 +138,9 @@ impl Job {
         }
     }
 
-    /// Whether its tasks come from a client, and not from results of other jobs.
-    pub(super) fn has_client(&self) -> bool {
-        !self.spec.join.takes_results()
+    /// Whether a client may bring it more tasks: not where these come of results of another job.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.open && !self.spec.join.takes_results()
     }
 
     /// Whether it survives a restart.

@@ -6,7 +6,6 @@ use alloc::collections::BTreeSet;
 
 use super::Owner;
 use super::dependencies;
-use super::job::Job;
 use super::lines::Lines;
 use super::record::Records;
 use crate::ctx::Ctx;
@@ -80,8 +79,8 @@ impl Owner {
 
     /// The jobs that get further tasks from their clients.
     pub(crate) fn open_jobs(&self) -> BTreeSet<JobId> {
-        let is_fed = |job: &Job| job.open && job.has_client();
-        self.records.iter().filter(|(_, record)| is_fed(&record.job)).map(|(job, _)| *job).collect()
+        let open = self.records.iter().filter(|(_, record)| record.job.awaits_client());
+        open.map(|(job, _)| *job).collect()
     }
 
     /// The connected nodes that can keep jobs of others.

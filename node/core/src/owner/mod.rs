@@ -205,7 +205,7 @@ impl Owner {
         let Self { records, books, history, .. } = self;
         let mut cx = OwnerCtx { ctx, members, books };
         match records.get_mut(&name) {
-            Some(record) if !record.job.has_client() => cx.ctx.counters.dropped += 1,
+            Some(record) if record.job.spec.join.takes_results() => cx.ctx.counters.dropped += 1,
             Some(record) if record.job.is_kept() => intake::extend_kept(&mut cx, record, extension),
             Some(record) if record.job.open => intake::extend(&mut cx, record, extension.inputs),
             None if history.was_kept(name) => {
@@ -217,8 +217,9 @@ impl Owner {
 
     pub(crate) fn on_close(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, name: JobId) {
         let Self { records, books, .. } = self;
-        let takes = |record: &Record| !books.keeping.stops(&record.job) && record.job.has_client();
-        if let Some(record) = records.get_mut(&name).filter(|record| takes(record)) {
+        let takes_none = |record: &Record| !record.job.spec.join.takes_results();
+        let closes = |record: &Record| !books.keeping.stops(&record.job) && takes_none(record);
+        if let Some(record) = records.get_mut(&name).filter(|record| closes(record)) {
             if record.job.is_kept() && record.job.open {
                 books.keeping.close(&record.job);
             }

@@ -139,10 +139,11 @@ pub(in crate::owner) fn on_matched(
         came_at: now,
         expires_at: now.plus_ms(u64::from(matched.ttl_ms).min(cx.ctx.mesh.bid_ms)),
     };
-    if slots == 0 {
-        cx.ctx.send(matched.worker, Message::Release(matched.bid));
-    } else if !open.take(bid) {
+    let is_taken = slots > 0 && open.take(bid);
+    if slots > 0 && !is_taken {
         open.requests.on_untaken(now);
+    }
+    if !is_taken {
         cx.ctx.send(matched.worker, Message::Release(matched.bid));
     }
     cx.touch(record.name());
