@@ -25,6 +25,7 @@
 mod custody;
 mod entry;
 mod feeding;
+mod forgotten;
 mod kept;
 mod lately;
 mod led;

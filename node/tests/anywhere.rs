@@ -207,6 +207,8 @@ fn only_the_submitter_changes_a_job_unless_it_is_shared() {
     eventually(JOB, "it has ended", || (bert.cli(&["wait", &shared]).code == Some(130)).then_some(()));
     well(bert.cli(&["forget", &shared]));
     assert_eq!(listed(anna, &[], &shared), None);
+    let gone = anna.cli(&["wait", &shared]);
+    assert!(gone.stderr.contains(&format!("job {shared} was here and was forgotten")), "{}", gone.stderr);
 }
 
 #[test]

@@ -320,10 +320,12 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// A job's log is gone from the disk, because its user wanted it.
+    /// A job's log is gone from the disk: its user wanted it, or another node has this one's seat.
     Forgotten {
         /// The job.
         job: JobId,
+        /// What the disk remembers of it.
+        remains: Remains,
     },
     /// This node leads a job at level `mesh` from now on that another one led before, or itself in an earlier life. The driver
     /// has its log ([`crate::Input::Recalled`]) and shows what it says, so this is told once all of that is committed.

@@ -266,7 +266,7 @@ fn a_forgotten_job_is_forgotten_at_the_copy_also_where_that_was_away() {
         }
         assert!(mesh.disks.iter().all(|disk| disk.logs.is_empty()), "away: {away}");
         assert_eq!(view(&mesh, 1), None);
-        assert_eq!(told(&mesh, 1, |event| matches!(event, Event::Forgotten { job } if *job == JOB)), 1);
+        assert_eq!(told(&mesh, 1, |event| matches!(event, Event::Forgotten { job, .. } if *job == JOB)), 1);
         let before = mesh.log.len();
         mesh.advance_ms(300_000);
         let said = mesh.log[before..].iter().filter(|(.., message)| matches!(message, Message::Custody(_)));

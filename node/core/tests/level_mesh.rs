@@ -46,7 +46,7 @@ fn words(mesh: &Mesh, node: usize, of: JobId) -> Vec<String> {
             }
             Event::JobEnded { job } => (*job, "ended".into()),
             Event::Confirmed { job } => (*job, "confirmed".into()),
-            Event::Forgotten { job } => (*job, "forgotten".into()),
+            Event::Forgotten { job, .. } => (*job, "forgotten".into()),
             Event::RetryRefused { job, reason } => (*job, format!("not again: {reason:?}")),
             Event::Refused { job, reason } => (*job, format!("{reason:?}")),
             Event::Leads { job } => (*job, "leads".into()),

@@ -21,7 +21,7 @@ use super::Api;
 use super::caller::Names;
 use super::claims::Heard;
 use super::error::ApiError;
-use super::finding::{Named, ambiguous, find, unread};
+use super::finding::{Named, ambiguous, find, why_unknown};
 use super::members::{KNOWN_MAX, Known, LEAD_PATH};
 use super::relay::{self, Meant, Wanted};
 use crate::jobs::{JobSummary, JobTable, Moved};
@@ -262,7 +262,7 @@ impl Errand {
             1 => Some(String::from("one connected node did not answer: ask again")),
             several => Some(format!("{several} connected nodes did not answer: ask again")),
         };
-        let reasons: Vec<String> = unread(&self.api).into_iter().chain(silent).collect();
+        let reasons: Vec<String> = why_unknown(&self.api, &self.name).into_iter().chain(silent).collect();
         if reasons.is_empty() { error } else { error.help(reasons.join("; ")) }
     }
 

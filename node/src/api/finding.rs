@@ -6,7 +6,7 @@ use weft_core::JobId;
 use super::Api;
 use super::error::ApiError;
 use super::title::is_like_an_id;
-use crate::jobs::JobSummary;
+use crate::jobs::{JobSummary, now_ms};
 
 /// Jobs that are named where a name means several.
 const SEVERAL_SHOWN: usize = 4;
@@ -16,7 +16,7 @@ pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     let jobs = api.handle.jobs();
     let missing = || {
         let missing = ApiError::not_found("job", name).expected("a job's id, its first digits, or its name");
-        match unread(api) {
+        match why_unknown(api, name) {
             Some(why) => missing.help(why),
             None => missing,
         }
@@ -44,8 +44,31 @@ pub(super) fn find_readable(api: &Api, name: &str) -> Result<JobSummary, ApiErro
     Ok(summary)
 }
 
+/// Why a job of this node may not be known, as far as the node can tell.
+pub(super) fn why_unknown(api: &Api, name: &str) -> Option<String> {
+    unread(api).or_else(|| forgotten(api, name))
+}
+
+/// When a job was forgotten, if it was one of the last.
+fn forgotten(api: &Api, name: &str) -> Option<String> {
+    let digits = match Named::of(name) {
+        Named::Id(job) => job.to_string(),
+        Named::Beginning(digits) if !digits.is_empty() => digits,
+        Named::Beginning(_) | Named::Name => return None,
+    };
+    let (job, at_ms) = api.handle.jobs().forgotten(&digits)?;
+    let before = match at_ms {
+        Some(at_ms) => {
+            let seconds = now_ms().saturating_sub(at_ms) / 1000;
+            format!("{seconds} s ago")
+        }
+        None => String::from("before this node was started"),
+    };
+    Some(format!("job {job} was here and was forgotten with its results, {before}"))
+}
+
 /// Why jobs of this node may not be known, if its journal could not be opened.
-pub(super) fn unread(api: &Api) -> Option<String> {
+fn unread(api: &Api) -> Option<String> {
     let why = api.handle.unopened_journal()?;
     Some(format!("jobs on the disk of this node are not known now: {why}"))
 }

@@ -88,8 +88,21 @@ impl JobTable {
         if !entry.is_ended() {
             return Err(NotEnded::Open);
         }
-        table.forget(job);
+        table.forget_for_good(job);
         Ok(())
+    }
+
+    /// The first job whose id begins with these lower-case digits and that was forgotten, and when: in milliseconds since 1970, if
+    /// this node has not been started since.
+    #[must_use]
+    pub fn forgotten(&self, digits: &str) -> Option<(JobId, Option<u64>)> {
+        self.lock().forgotten.first_of(ids_beginning(digits)?)
+    }
+
+    /// Jobs that were forgotten before the node started.
+    pub fn note_forgotten(&self, jobs: &[JobId]) {
+        let mut table = self.lock();
+        jobs.iter().for_each(|job| table.forgotten.note(*job, None));
     }
 
     /// The jobs whose ids begin with these lower-case digits, at most `most` of them, by their ids.

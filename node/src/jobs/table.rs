@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Report};
+use weft_core::{Event, JobId, Outcome, PeerId, Proof, Refusal, Remains, Report};
 
 use super::entry::Entry;
 use super::feeding::Feed;
+use super::forgotten::Forgotten;
 use super::lately::Lately;
 use super::open::Open;
 use super::{
     ATTACHED_JOBS_MAX, DETACHED_JOBS_MAX, KEPT_JOBS_MAX, Print, RESULT_BYTES_MAX, RESULTS_MAX, Shown,
-    TableFull, TaskEnd, UNFINISHED_MAX,
+    TableFull, TaskEnd, UNFINISHED_MAX, now_ms,
 };
 
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ pub(super) struct Table {
     pub(super) open: Open,
     /// What was told a moment ago of jobs in the journal.
     pub(super) lately: Lately,
+    pub(super) forgotten: Forgotten,
     /// Why the disk takes nothing more, if that is so.
     pub(super) journal_failure: Option<String>,
     /// Streams of inputs that there were.
@@ -63,6 +65,7 @@ impl Table {
     /// Enters a job that the journal knows; its bounds held when it was accepted.
     pub(super) fn insert(&mut self, job: JobId, entry: Entry) {
         self.forget(job);
+        self.forgotten.take_back(job);
         self.unfinished += usize::from(entry.is_unfinished());
         self.journalled += usize::from(entry.is_kept_here());
         self.jobs.insert(job, entry);
@@ -126,7 +129,10 @@ impl Table {
                 self.change(job, |entry| entry.refuse_more(tasks, &reason));
             }
             Event::Confirmed { job } => self.change(job, Entry::confirm),
-            Event::Forgotten { job } => self.forget(job),
+            Event::Forgotten { job, remains: Remains::Left(_) } => self.forget(job),
+            Event::Forgotten { job, remains: Remains::Nothing | Remains::Forgotten } => {
+                self.forget_for_good(job);
+            }
             Event::Refused { job, reason } => self.refuse(job, &reason),
             Event::RetryRefused { job, reason } => self.retry_refused(job, reason),
             Event::Lost { job, index: _, worker: _ } => {
@@ -228,6 +234,7 @@ impl Table {
     fn forget_surplus(&mut self) {
         while self.ended_detached.len() > DETACHED_JOBS_MAX || self.kept.is_over() {
             let Some(job) = self.ended_detached.pop_front() else { break };
+            self.forgotten.note(job, Some(now_ms()));
             self.forget_unlisted(job);
         }
         // An ended job whose results still flow stays until they have; there is one per open stream at most.
@@ -238,9 +245,16 @@ impl Table {
             if self.jobs.get(&job).is_some_and(Entry::is_wanted) {
                 self.ended_attached.push_back(job);
             } else {
+                self.forgotten.note(job, Some(now_ms()));
                 self.forget_unlisted(job);
             }
         }
+    }
+
+    /// Forgets a job that is nowhere any more; who asks for it later is told.
+    pub(super) fn forget_for_good(&mut self, job: JobId) {
+        self.forgotten.note(job, Some(now_ms()));
+        self.forget(job);
     }
 
     /// Forgets a job, whatever its state.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Level, Outcome, Payload, PeerId, Proof, Refusal, Report, Verified};
+use weft_core::{BlobId, Left, Level, Outcome, Payload, PeerId, Proof, Refusal, Remains, Report, Verified};
 
 use super::*;
 
@@ -232,8 +232,26 @@ fn a_job_in_the_journal_keeps_numbers_only_until_it_is_forgotten() {
     assert!(table.note_read(JOB, now_ms(), 1000));
     assert!(!table.note_read(JOB, now_ms(), 1_000_000), "that it was read is noted now and then only");
     assert_eq!(table.unread_since(0, 9), []);
-    table.record(Event::Forgotten { job: JOB });
+    table.record(Event::Forgotten { job: JOB, remains: Remains::Nothing });
     assert_eq!(table.summary(JOB), None);
+}
+
+#[test]
+fn what_was_forgotten_is_told_apart_from_what_never_was_and_from_what_another_node_keeps_now() {
+    let table = JobTable::new();
+    let kept = || JobMeta { level: Level::Mesh, ..meta(true) };
+    let is_forgotten = |job: JobId| table.forgotten(&job.to_string()).is_some_and(|(of, _)| of == job);
+    let (forgotten, left) = (JobId(7), JobId(8));
+    for (job, remains) in [(forgotten, Remains::Forgotten), (left, Remains::Left(Left::default()))] {
+        table.create(job, kept()).unwrap();
+        table.record(Event::Forgotten { job, remains });
+        assert_eq!(table.summary(job), None);
+    }
+    assert_eq!([forgotten, left, JobId(9)].map(is_forgotten), [true, false, false]);
+    table.note_forgotten(&[JobId(9)]);
+    assert_eq!(table.forgotten("0000000000000009"), Some((JobId(9), None)));
+    table.create(forgotten, kept()).unwrap();
+    assert!(!is_forgotten(forgotten), "it is here again");
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Keeping {
             troubles,
             damage,
         } = opened;
+        jobs.note_forgotten(&forgotten);
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
             news,

@@ -172,7 +172,7 @@ impl Ports {
         if let Event::Leads { job } = &event {
             self.lead(*job);
         }
-        if let Event::Follows { job, .. } | Event::Forgotten { job } = &event {
+        if let Event::Follows { job, .. } | Event::Forgotten { job, .. } = &event {
             self.recalled.remove(job);
         }
         if let Event::Follows { job, leader: Some(leader) } = &event

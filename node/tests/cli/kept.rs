@@ -79,7 +79,8 @@ fn a_job_that_is_handed_in_is_shown_as_a_map_again_and_again() {
     let told = (&view["name"], &view["labels"]["team"], &view["level"], &view["detached"]);
     assert_eq!(told, (&"friday".into(), &"fonts".into(), &"memory".into(), &Value::Bool(true)));
     run(node.path(), &["forget", "friday"]).well();
-    run(node.path(), &["wait", &job]).refused(125, &["no job", "weft jobs"]);
+    run(node.path(), &["wait", &job]).refused(125, &["no job", "was forgotten", "s ago"]);
+    run(node.path(), &["results", job.split_at(8).0]).refused(125, &[&job, "was forgotten"]);
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl Keeping {
         self.forgotten.push_back(job);
         let ticket = self.issue();
         ctx.emit(Effect::Forget { ticket, job, remains });
-        self.wait(Word::Event(Box::new(Event::Forgotten { job })), WORD_BYTES);
+        self.wait(Word::Event(Box::new(Event::Forgotten { job, remains })), WORD_BYTES);
     }
 
     /// Whether a job's log has gone, or will.

@@ -224,7 +224,7 @@ pub(crate) fn job_in(event: &Event) -> Option<JobId> {
         | Event::Grown { job, .. }
         | Event::RetryRefused { job, .. }
         | Event::Confirmed { job }
-        | Event::Forgotten { job }
+        | Event::Forgotten { job, .. }
         | Event::Leads { job }
         | Event::Follows { job, .. }
         | Event::Keepers { job, .. } => Some(*job),

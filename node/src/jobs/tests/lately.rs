@@ -122,7 +122,7 @@ fn a_job_that_is_tried_again_or_forgotten_has_nothing_here_of_what_was() {
     table.record(end(JOB, 0, 5));
     assert_eq!(read(&table, 1), Some((vec![(1, 0)], false)));
     table.record(Event::JobEnded { job: JOB });
-    table.record(Event::Forgotten { job: JOB });
+    table.record(Event::Forgotten { job: JOB, remains: Remains::Nothing });
     assert_eq!(read(&table, 1), None);
 }
 

@@ -40,9 +40,9 @@ impl Custody {
                         self.copied(ctx, |copies, _, means| copies.on_durable(means, of.job, count));
                     }
                 }
-                Done::Gone(Gone { job, remains: _, tell }) => {
+                Done::Gone(Gone { job, remains, tell }) => {
                     tell.into_iter().for_each(|to| self.post.add(to, CustodyMessage::Forgotten { job }));
-                    ctx.notify(Event::Forgotten { job });
+                    ctx.notify(Event::Forgotten { job, remains });
                 }
             }
         }
