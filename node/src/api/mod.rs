@@ -59,6 +59,7 @@ mod testing;
 mod title;
 mod verbs;
 mod views;
+mod why;
 
 use std::ops::Deref;
 use std::sync::Arc;

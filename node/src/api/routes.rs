@@ -9,7 +9,7 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Router, middleware};
 use serde::Deserialize;
 use weft_client::api as wire;
-use weft_core::{Command, JobId, PeerId};
+use weft_core::{Command, PeerId};
 
 use super::caller::{Caller, Names};
 use super::elsewhere;
@@ -17,8 +17,9 @@ use super::error::{self, ApiError};
 use super::finding::{find_here, find_readable};
 use super::places::take;
 
-use super::{Answered, Api, adopting, auth, blobs, json, listing, metrics, resume, submit, verbs, views};
-use crate::jobs::JobSummary;
+use super::{
+    Answered, Api, adopting, auth, blobs, json, listing, metrics, resume, submit, verbs, views, why,
+};
 
 /// Longest time for which the answer to one question is held back.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -49,7 +50,7 @@ pub(super) fn router(api: Api) -> Router {
 pub(super) fn of_jobs() -> Router<Api> {
     Router::new()
         .route("/v1/jobs/{id}", get(job))
-        .route("/v1/jobs/{id}/why", get(why))
+        .route("/v1/jobs/{id}/why", get(why::why))
         .route("/v1/jobs/{id}/results", get(verbs::results))
         .route("/v1/jobs/{id}/cancel", post(verbs::cancel))
         .route("/v1/jobs/{id}/retry", post(verbs::retry))
@@ -103,49 +104,6 @@ async fn job(State(api): State<Api>, Path(name): Path<String>, Query(query): Que
     let snapshot = api.handle.snapshot().await?;
     let names = Names::of(&api, &snapshot);
     Ok(json::answer(&views::job(summary, &snapshot, &names)))
-}
-
-#[derive(Deserialize)]
-struct WhyQuery {
-    index: Option<u32>,
-}
-
-async fn why(State(api): State<Api>, Path(name): Path<String>, Query(query): Query<WhyQuery>) -> Answered {
-    let summary = find_here(&api, &name)?;
-    let job = summary.job;
-    let index = query.index.or_else(|| api.handle.jobs().first_unended(job)).unwrap_or(0);
-    let why = api.handle.why(job, index).await?;
-    let why = why.ok_or_else(|| no_task(&summary, index))?;
-    let snapshot = api.handle.snapshot().await?;
-    let mut said = views::why(job, index, why, &Names::of(&api, &snapshot));
-    said.notes.extend(lost_parents(&api, &summary));
-    Ok(json::answer(&said))
-}
-
-/// The jobs that one comes after and whose records can't be used, in sentences.
-fn lost_parents(api: &Api, summary: &JobSummary) -> Vec<String> {
-    let quarantined = api.handle.journal().unwrap_or_default().quarantined;
-    let is_lost = |parent: &&JobId| quarantined.iter().any(|(hurt, _)| hurt == *parent);
-    let note = |parent: &JobId| {
-        format!(
-            "job {parent}, which it comes after, is in quarantine and counts as one that did not succeed; `weft retry {}` \
-             runs what was skipped for that",
-            summary.job
-        )
-    };
-    summary.meta.after.iter().filter(is_lost).map(note).collect()
-}
-
-/// Why nothing is known of a task of a known job.
-fn no_task(summary: &JobSummary, index: u32) -> ApiError {
-    let JobSummary { job, tasks, .. } = summary;
-    match tasks {
-        0 => ApiError::not_found("task", &format!("{index} in job {job}: it has none yet")),
-        _ if index >= *tasks => ApiError::not_found("task", &format!("{index} in job {job}"))
-            .expected(format!("0 to {}: it has {tasks}, counted from 0", tasks - 1)),
-        _ => ApiError::not_found("task", &format!("{index} under way in job {job}: it has ended"))
-            .help("`weft jobs` shows how many of its tasks are done"),
-    }
 }
 
 #[derive(Deserialize)]

@@ -1,15 +1,13 @@
-//! The state of the node, its peers and its jobs, and why a task waits, in the API's types. Structs are taken apart
+//! The state of the node, its peers and its jobs, in the API's types. Structs are taken apart
 //! field by field, so that a new field can't be forgotten.
 
 use std::collections::BTreeMap;
 
 use weft_blobs::Usage;
 use weft_client::api;
+use weft_core::JobId;
 use weft_core::message::Class;
-use weft_core::snapshot::{
-    Counters, Deadline, JobView, PeerResponse, PeerView, Response, Snapshot, TaskView, Trust, Why,
-};
-use weft_core::{JobId, PeerId};
+use weft_core::snapshot::{Counters, JobView, PeerView, Snapshot, Trust};
 use weft_exec::PoolStatus;
 
 use super::blobs::waits_for_room;
@@ -318,59 +316,6 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         ended_ms,
         restarted: restarted.map(|Restarted { at_ms, kept, open }| api::Restarted { at_ms, kept, open }),
         refused_more,
-    }
-}
-
-/// Where a task is, and each peer's answer.
-pub(super) fn why(job: JobId, index: u32, why: Why, names: &Names) -> api::Why {
-    let Why { state, deadline, responses, notes } = why;
-    let notes = notes.iter().map(ToString::to_string).collect();
-    let name = |peer: PeerId| names.node(peer).name;
-    let task = match state {
-        TaskView::Queued { before } => api::TaskState::Queued { before },
-        TaskView::Leased { worker, attempt, since_ms, paused, progress } => api::TaskState::Leased {
-            worker: worker.to_string(),
-            name: name(worker),
-            attempt,
-            since_ms,
-            paused,
-            progress: progress.word().map(String::from),
-        },
-        TaskView::Fetching { worker } => {
-            api::TaskState::Fetching { worker: worker.to_string(), name: name(worker) }
-        }
-        TaskView::Ended => api::TaskState::Ended,
-        TaskView::Cancelled => api::TaskState::Cancelled,
-        TaskView::NotBefore { in_ms } => api::TaskState::NotBefore { in_ms },
-        TaskView::Delayed { failures, in_ms } => api::TaskState::Delayed { failures, in_ms },
-        TaskView::Expired => api::TaskState::Expired,
-        TaskView::AwaitsResult { of } => api::TaskState::AwaitsResult { of: of.to_string() },
-        TaskView::After { parents, left } => {
-            api::TaskState::After { parents: parents.iter().map(ToString::to_string).collect(), left }
-        }
-    };
-    let (deadline_left_ms, deadline_missed) = match deadline {
-        None => (None, false),
-        Some(Deadline::Left { ms }) => (Some(ms), false),
-        Some(Deadline::Missed) => (None, true),
-    };
-    let response = |PeerResponse { peer, response, ago_ms }: PeerResponse| api::PeerResponse {
-        name: name(peer),
-        peer: peer.to_string(),
-        response: self::response(response),
-        ago_ms,
-    };
-    let responses = responses.into_iter().map(response).collect();
-    api::Why { job: job.to_string(), index, task, deadline_left_ms, deadline_missed, notes, responses }
-}
-
-fn response(response: Response) -> api::Response {
-    match response {
-        Response::Nothing => api::Response::Nothing,
-        Response::Bid(slots) => api::Response::Bid { slots },
-        Response::Declined(reason) => api::Response::Declined { reason: reason.to_string() },
-        Response::NotAsked(reason) => api::Response::NotAsked { reason: reason.to_string() },
-        Response::Unreachable => api::Response::Unreachable,
     }
 }
 

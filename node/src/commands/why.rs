@@ -6,7 +6,7 @@ use weft_node::terminal::visible;
 
 use super::Problem;
 use crate::cli::WhyArgs;
-use crate::render::{Side, Table, millis, print, print_json, say, short};
+use crate::render::{Side, Table, micros, millis, print, print_json, say, short};
 
 /// Prints where the task is, and each node's last answer.
 pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
@@ -28,7 +28,15 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
     let is_over =
         matches!(why.task, api::TaskState::Ended | api::TaskState::Cancelled | api::TaskState::Expired);
     if why.responses.is_empty() {
-        say(if is_over { "`weft results` says how it ended" } else { "no node was asked about it" });
+        match &why.ended {
+            Some(_) => say(&format!(
+                "`weft results {} --from {}` shows its output first",
+                visible(&why.job),
+                why.index
+            )),
+            None if is_over => {}
+            None => say("no node was asked about it"),
+        }
         return Ok(0);
     }
     let mut table = Table::new(&[
@@ -47,7 +55,31 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
 
 /// Where the task is. The job's id, too, is another node's word.
 fn headline(why: &api::Why) -> String {
-    format!("task {} of job {}: {}\n", why.index, visible(&why.job), visible(&place(&why.task)))
+    let place = why.ended.as_ref().map_or_else(|| place(&why.task), end);
+    format!("task {} of job {}: {}\n", why.index, visible(&why.job), visible(&place))
+}
+
+/// How it ended, by which node, and what it took.
+fn end(ended: &api::TaskEnded) -> String {
+    let how = match (ended.outcome.as_str(), &ended.reason, ended.exit_code) {
+        (word, Some(reason), _) => format!("{word}: {reason}"),
+        (word @ "failed", None, Some(code)) => format!("{word} with exit code {code}"),
+        (word, None, _) => String::from(word),
+    };
+    let by = match &ended.worker {
+        Some(worker) if ended.memo => {
+            format!("; nothing ran, {} had computed it before", who(worker, &ended.name))
+        }
+        Some(worker) => format!(
+            ", by {} in {}, attempt {}",
+            who(worker, &ended.name),
+            micros(ended.wall_us),
+            ended.attempts
+        ),
+        None if ended.attempts > 0 => format!(", after {}", counted(ended.attempts.into(), "attempt")),
+        None => String::from(", and never ran"),
+    };
+    format!("{how}{by}")
 }
 
 /// `JOB` or `JOB/INDEX`.
@@ -174,8 +206,52 @@ mod tests {
         let job = String::from("a7\u{1b}[31m");
         let task = api::TaskState::Ended;
         let (deadline_missed, notes, responses) = (false, Vec::new(), Vec::new());
-        let why = api::Why { job, index: 3, task, deadline_left_ms: None, deadline_missed, notes, responses };
+        let ended = None;
+        let why = api::Why {
+            job,
+            index: 3,
+            task,
+            ended,
+            deadline_left_ms: None,
+            deadline_missed,
+            notes,
+            responses,
+        };
         assert!(!headline(&why).contains('\u{1b}'), "{}", headline(&why));
+    }
+
+    #[test]
+    fn an_end_says_how_and_by_whom_and_what_it_took() {
+        let failed = api::TaskEnded {
+            outcome: "failed".into(),
+            exit_code: Some(3),
+            reason: None,
+            worker: Some("ae44a7b8ff00".into()),
+            name: "bert".into(),
+            attempts: 2,
+            memo: false,
+            wall_us: 1500,
+        };
+        assert_eq!(end(&failed), "failed with exit code 3, by bert (ae44a7b8) in 1.5 ms, attempt 2");
+        let known = api::TaskEnded {
+            outcome: "done".into(),
+            exit_code: Some(0),
+            memo: true,
+            attempts: 0,
+            ..failed.clone()
+        };
+        assert_eq!(end(&known), "done; nothing ran, bert (ae44a7b8) had computed it before");
+        let skipped = api::TaskEnded {
+            outcome: "skipped".into(),
+            exit_code: None,
+            reason: Some("it comes after job 7".into()),
+            worker: None,
+            attempts: 0,
+            ..failed
+        };
+        assert_eq!(end(&skipped), "skipped: it comes after job 7, and never ran");
+        let lost = api::TaskEnded { outcome: "lost".into(), reason: None, attempts: 3, ..skipped };
+        assert_eq!(end(&lost), "lost, after 3 attempts");
     }
 
     #[test]

@@ -411,6 +411,36 @@ fn a_task_that_a_job_does_not_have_is_what_why_speaks_of() {
 }
 
 #[test]
+fn why_says_of_an_ended_task_how_it_ended_and_by_whom() {
+    let node = RunningNode::start(&["--slots", "1", "--name", "anna"]);
+    let exit = module("exit");
+    let job = run(node.path(), &["submit", &exit, "--", "7"]).well().out.trim().to_owned();
+    run(node.path(), &["wait", &job]);
+    let why = run(node.path(), &["why", &job]).well();
+    let words = ["task 0 of job", "failed with exit code 7, by anna (", ", attempt 1"];
+    assert!(words.iter().all(|word| why.out.contains(word)), "{why:?}");
+    assert!(why.err.contains(&format!("`weft results {job} --from 0`")), "{why:?}");
+    let ended = run(node.path(), &["why", &job, "--json"]).well().json()["ended"].clone();
+    let told = (&ended["outcome"], &ended["exit_code"], &ended["name"], &ended["attempts"]);
+    assert_eq!(told, (&"failed".into(), &7.into(), &"anna".into(), &1.into()));
+
+    // Each by its number.
+    let lines = "fine\n".repeat(300);
+    let args = ["submit", &module("echo"), "--fn", "upper", "--each-line", "-"];
+    let job = run_with(weft(node.path(), &args), lines.as_bytes()).well().out.trim().to_owned();
+    run(node.path(), &["wait", &job]).well();
+    let why = run(node.path(), &["why", &format!("{job}/299")]).well();
+    assert!(why.out.contains("task 299 of job") && why.out.contains(": done, by anna ("), "{why:?}");
+    assert!(run(node.path(), &["why", &job]).well().out.contains("task 0 of job"));
+
+    // Where it is kept nowhere, that is what is said.
+    let args = ["run", &module("echo"), "--fn", "upper", "--name", "attached"];
+    run_with(weft(node.path(), &args), b"x").well();
+    let why = run(node.path(), &["why", "attached"]).well();
+    assert!(why.out.contains(": ended\n") && why.out.contains("went to the client"), "{why:?}");
+}
+
+#[test]
 fn letters_that_steer_a_terminal_are_escaped_in_json_and_left_alone_in_a_pipe() {
     let node = RunningNode::start(&["--slots", "1"]);
     let echo = module("echo");

@@ -237,4 +237,4 @@ pub use receipt::{Proof, Receipt};
 pub use status::{Binding, Counters, Journal, Memo, Slots, Status, Store};
 pub use submit::{FileJson, FilesJson, JobSubmission, LimitsJson, ResultLine, Value};
 pub use verified::Verified;
-pub use why::{PeerResponse, Response, TaskState, Why};
+pub use why::{PeerResponse, Response, TaskEnded, TaskState, Why};

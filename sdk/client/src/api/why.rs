@@ -11,6 +11,9 @@ pub struct Why {
     pub index: u32,
     /// Where the task is.
     pub task: TaskState,
+    /// How it ended, where it has and its result is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<TaskEnded>,
     /// What is left of its job's deadline, if it has one that can still be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_left_ms: Option<u32>,
@@ -22,6 +25,32 @@ pub struct Why {
     pub notes: Vec<String>,
     /// Per known node, its last answer to the job's call for bids.
     pub responses: Vec<PeerResponse>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEnded {
+    /// [`super::Outcome::word`].
+    pub outcome: String,
+    /// The program's exit code, if it ran to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What more is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The id of the node that computed it; `None` when it was not computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// That node's name for people, where it is known.
+    #[serde(default)]
+    pub name: String,
+    /// How many attempts it took; 0 when the result was known.
+    pub attempts: u32,
+    /// Whether the result was known and nothing ran.
+    #[serde(default)]
+    pub memo: bool,
+    /// How long the attempt that counted ran, in microseconds.
+    pub wall_us: u64,
 }
 
 /// Where a task is.
