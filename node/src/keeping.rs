@@ -100,13 +100,13 @@ impl Kept {
         // What was not told is on this disk perhaps, and not on another one.
         let ends = cursor..summary.told;
         let read = move || shelf.results(job, ends, portion, program.as_deref());
-        on_blocking_thread(job, read).await
+        self.read(job, read).await
     }
 
     /// What goes over of a job to a new one.
     pub(crate) async fn adoption(&self, job: JobId) -> Result<Result<Adoption, NotAdoptable>, Unreadable> {
         let shelf = Arc::clone(&self.shelf);
-        on_blocking_thread(job, move || shelf.adoption(job)).await
+        self.read(job, move || shelf.adoption(job)).await
     }
 
     /// The next tasks that go over, and where those behind them begin; nothing behind the last.
@@ -117,7 +117,7 @@ impl Kept {
         from: Cursor,
     ) -> Result<Option<(Inherited, Cursor)>, Unreadable> {
         let (shelf, adoption) = (Arc::clone(&self.shelf), Arc::clone(adoption));
-        on_blocking_thread(job, move || shelf.inherited(job, &adoption, from)).await
+        self.read(job, move || shelf.inherited(job, &adoption, from)).await
     }
 
     /// A job that ended, as its log says that it is, with what did not succeed open again.
@@ -126,7 +126,7 @@ impl Kept {
         summary: &JobSummary,
     ) -> Result<(Box<Restored>, RestoredJob), Unreadable> {
         let (shelf, job) = (Arc::clone(&self.shelf), summary.job);
-        let (restored, mut tally) = on_blocking_thread(job, move || shelf.restored(job)).await?;
+        let (restored, mut tally) = self.read(job, move || shelf.restored(job)).await?;
         tally.retry();
         let reopened = RestoredJob {
             meta: summary.meta.clone(),
@@ -145,6 +145,17 @@ impl Kept {
             custody: summary.custody.clone(),
         };
         Ok((restored, reopened))
+    }
+
+    /// Reads a job's records; whether they can be read is in the node's status from then on.
+    async fn read<T: Send + 'static>(
+        &self,
+        job: JobId,
+        read: impl FnOnce() -> Result<T, Unreadable> + Send + 'static,
+    ) -> Result<T, Unreadable> {
+        let answer = on_blocking_thread(job, read).await;
+        self.news.note_reading(job, answer.as_ref().err());
+        answer
     }
 }
 

@@ -2,6 +2,7 @@
 //! field by field, so that a new field can't be forgotten.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use weft_blobs::Usage;
 use weft_client::api;
@@ -24,6 +25,7 @@ const BINDINGS_MAX: usize = 16;
 pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
     let info: &NodeInfo = handle.info();
     let Standing { snapshot, pool } = standing;
+    let journal = handle.journal().unwrap_or_default();
     let Snapshot {
         me,
         capacity,
@@ -62,13 +64,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         data_dir: data_dir.display().to_string(),
         mesh: mesh.clone(),
         listen: info.listening(),
-        troubles: troubles
-            .lock()
-            .expect("no thread panics while it holds this lock")
-            .values()
-            .cloned()
-            .chain(handle.journal().unwrap_or_default().troubles())
-            .collect(),
+        troubles: self::troubles(troubles, &journal),
         uptime_ms: millis(started.elapsed()),
         slots: capacity.slots,
         free: capacity.free,
@@ -81,7 +77,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         sandbox: slots(pool),
         memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
         store: store(handle.store().usage(), starved, store_fault.get()),
-        journal: journal(handle),
+        journal: self::journal(handle, journal),
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
         draining: capacity.draining,
@@ -94,8 +90,14 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
     }
 }
 
-fn journal(handle: &NodeHandle) -> api::Journal {
-    let JournalState { failure, is_disk_low, quarantined } = handle.journal().unwrap_or_default();
+/// What is wrong with the node, and with what its journal has of single jobs.
+fn troubles(own: &Mutex<BTreeMap<String, String>>, journal: &JournalState) -> Vec<String> {
+    let own = own.lock().expect("no thread panics while it holds this lock");
+    own.values().cloned().chain(journal.troubles()).collect()
+}
+
+fn journal(handle: &NodeHandle, state: JournalState) -> api::Journal {
+    let JournalState { failure, is_disk_low, quarantined, unreadable: _ } = state;
     let failure = failure.or_else(|| handle.unopened_journal().map(String::from));
     api::Journal {
         waiting_bytes: u64::try_from(handle.journal_waiting_bytes()).unwrap_or(u64::MAX),

@@ -1,7 +1,7 @@
 //! What the journal has told and the loop has not taken yet. The journal counts appends and the engine its own tickets;
 //! this is where one becomes the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,16 @@ use weft_core::durable::Restored;
 use weft_core::{BlobId, Input, JobId};
 use weft_journal::Event;
 
+use super::shelf::Unreadable;
 use crate::jobs::RestoredJob;
 
 /// How long the journal may take nothing before it counts as failed: a disk that hangs.
 pub(super) const STUCK: Duration = Duration::from_secs(600);
 /// Answers that wait for the loop; a thread that has one more waits with it.
 const ANSWERS_MAX: usize = 8;
+
+/// Jobs of which it is told that their records could not be read; each reader of a further one is told alone.
+const UNREADABLE_MAX: usize = 1000;
 
 /// What the loop is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,14 +54,20 @@ pub struct JournalState {
     pub is_disk_low: bool,
     /// Jobs whose records can't be used, with the reason. They can only be forgotten.
     pub quarantined: Vec<(JobId, String)>,
+    /// Jobs whose records could not be read when they were wanted last, with the reason in a sentence.
+    pub unreadable: BTreeMap<JobId, String>,
 }
 
 impl JournalState {
     /// What is wrong with single jobs, in sentences.
     pub(crate) fn troubles(&self) -> impl Iterator<Item = String> {
-        self.quarantined.iter().map(|(job, why)| {
+        let quarantined = self.quarantined.iter().map(|(job, why)| {
             format!("job {job} is in quarantine and does not go on: {why}; `weft forget {job}` removes it")
-        })
+        });
+        let unreadable = self.unreadable.iter().map(|(job, why)| {
+            format!("{why}; put a backup of the journal in its place, or `weft forget {job}` removes it")
+        });
+        quarantined.chain(unreadable)
     }
 }
 
@@ -166,6 +176,21 @@ impl News {
     /// Notes that a job's records can't be used.
     pub(super) fn quarantine(&self, job: JobId, why: String) {
         self.lock().seen.quarantined.push((job, why));
+    }
+
+    /// A job's records were read, or could not be.
+    pub(super) fn note_reading(&self, job: JobId, error: Option<&Unreadable>) {
+        let mut state = self.lock();
+        let unreadable = &mut state.seen.unreadable;
+        match error {
+            None => {
+                unreadable.remove(&job);
+            }
+            Some(error) if unreadable.len() < UNREADABLE_MAX || unreadable.contains_key(&job) => {
+                unreadable.insert(job, error.to_string());
+            }
+            Some(_) => {}
+        }
     }
 
     /// Whether a job's records can't be used.

@@ -40,6 +40,11 @@ pub(crate) enum Question {
 }
 
 impl Question {
+    fn job(self) -> JobId {
+        let (Self::Page { job, .. } | Self::Whole { job }) = self;
+        job
+    }
+
     /// The answer where the log can't be read.
     pub(crate) fn unread(self) -> Input {
         match self {
@@ -167,7 +172,7 @@ impl Thread {
             let is_written = self.news.wait_written(append);
             let unread = || Word::Input(question.unread());
             // A panic is logged where it is caught, and costs this answer alone.
-            let read = || if is_written { self.read(question) } else { Ok(unread()) };
+            let read = || if is_written { self.read_and_note(question) } else { Ok(unread()) };
             let answer = weft_net::caught_call("reading a log", read).unwrap_or_else(|_| Ok(unread()));
             let answer = answer.unwrap_or_else(|error| {
                 tracing::warn!(%error, "a log that another node or this one needs was not read");
@@ -175,6 +180,13 @@ impl Thread {
             });
             self.news.add_in_turn(answer);
         }
+    }
+
+    /// Reads; whether that can be done is in the node's status from then on.
+    fn read_and_note(&self, question: Question) -> Result<Word, Unreadable> {
+        let answer = self.read(question);
+        self.news.note_reading(question.job(), answer.as_ref().err());
+        answer
     }
 
     fn read(&self, question: Question) -> Result<Word, Unreadable> {

@@ -282,6 +282,7 @@ impl Worker {
             entries.push(Entry::Take { shelf: Thing::Reads, key: key_of(job) });
         }
         let put = |shelf, bytes| Entry::Put { shelf, key: key_of(job), bytes };
+        self.kept.news.note_reading(job, None);
         match remains {
             Remains::Nothing => {}
             Remains::Left(left) => entries.push(put(Thing::Left, encode_left(left))),

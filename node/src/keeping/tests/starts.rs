@@ -100,6 +100,17 @@ fn of_a_job_that_is_listed_as_ended_the_outcomes_are_not_read_at_the_start() {
     assert!(store.has(output));
     let error = keeper.kept().shelf.results(JOB, 0..u64::MAX, ALL, None).unwrap_err().to_string();
     assert!(error.contains("quarantine"), "{error}");
+
+    // Once it was found, the node's status has it, until the job is forgotten.
+    assert_eq!(keeper.journal().troubles().count(), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(keeper.kept().adoption(JOB)).unwrap_err();
+    let said: Vec<String> = keeper.journal().troubles().collect();
+    let words = ["can't give the records of job", "backup", "weft forget"];
+    assert!(said.len() == 1 && words.iter().all(|word| said[0].contains(word)), "{said:?}");
+    keeper.add(Order::Forget { ticket: Some(1), job: JOB, remains: Remains::Nothing });
+    place.wait_for(&keeper, 1);
+    assert_eq!(keeper.journal().troubles().count(), 0);
 }
 
 #[test]
