@@ -20,7 +20,7 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use weft_blobs::{Durability, Incoming, Store};
+use weft_blobs::{Durability, Incoming, Loss, Store};
 use weft_core::receipt::signed_bytes;
 use weft_core::{BlobId, Effect, Event, Fetched, Input, JobId, PeerId, RunId, Work};
 use weft_exec::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, SandboxError};
@@ -255,7 +255,7 @@ impl Ports {
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(%blob, %error, "a blob could not be fetched");
-                    log_if_vanished(&store, &fault, blob);
+                    log_if_lost(&store, &fault, blob);
                     if error.is_wrong() { Fetched::Wrong } else { Fetched::Missing }
                 }
                 // A fault of this node, and logged already: what waits for the blob is tried again.
@@ -331,15 +331,16 @@ impl BlobAccess for SlotBlobs {
     }
 }
 
-/// Says that another program removed a blob that work of this node rests on, if so. The store counts it until it is healed;
-/// a fault would be over with the next success.
-fn log_if_vanished(store: &Store, fault: &StoreFault, id: BlobId) {
-    if store.has_vanished(id) {
-        fault.log(&format!(
-            "blob {id}, which a job of this node rests on, is gone from its directory: another program removed it; cancel \
-             the job and submit it again"
-        ));
-    }
+/// Says that a blob that work of this node rests on was lost, if so. The store counts it until it is healed; a fault would be over
+/// with the next success.
+fn log_if_lost(store: &Store, fault: &StoreFault, id: BlobId) {
+    let how = match store.loss(id) {
+        None => return,
+        Some(Loss::Removed) => "is gone from its directory: another program removed it",
+        Some(Loss::Corrupt) => "is deleted: its file had other bytes than were stored",
+    };
+    let todo = "cancel the job if it has not ended, and submit it again";
+    fault.log(&format!("blob {id}, which a job of this node rests on, {how}; {todo}"));
 }
 
 /// The blob store as the mesh sees it.
@@ -350,7 +351,7 @@ impl BlobStore for NetBlobs {
     fn open(&self, id: BlobId) -> io::Result<Option<(u64, Box<dyn Read + Send>)>> {
         let found: Option<(u64, File)> = self.0.open_read(id)?;
         if found.is_none() {
-            log_if_vanished(&self.0, &self.1, id);
+            log_if_lost(&self.0, &self.1, id);
         }
         Ok(found.map(|(bytes, file)| (bytes, Box::new(file) as Box<dyn Read + Send>)))
     }

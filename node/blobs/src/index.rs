@@ -2,7 +2,7 @@
 //!
 //! The quota counts whole disk blocks, which is what a blob uses of the disk and also bounds the number of small blobs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use weft_core::BlobId;
@@ -12,8 +12,8 @@ use crate::Error;
 /// Length of a block, in bytes. Every blob counts as at least one.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Most vanished blobs that are remembered; others are only missing.
-const VANISHED_MAX: usize = 4096;
+/// Most lost blobs that are remembered; others are only missing.
+const LOST_MAX: usize = 4096;
 
 /// Bytes that a blob of this length is charged.
 pub(crate) fn charge(bytes: u64) -> u64 {
@@ -62,9 +62,18 @@ pub struct Usage {
     pub evicted: u64,
     /// Number of files whose content had another hash; they were deleted.
     pub corrupt: u64,
-    /// Blobs that work rests on and whose files another program removed; each until it is here again, or no work rests
-    /// on it.
+    /// Blobs that work rests on and whose files another program removed or changed; each until it is here again, or no work
+    /// rests on it.
     pub vanished: usize,
+}
+
+/// How a blob was lost that work rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Another program removed its file.
+    Removed,
+    /// Its file had other bytes than were stored, and was deleted.
+    Corrupt,
 }
 
 /// The index of one store.
@@ -77,7 +86,7 @@ pub(crate) struct Index {
     clock: u64,
     usage: Usage,
     /// Pinned blobs whose files were removed by another program.
-    vanished: BTreeSet<BlobId>,
+    lost: BTreeMap<BlobId, Loss>,
 }
 
 impl Index {
@@ -89,7 +98,7 @@ impl Index {
             order: BTreeMap::new(),
             clock: 0,
             usage,
-            vanished: BTreeSet::new(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -98,13 +107,13 @@ impl Index {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        Usage { blobs: self.blobs.len(), vanished: self.vanished.len(), ..self.usage }
+        Usage { blobs: self.blobs.len(), vanished: self.lost.len(), ..self.usage }
     }
 
     /// Adds or replaces a blob as the most recently used one. Returns its generation.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: u64, verified: bool) -> u64 {
         let aside = self.remove(id).is_some_and(|before| before.aside);
-        self.vanished.remove(&id);
+        self.lost.remove(&id);
         let tick = self.tick();
         self.blobs.insert(
             id,
@@ -175,14 +184,14 @@ impl Index {
     }
 
     /// Records that a blob's file was removed by another program.
-    pub(crate) fn note_vanished(&mut self, id: BlobId) {
-        if self.pins.contains_key(&id) && self.vanished.len() < VANISHED_MAX {
-            self.vanished.insert(id);
+    pub(crate) fn note_lost(&mut self, id: BlobId, how: Loss) {
+        if self.pins.contains_key(&id) && self.lost.len() < LOST_MAX {
+            self.lost.insert(id, how);
         }
     }
 
-    pub(crate) fn has_vanished(&self, id: BlobId) -> bool {
-        self.pins.contains_key(&id) && self.vanished.contains(&id)
+    pub(crate) fn loss(&self, id: BlobId) -> Option<Loss> {
+        self.lost.get(&id).copied()
     }
 
     pub(crate) fn unpin(&mut self, id: BlobId) {
@@ -192,7 +201,7 @@ impl Index {
             return;
         }
         self.pins.remove(&id);
-        self.vanished.remove(&id);
+        self.lost.remove(&id);
         if let Some(blob) = self.blobs.get_mut(&id).filter(|blob| !blob.aside) {
             blob.kept_until = None;
             self.order.insert(blob.used, id);

@@ -27,5 +27,5 @@ pub use disk::DIR;
 pub use durability::Durability;
 pub use error::Error;
 pub use incoming::Incoming;
-pub use index::Usage;
+pub use index::{Loss, Usage};
 pub use store::{Quota, Store};

@@ -13,7 +13,7 @@ use weft_core::BlobId;
 use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::index::{Blob, Index, charge};
+use crate::index::{Blob, Index, Loss, charge};
 
 /// Bytes read from a source or a file at once.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -101,7 +101,7 @@ impl Shared {
         let Some(file) = self.disk.open_blob(id)? else {
             // Another program removed it.
             state.forget(id);
-            state.index.note_vanished(id);
+            state.index.note_lost(id, Loss::Removed);
             return Ok(None);
         };
         state.index.touch(id);
@@ -135,6 +135,7 @@ impl Shared {
             self.disk.remove(id)?;
             state.forget(id);
             state.index.count_corruption();
+            state.index.note_lost(id, Loss::Corrupt);
         }
         Ok(())
     }

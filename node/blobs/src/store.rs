@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::durability::Durability;
 use crate::error::Error;
 use crate::incoming::{Incoming, Temp};
-use crate::index::{Blob, Index, Usage, charge, length};
+use crate::index::{Blob, Index, Loss, Usage, charge, length};
 use crate::shared::{Shared, read_chunks};
 
 /// How long a blob that waits to be fetched is protected from a full disk.
@@ -295,10 +295,10 @@ impl Store {
         self.shared.lock().index.keep_until(id, None);
     }
 
-    /// True if the blob was pinned and another program removed its file.
+    /// How a pinned blob was lost, if it was.
     #[must_use]
-    pub fn has_vanished(&self, id: BlobId) -> bool {
-        self.shared.lock().index.has_vanished(id)
+    pub fn loss(&self, id: BlobId) -> Option<Loss> {
+        self.shared.lock().index.loss(id)
     }
 
     /// Evicts least recently used blobs until this many bytes of the disk are free for other use. Returns how many are

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use tempfile::TempDir;
-use weft_blobs::{Durability, Error, Quota, Store};
+use weft_blobs::{Durability, Error, Loss, Quota, Store};
 use weft_core::BlobId;
 
 const ROOMY: Quota = Quota { bytes: 1 << 30 };
@@ -115,7 +115,12 @@ fn a_corrupt_file_is_not_found_removed_and_counted() {
 
         store.put(b"weft").unwrap();
         fs::write(path_of(dir.path(), id), damage).unwrap();
-        assert!(open(&dir).open_read(id).unwrap().is_none());
+        let store = open(&dir);
+        store.pin(id);
+        assert!(store.open_read(id).unwrap().is_none());
+        assert_eq!(store.loss(id), Some(Loss::Corrupt), "work rests on it");
+        store.unpin(id);
+        assert_eq!(store.loss(id), None);
     }
 }
 
@@ -328,13 +333,13 @@ fn a_directory_that_is_removed_under_a_running_store_is_made_again() {
     assert_eq!(bytes, b"small");
     // The rest is missing, and is told apart from what never came.
     assert!(store.open_read(long).unwrap().is_none());
-    assert!(store.has_vanished(long) && !store.has_vanished(small));
+    assert_eq!((store.loss(long), store.loss(small)), (Some(Loss::Removed), None));
     // That other blobs come and are read takes nothing of it back.
     let other = store.put(b"other").unwrap();
     assert!(store.get(other).unwrap().is_some());
     assert_eq!(store.usage().vanished, 1);
     assert_eq!(store.put(&big).unwrap(), long);
-    assert!(!store.has_vanished(long));
+    assert_eq!(store.loss(long), None);
     assert_eq!(store.usage().vanished, 0);
     assert_eq!(store.get(long).unwrap().unwrap().as_ref(), big);
 }

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use weft_blobs::{Durability, Usage};
+use weft_blobs::{Durability, Loss, Usage};
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
@@ -172,7 +172,14 @@ impl Read for PieceReader {
 /// `GET` and `HEAD` of `/v1/blobs/{id}`.
 pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path<String>) -> Answered {
     let id = blob_id(&name)?;
-    let missing = || ApiError::not_found("blob", &name);
+    let missing = || {
+        let missing = ApiError::not_found("blob", &name);
+        match api.handle.store().loss(id) {
+            Some(Loss::Removed) => missing.help("another program removed its file"),
+            Some(Loss::Corrupt) => missing.help("its file had other bytes than were stored, and was deleted"),
+            None => missing,
+        }
+    };
     if method == Method::HEAD {
         let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());

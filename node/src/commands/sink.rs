@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use weft_client::{Error, Mesh, Output, TaskResult};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use super::feed::Feed;
@@ -223,13 +224,12 @@ impl Out {
 
 /// Says whose output is no longer there, and how to have it again.
 fn gone(problem: Problem, named: &str) -> Problem {
-    let is_blob = |error: &Error| matches!(error, Error::NotFound { what: "blob", .. });
-    if !matches!(&problem, Problem::Client(error) if is_blob(error)) {
-        return problem;
-    }
+    let Problem::Client(error) = &problem else { return problem };
+    let Error::NotFound { what: "blob", help, .. } = error.as_ref() else { return problem };
+    let why = help.as_deref().unwrap_or("which made room for others");
     Problem::Failed(format!(
-        "{named}: its output is no longer in the node's store, which made room for others, or another program removed \
-         it: run the task again, by a new job"
+        "{named}: its output is no longer in the node's store, {}: run the task again, by a new job",
+        visible(why)
     ))
 }
 
@@ -372,6 +372,10 @@ mod tests {
         let missing = Error::NotFound { what: "blob", name: "7e08".into(), help: None };
         let said = gone(missing.into(), "task 3").to_string();
         assert!(said.starts_with("task 3: its output is no longer") && said.contains("again"), "{said}");
+        let help = Some(String::from("another program removed its file"));
+        let removed = Error::NotFound { what: "blob", name: "7e08".into(), help };
+        let said = gone(removed.into(), "task 3").to_string();
+        assert!(said.contains("store, another program removed its file: run"), "{said}");
         assert!(matches!(gone(Problem::Usage("x".into()), "task 3"), Problem::Usage(_)));
     }
 

@@ -1,6 +1,7 @@
 //! Jobs at level disk on the command line: they go on without their submitter, and without their node for a while.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::live::RunningNode;
@@ -46,6 +47,44 @@ fn results_are_there_again_after_the_node_was_killed() {
     run(node.path(), &["results", &job]).refused(125, &["no job"]);
     node.again(&NODE);
     run(node.path(), &["results", &job]).refused(125, &["no job"]);
+}
+
+/// The file below a directory that has these bytes.
+fn file_of(dir: &Path, bytes: &[u8]) -> Option<PathBuf> {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                dirs.push(entry);
+            } else if std::fs::read(&entry).is_ok_and(|found| found == bytes) {
+                return Some(entry);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn an_output_whose_bytes_were_changed_or_removed_says_which_of_both() {
+    let mut node = RunningNode::start(&NODE);
+    let outputs = ["A", "B"].map(|letter| letter.repeat(100_000));
+    let input = format!("{}\n", outputs.join("\n"));
+    let job = submit(&node, "echo", &["--fn", "upper", "--each-line", "-"], &input.to_lowercase());
+    run(node.path(), &["wait", &job]).well();
+    let [changed, removed] = outputs.map(|output| file_of(node.path(), output.as_bytes()).unwrap());
+    let mut bytes = std::fs::read(&changed).unwrap();
+    bytes[50_000] ^= 1;
+    std::fs::write(&changed, bytes).unwrap();
+    // The store looks at a file anew that it did not write in this life.
+    node.again(&NODE);
+    std::fs::remove_file(&removed).unwrap();
+    let said = run(node.path(), &["results", &job]);
+    assert!(said.err.contains("task 0: its output is no longer in the node's store"), "{said:?}");
+    assert!(said.err.contains("other bytes than were stored") && said.err.contains("again"), "{said:?}");
+    let said = run(node.path(), &["results", &job, "--from", "1"]);
+    assert!(said.err.contains("task 1") && said.err.contains("another program removed"), "{said:?}");
+    let vanished = || run(node.path(), &["status", "--json"]).well().json()["store"]["vanished"].clone();
+    assert_eq!(vanished(), 2);
 }
 
 #[test]
