@@ -187,6 +187,11 @@ pub(crate) fn says_damaged(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
 }
 
+/// Whether another program held a lock on the file.
+fn says_locked(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
 /// The database's own code.
 pub(crate) fn code(error: &rusqlite::Error) -> Option<rusqlite::ErrorCode> {
     error.sqlite_error_code()
@@ -256,8 +261,9 @@ impl fmt::Display for Damage {
 /// dropped the pages that it could not write; a node ends what it holds in memory and exits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the journal failed and takes no more records: cannot {doing}: {why}; check the disk, then start the node again{}",
-    self.advice()
+    "the journal failed and takes no more records: cannot {doing}: {why}; {}, then start the node again{}",
+    self.remedy(),
+    self.outlook()
 )]
 pub struct Failure {
     /// What was being done.
@@ -268,10 +274,16 @@ pub struct Failure {
     pub full: bool,
     /// True if the file was found damaged. The next open gathers its records into a new one, see [`crate::Rebuilt`].
     pub damaged: bool,
+    /// True if another program held a lock on the file for longer than a write waits.
+    pub locked: bool,
 }
 
 impl Failure {
-    fn advice(&self) -> &'static str {
+    fn remedy(&self) -> &'static str {
+        if self.locked { "end the other program that has the file open" } else { "check the disk" }
+    }
+
+    fn outlook(&self) -> &'static str {
         if self.damaged { ", which rebuilds its file" } else { "" }
     }
 
@@ -282,12 +294,13 @@ impl Failure {
             why: error.to_string(),
             full: says_full(&error),
             damaged: says_damaged(&error),
+            locked: says_locked(&error),
         }
     }
 
     /// One that is neither about room nor about damage.
     pub(crate) fn other(doing: &'static str, why: String) -> Self {
-        Self { doing, why, full: false, damaged: false }
+        Self { doing, why, full: false, damaged: false, locked: false }
     }
 }
 
@@ -377,4 +390,21 @@ pub enum Refused {
         /// How many.
         logs: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_of_another_program_is_not_said_to_be_the_disks_fault() {
+        let failure = |code| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            Failure::of("write a group of records")(error).to_string()
+        };
+        let locked = failure(rusqlite::ffi::SQLITE_BUSY);
+        assert!(locked.contains("end the other program") && !locked.contains("check the disk"), "{locked}");
+        let broken = failure(rusqlite::ffi::SQLITE_IOERR);
+        assert!(broken.contains("check the disk") && !broken.contains("other program"), "{broken}");
+    }
 }
