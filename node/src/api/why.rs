@@ -14,7 +14,7 @@ use super::finding::find_here;
 use super::results::PORTION;
 use super::{Answered, Api, json};
 use crate::handle::NoResults;
-use crate::jobs::{JobSummary, Portion, TaskEnd};
+use crate::jobs::{JobSummary, TaskEnd};
 
 /// Results of one job that are looked through for that of a task. They come in about the order of the tasks.
 const SEARCHED_MAX: u64 = 100_000;
@@ -180,10 +180,10 @@ impl Asked {
 
 /// The end of a task of that job; in words why it is not found.
 async fn find_end(api: &Api, job: JobId, asked: Asked) -> Result<TaskEnd, String> {
-    let (first, portion) = (asked.from(), Portion { ..PORTION });
+    let first = asked.from();
     let mut from = first;
     while from - first < SEARCHED_MAX {
-        let results = match api.handle.results_now(job, from, portion).await {
+        let results = match api.handle.results_now(job, from, PORTION).await {
             Ok(results) => results,
             Err(NoResults::NotKept(_)) => {
                 return Err(String::from(

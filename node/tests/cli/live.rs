@@ -424,8 +424,8 @@ fn why_says_of_an_ended_task_how_it_ended_and_by_whom() {
     let told = (&ended["outcome"], &ended["exit_code"], &ended["name"], &ended["attempts"]);
     assert_eq!(told, (&"failed".into(), &7.into(), &"anna".into(), &1.into()));
 
-    // Each by its number.
-    let lines = "fine\n".repeat(300);
+    // Each by its number; no two are the same, so that none is known from another.
+    let lines: String = (0..300).map(|number| format!("fine {number}\n")).collect();
     let args = ["submit", &module("echo"), "--fn", "upper", "--each-line", "-"];
     let job = run_with(weft(node.path(), &args), lines.as_bytes()).well().out.trim().to_owned();
     run(node.path(), &["wait", &job]).well();
