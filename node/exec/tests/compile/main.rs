@@ -1,9 +1,12 @@
-//! The compiler: one compile per module, baseline first and optimised behind, the disk cache, and children that are
-//! killed, too slow or too greedy.
+//! The compiler: one compile per module, baseline first and optimised behind; the disk cache in `cache`, and children that are
+//! killed, too slow or too greedy in `children`.
 
 #![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "a test may panic")]
 
+mod cache;
+mod children;
 #[expect(dead_code, reason = "each test uses its part")]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -69,6 +72,14 @@ fn ask(compiler: &Compiler, module: &[u8], program: &Program) -> Result<Arc<Code
     let (tell, hear) = mpsc::channel();
     compiler.request(program, OWNER, reads(module), Box::new(move |result| tell.send(result).unwrap()));
     hear.recv_timeout(DEADLINE).expect("no answer")
+}
+
+fn limit(result: Result<Arc<Code>, PrepareError>) -> String {
+    match result.map_err(|error| error.outcome()) {
+        Err(Outcome::LimitExceeded(limit)) => limit.to_string(),
+        Err(other) => panic!("expected a limit, got {other}"),
+        Ok(code) => panic!("expected a limit, got {code:?}"),
+    }
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -209,132 +220,6 @@ fn a_module_is_compiled_once_however_many_ask() {
     assert_eq!((count.load(Ordering::SeqCst), compiler.status().compiled), (1, 1));
 }
 
-fn on_disk(dir: &Path) -> Compiler {
-    let base = config(How::Here);
-    compiler(CompilerConfig { cache_dir: Some(dir.to_owned()), quick_bytes: 1000, ..base })
-}
-
-fn cached(dir: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm")).collect()
-}
-
-#[test]
-fn the_disk_keeps_the_best_code() {
-    let dir = tempfile::tempdir().unwrap();
-    let module = large(60);
-    let program = function(&module, "answer");
-    let compiler = on_disk(dir.path());
-    assert_eq!(ask(&compiler, &module, &program).unwrap().tier(), Tier::Baseline);
-    wait_until("one file", || compiler.status().optimising == 0 && cached(dir.path()).len() == 1);
-    drop(compiler);
-    let compiler = on_disk(dir.path());
-    let read: Read = Arc::new(|| panic!("the code is on disk"));
-    let (tell, hear) = mpsc::channel();
-    compiler.request(&program, OWNER, read, Box::new(move |result| tell.send(result).unwrap()));
-    let code = hear.recv_timeout(DEADLINE).unwrap().unwrap();
-    assert_eq!(code.tier(), Tier::Optimised);
-    assert_eq!((compiler.status().loaded, compiler.status().compiled), (1, 0));
-    assert_eq!(run(&code, &program).len(), 4);
-}
-
-#[test]
-fn a_file_of_another_module_is_not_taken_for_this_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let (one, two) = (echo(), large(3));
-    let (first, second) = (function(&one, "echo"), function(&two, "answer"));
-    let made = on_disk(dir.path());
-    made.code(&first, || Ok(Bytes::copy_from_slice(&one))).unwrap();
-    let file = cached(dir.path()).remove(0);
-    made.code(&second, || Ok(Bytes::copy_from_slice(&two))).unwrap();
-    let other = cached(dir.path()).into_iter().find(|path| *path != file).unwrap();
-    drop(made);
-    // Both are genuine, but swapped.
-    fs::copy(&file, &other).unwrap();
-    let compiler = on_disk(dir.path());
-    let code = compiler.code(&second, || Ok(Bytes::copy_from_slice(&two))).unwrap();
-    assert_eq!((compiler.status().loaded, compiler.status().compiled), (0, 1));
-    assert_eq!(run(&code, &second).len(), 4);
-}
-
-/// Not a test: it asks for the module in the cache that is its working directory, and may open only one file at once.
-#[test]
-#[ignore = "it is the child of another test"]
-fn the_one_without_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    use std::os::fd::AsRawFd;
-    let compiler = on_disk(Path::new("."));
-    let lowest = fs::File::open("/dev/null").unwrap();
-    let current = u64::try_from(lowest.as_raw_fd()).unwrap() + 1;
-    drop(lowest);
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum }).unwrap();
-    let module = echo();
-    compiler.code(&function(&module, "echo"), || Ok(Bytes::from(module.clone()))).unwrap();
-    assert_eq!((compiler.status().loaded, compiler.status().compiled), (0, 1), "the limit had no effect");
-}
-
-#[test]
-fn code_that_can_not_be_read_for_a_while_stays_on_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    let module = echo();
-    on_disk(dir.path()).code(&function(&module, "echo"), || Ok(Bytes::from(module.clone()))).unwrap();
-    let before = fs::read(&cached(dir.path())[0]).unwrap();
-    let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "the_one_without_descriptors", "--test-threads=1"])
-        .current_dir(dir.path())
-        .status();
-    assert!(status.unwrap().success());
-    let after: Vec<Vec<u8>> = cached(dir.path()).iter().map(|path| fs::read(path).unwrap()).collect();
-    assert_eq!(after, [before]);
-}
-
-#[test]
-fn code_of_another_version_is_removed_and_other_files_are_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let stale = ["0123456789abcdef-old-old.cwasm", "6d6f64756c65-settings.cwasm", "7.tmp"];
-    for name in stale {
-        fs::write(dir.path().join(name), b"of an older node").unwrap();
-    }
-    fs::write(dir.path().join("README"), b"not ours").unwrap();
-    drop(on_disk(dir.path()));
-    for name in stale {
-        assert!(!dir.path().join(name).exists(), "{name} is still there");
-    }
-    assert!(dir.path().join("README").exists());
-}
-
-#[test]
-fn the_least_used_code_goes_when_there_is_no_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let modules: Vec<Vec<u8>> = (1..=6).map(|functions| large(functions * 20)).collect();
-    let bytes: Vec<u64> = {
-        let roomy = compiler(config(How::Here));
-        let of = |module: &Vec<u8>| {
-            roomy
-                .code(&function(module, "answer"), || Ok(Bytes::copy_from_slice(module)))
-                .unwrap()
-                .bytes_len()
-        };
-        modules.iter().map(of).collect()
-    };
-    let room: u64 = bytes.iter().rev().take(2).sum::<u64>() + 10_000;
-    let base = config(How::Here);
-    let compiler = compiler(CompilerConfig {
-        cache_dir: Some(dir.path().to_owned()),
-        disk_bytes: room,
-        memory_bytes: room,
-        ..base
-    });
-    for module in &modules {
-        compiler.code(&function(module, "answer"), || Ok(Bytes::copy_from_slice(module))).unwrap();
-        let on_disk: u64 = cached(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
-        assert!(on_disk <= room && compiler.status().code_bytes <= room);
-    }
-    assert!(compiler.get(&function(&modules[5], "answer")).is_some(), "the last one stays");
-    assert!(compiler.get(&function(&modules[0], "answer")).is_none(), "the first one is forgotten");
-}
-
 #[test]
 fn an_owner_with_many_modules_delays_anothers_by_one() {
     const OTHER: PeerId = PeerId([8; 32]);
@@ -396,70 +281,6 @@ fn many_small_modules_do_not_keep_a_file_each() {
     assert!(compiler.get(&command(&last)).is_some(), "the last one used stays");
     let first = function_module("(func (export \"weft_fn_0\"))");
     assert!(compiler.get(&command(&first)).is_none(), "the one that was not used for the longest goes");
-}
-
-fn limit(result: Result<Arc<Code>, PrepareError>) -> String {
-    match result.map_err(|error| error.outcome()) {
-        Err(Outcome::LimitExceeded(limit)) => limit.to_string(),
-        Err(other) => panic!("expected a limit, got {other}"),
-        Ok(code) => panic!("expected a limit, got {code:?}"),
-    }
-}
-
-#[test]
-fn a_compiler_that_is_too_slow_is_ended_with_a_reason() {
-    let time = Duration::from_millis(20);
-    let allowance = Allowance { baseline: time, optimised: time, ..Allowance::NODE };
-    let compiler = compiler(CompilerConfig { allowance, ..config(child()) });
-    let module = large(5000);
-    let program = function(&module, "answer");
-    assert_eq!(limit(ask(&compiler, &module, &program)), "compile time: more than 20 ms");
-    // It is remembered: no request waits for it again.
-    assert_eq!(limit(compiler.get(&program).unwrap()), "compile time: more than 20 ms");
-}
-
-#[test]
-fn a_module_that_was_late_once_is_not_condemned() {
-    let dir = tempfile::tempdir().unwrap();
-    let mark = dir.path().join("slept");
-    // The first child never comes to its module, as on a machine that is too busy.
-    let how = shell(&format!("if /bin/mkdir '{}'; then exec /bin/sleep 3600; fi", mark.display()));
-    let time = Duration::from_secs(2);
-    let allowance = Allowance { baseline: time, optimised: time, ..Allowance::NODE };
-    let compiler = compiler(CompilerConfig { allowance, late_for: Duration::ZERO, ..config(how) });
-    let module = echo();
-    let program = function(&module, "echo");
-    assert_eq!(limit(ask(&compiler, &module, &program)), "compile time: more than 2000 ms");
-    // On a busy machine the second may be late as well.
-    wait_until("code", || ask(&compiler, &module, &program).is_ok());
-}
-
-#[test]
-fn a_compiler_that_is_killed_from_outside_says_nothing_of_its_module() {
-    let dir = tempfile::tempdir().unwrap();
-    let mark = dir.path().join("died");
-    let times = format!("/bin/mkdir '{0}1' || /bin/mkdir '{0}2'", mark.display());
-    let how = shell(&format!("if {times}; then kill -9 $$; fi"));
-    let compiler = compiler(config(how));
-    let module = echo();
-    let program = function(&module, "echo");
-    let first = ask(&compiler, &module, &program).unwrap_err();
-    assert!(matches!(first.outcome(), Outcome::Lost(_)), "{first}");
-    ask(&compiler, &module, &program).unwrap();
-}
-
-#[test]
-fn no_two_modules_meet_in_a_child() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("children");
-    let compiler = compiler(config(shell(&format!("echo $$ >> '{}'", log.display()))));
-    for functions in 1..=3 {
-        let module = large(functions);
-        ask(&compiler, &module, &function(&module, "answer")).unwrap();
-    }
-    let children = fs::read_to_string(&log).unwrap();
-    let children: std::collections::BTreeSet<&str> = children.lines().collect();
-    assert_eq!(children.len(), 3, "{children:?}");
 }
 
 #[test]
@@ -536,54 +357,6 @@ fn a_module_that_the_baseline_compiler_lacks_a_proposal_for_goes_straight_to_the
     assert_eq!((code.tier(), compiler.status().optimising), (Tier::Optimised, 0));
 }
 
-#[test]
-fn a_compile_bomb_ends_at_the_childs_memory() {
-    let allowance = Allowance { memory_bytes: 512 << 20, ..Allowance::NODE };
-    let base = config(child());
-    let bounds = weft_exec::Bounds { carried: u64::MAX, ..base.bounds };
-    let compiler = compiler(CompilerConfig { allowance, bounds, ..base });
-    let module = carried(3000, 3000);
-    assert!(module.len() < 100_000);
-    assert_eq!(limit(ask(&compiler, &module, &command(&module))), "compile memory: more than 512 MiB");
-}
-
-/// When memory is exhausted, a compiler that fills it must go before a slot, which has 500.
-#[test]
-fn the_kernel_is_told_to_end_a_compiler_first() {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "the_child", "--test-threads=1"])
-        .stdin(std::os::fd::OwnedFd::from(theirs))
-        .stdout(std::process::Stdio::null())
-        .spawn();
-    let mut child = child.unwrap();
-    // It waits for its first module, and ends when the socket is closed.
-    let path = format!("/proc/{}/oom_score_adj", child.id());
-    wait_until("a score", || fs::read_to_string(&path).is_ok_and(|score| score.trim() == "800"));
-    drop(ours);
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn a_child_that_died_once_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    let mark = dir.path().join("died");
-    // What it says last is in the log; the second one lives.
-    let how = shell(&format!("if /bin/mkdir '{}'; then echo ouch >&2; kill -9 $$; fi", mark.display()));
-    let module = echo();
-    let program = function(&module, "echo");
-    ask(&compiler(config(how)), &module, &program).unwrap();
-    assert!(mark.exists(), "no child died");
-}
-
-#[test]
-fn a_module_that_kills_its_compiler_twice_is_refused() {
-    let compiler = compiler(config(shell("kill -11 $$")));
-    let module = echo();
-    let text = limit(ask(&compiler, &module, &function(&module, "echo")));
-    assert!(text.starts_with("compile: the compiler died twice on this module; signal: 11"), "{text}");
-}
-
 /// The processes whose command line has this word.
 fn processes(word: &str) -> Vec<i32> {
     let mut found = Vec::new();
@@ -597,29 +370,6 @@ fn processes(word: &str) -> Vec<i32> {
         }
     }
     found
-}
-
-#[test]
-fn a_child_that_is_killed_while_it_compiles_costs_a_retry() {
-    let compiler = compiler(config(child_of("the_victim")));
-    let module = large(4000);
-    let program = function(&module, "answer");
-    let (tell, hear) = mpsc::channel();
-    compiler.request(&program, OWNER, reads(&module), Box::new(move |result| tell.send(result).unwrap()));
-    let mut victims = Vec::new();
-    wait_until("a child", || {
-        victims = processes("the_victim");
-        !victims.is_empty()
-    });
-    assert!(compiler.status().compiling == 1 && hear.try_recv().is_err(), "it was done before it was killed");
-    for victim in &victims {
-        let victim = rustix::process::Pid::from_raw(*victim).unwrap();
-        rustix::process::kill_process(victim, rustix::process::Signal::KILL).unwrap();
-    }
-    let code = hear.recv_timeout(DEADLINE).unwrap().unwrap();
-    assert_eq!(run(&code, &program).len(), 4);
-    drop(compiler);
-    wait_until("no child is left", || processes("the_victim").is_empty());
 }
 
 #[test]
