@@ -85,7 +85,7 @@ pub(crate) struct Index {
     order: BTreeMap<u64, BlobId>,
     clock: u64,
     usage: Usage,
-    /// Pinned blobs whose files were removed by another program.
+    /// Pinned blobs whose files were removed or changed by another program, and which of both.
     lost: BTreeMap<BlobId, Loss>,
 }
 
@@ -183,7 +183,7 @@ impl Index {
         self.usage.pinned = 0;
     }
 
-    /// Records that a blob's file was removed by another program.
+    /// Records how another program had a blob lost, if work rests on it.
     pub(crate) fn note_lost(&mut self, id: BlobId, how: Loss) {
         if self.pins.contains_key(&id) && self.lost.len() < LOST_MAX {
             self.lost.insert(id, how);

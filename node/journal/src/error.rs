@@ -188,7 +188,7 @@ pub(crate) fn says_damaged(error: &rusqlite::Error) -> bool {
 }
 
 /// Whether another program held a lock on the file.
-fn says_locked(error: &rusqlite::Error) -> bool {
+pub(crate) fn says_locked(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 

@@ -8,7 +8,7 @@ use weft_core::PeerId;
 
 use crate::check::Id;
 use crate::disk::{self, Files};
-use crate::error::{Error, code, says_full};
+use crate::error::{Error, code, says_full, says_locked};
 use crate::mark::{Continuity, Mark, Stamp};
 use crate::rebuild;
 use crate::room::Room;
@@ -265,7 +265,7 @@ fn trouble(files: &Files, error: rusqlite::Error) -> Trouble {
     let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     match code(&error) {
         Some(ErrorCode::DiskFull) => Trouble::Full,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::InUse { path }.into(),
+        _ if says_locked(&error) => Error::InUse { path }.into(),
         Some(ErrorCode::FileLockingProtocolFailed) => Error::NoLocks { path, why: error.to_string() }.into(),
         Some(ErrorCode::SystemIoFailure) if is_about_locks(extended) => {
             Error::NoLocks { path, why: error.to_string() }.into()

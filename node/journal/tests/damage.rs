@@ -145,7 +145,7 @@ fn flip_each(sound: &Path, places: Vec<(u64, u8)>) {
 
 /// Asserts at each place what [`check_all_but_one`] says: every bit of the file's header, and 8,000 bytes anywhere.
 #[test]
-#[ignore = "takes minutes: the same as above at many more places"]
+#[ignore = "takes a minute: the same as above at many more places"]
 fn a_changed_byte_anywhere_costs_at_most_one_job() {
     let sound = quick_dir();
     write_jobs(sound.path());
