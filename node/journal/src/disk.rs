@@ -30,6 +30,8 @@ pub(crate) struct Files {
     pub(crate) hurt_wal: PathBuf,
     /// How often the journal was opened.
     pub(crate) mark: PathBuf,
+    /// How much of the log is on the disk.
+    pub(crate) synced: PathBuf,
     /// Why the next open rebuilds the database: a write found it damaged.
     pub(crate) doubt: PathBuf,
     /// Held while the journal is open.
@@ -51,6 +53,7 @@ impl Files {
             hurt: file("journal.damaged"),
             hurt_wal: file("journal.damaged-wal"),
             mark: file("journal.mark"),
+            synced: file("journal.synced"),
             doubt: file("journal.doubt"),
             lock: file("journal.lock"),
             reserve: file("journal.reserve"),
@@ -76,7 +79,7 @@ impl Files {
     /// Files that are there already, of a backup perhaps, are for their owner alone, too.
     fn restrict(&self) -> Result<(), Error> {
         let files = [&self.db, &self.wal, &self.shm, &self.mark, &self.doubt, &self.lock, &self.reserve];
-        for path in files.into_iter().chain([&self.hurt, &self.hurt_wal, &self.rebuilt]) {
+        for path in files.into_iter().chain([&self.hurt, &self.hurt_wal, &self.rebuilt, &self.synced]) {
             let Ok(found) = fs::metadata(path) else { continue };
             // A file that may not be written stays so: that is told by its own error.
             let mode = found.permissions().mode();
@@ -147,6 +150,15 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+/// Opens a file to read it, if it is there.
+pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("open", path)(error)),
     }
 }
 

@@ -24,7 +24,8 @@ use crate::queue::Queue;
 use crate::reader::{Reader, remove_wrong_lines};
 use crate::record::Entry;
 use crate::room::{LOW_BYTES, RESERVE_BYTES, Room};
-use crate::writer::{Cause, Writer};
+use crate::synced::Synced;
+use crate::writer::{Cause, Lengths, Writer};
 
 /// Where a journal is and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,12 +105,13 @@ impl Journal {
             db: sound.db,
             applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             checkpoints,
+            synced: Synced::begin(&files, opened.stamp.opens)?,
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
             files: files.clone(),
             told: Box::new(told),
             is_low: false,
-            seen_pages: (0, 0),
+            seen: Lengths::default(),
             uncounted_pages: 0,
             has_ended: false,
             asked_for: Cause::default(),

@@ -18,7 +18,7 @@
 //!   the raw pages into a new file, and the hurt one is kept.
 //! - Next to the file, a *mark* says how often the journal was opened and checkpointed, and whether it was closed: an
 //!   older copy of the file is known as such ([`Continuity`]), and so is a file that was not closed and whose log is
-//!   gone. Not known as such is a copy from the last life that was made after its last checkpoint.
+//!   gone. Next to the log, a line says how much of it is on the disk: a log that was cut, or an older copy of it, is known.
 //!
 //! [`Journal::open`] and [`Reader`] block on the disk; [`Journal::append`] never does.
 //!
@@ -55,6 +55,8 @@ mod salvage;
 mod schema;
 mod shelf;
 mod shelves;
+mod synced;
+mod wal;
 mod writer;
 
 pub use error::{Damage, DatabaseError, Error, Failure, Refused};

@@ -40,6 +40,16 @@ pub enum Continuity {
         /// How often the journal was.
         mark: u64,
     },
+    /// It knows less than its mark, which was not closed, and there is no write-ahead log: that is gone, or the file is an
+    /// older copy from this life or the one before.
+    OlderOrLogLost {
+        /// How often the file was opened.
+        file: u64,
+        /// How often the journal was.
+        mark: u64,
+    },
+    /// Its write-ahead log is shorter than it was, or its end is not what was written: what was written last is lost.
+    LogCut,
     /// It was not closed, and its write-ahead log is gone: what was written last is lost. Also where an open ended after
     /// it had put the log into the file, and before it had begun its life.
     LogLost,
@@ -53,8 +63,7 @@ pub enum Continuity {
 
 impl Continuity {
     /// True if nothing can be missing that was acknowledged, as far as this disk can tell. Not told apart from the newest: a
-    /// copy of the file and its log that was made in the last life after its last checkpoint (one for every 4 MiB that
-    /// are written), and a copy of the whole directory, mark and all.
+    /// copy of the whole directory, and after a power cut, which takes what was not synced, a log that lost its last commits.
     #[must_use]
     pub fn is_whole(self) -> bool {
         matches!(self, Self::New | Self::Same)
@@ -70,6 +79,15 @@ impl fmt::Display for Continuity {
                 f,
                 "the journal is an older copy (it counts {file} openings, and this node's own {mark}): what this node \
                  accepted after the copy was made is lost, unless another node keeps it"
+            ),
+            Self::OlderOrLogLost { file, mark } => write!(
+                f,
+                "the journal's write-ahead log is gone, or the journal is an older copy (it counts {file} openings, and this \
+                 node's own {mark}): what this node accepted last is lost, unless another node keeps it"
+            ),
+            Self::LogCut => f.write_str(
+                "the end of the journal's write-ahead log was cut off or changed: what this node accepted last is lost, unless \
+                 another node keeps it",
             ),
             Self::LogLost => f.write_str(
                 "the journal was not closed and its write-ahead log is gone: what this node accepted last may be lost, \
@@ -144,16 +162,36 @@ impl Mark {
         (self.opens, self.checkpoints, self.closed)
     }
 
-    /// What the mark says about a journal that was found.
-    pub(crate) fn compare(&self, found: &Self) -> Continuity {
+    /// What the mark says about a journal that was found with this log.
+    pub(crate) fn compare(&self, found: &Self, log: Log) -> Continuity {
         if self.journal != found.journal {
-            Continuity::Lost
-        } else if found.age() < self.age() {
-            Continuity::Older { file: found.opens, mark: self.opens }
-        } else {
-            Continuity::Same
+            return Continuity::Lost;
+        }
+        let is_older = found.age() < self.age();
+        let (file, mark) = (found.opens, self.opens);
+        match log {
+            Log::Cut => Continuity::LogCut,
+            // Each open puts the log of the life before into the file.
+            Log::Empty if is_older && !self.closed && file + 1 >= mark => {
+                Continuity::OlderOrLogLost { file, mark }
+            }
+            Log::Empty | Log::AsKnown if is_older => Continuity::Older { file, mark },
+            // A life begins with a record of it in the log, which only closing empties.
+            Log::Empty if !found.closed => Continuity::LogLost,
+            Log::Empty | Log::AsKnown => Continuity::Same,
         }
     }
+}
+
+/// What a write-ahead log was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// Nothing is in it.
+    Empty,
+    /// It has less than was on the disk.
+    Cut,
+    /// It has what is known to have been there.
+    AsKnown,
 }
 
 fn sum_of(text: &str) -> String {
@@ -186,13 +224,27 @@ mod tests {
     #[test]
     fn what_knows_less_than_its_mark_is_older() {
         let at = |opens, closed| Mark { opens, closed, ..MARK };
-        assert_eq!(MARK.compare(&at(3, false)), Continuity::Same);
-        assert_eq!(MARK.compare(&at(4, false)), Continuity::Same);
-        assert_eq!(MARK.compare(&at(2, true)), Continuity::Older { file: 2, mark: 3 });
-        assert_eq!(at(3, true).compare(&MARK), Continuity::Older { file: 3, mark: 3 });
+        let compare = |mark: &Mark, found: &Mark| mark.compare(found, Log::AsKnown);
+        assert_eq!(compare(&MARK, &at(3, false)), Continuity::Same);
+        assert_eq!(compare(&MARK, &at(4, false)), Continuity::Same);
+        assert_eq!(compare(&MARK, &at(2, true)), Continuity::Older { file: 2, mark: 3 });
+        assert_eq!(compare(&at(3, true), &MARK), Continuity::Older { file: 3, mark: 3 });
         let before_a_checkpoint = Mark { checkpoints: 3, ..MARK };
-        assert_eq!(MARK.compare(&before_a_checkpoint), Continuity::Older { file: 3, mark: 3 });
-        assert_eq!(MARK.compare(&Mark { checkpoints: 5, ..MARK }), Continuity::Same);
-        assert_eq!(MARK.compare(&Mark { journal: [8; 16], ..MARK }), Continuity::Lost);
+        assert_eq!(compare(&MARK, &before_a_checkpoint), Continuity::Older { file: 3, mark: 3 });
+        assert_eq!(compare(&MARK, &Mark { checkpoints: 5, ..MARK }), Continuity::Same);
+        assert_eq!(compare(&MARK, &Mark { journal: [8; 16], ..MARK }), Continuity::Lost);
+    }
+
+    #[test]
+    fn a_log_that_is_gone_is_not_called_an_older_copy() {
+        let at = |opens, closed| Mark { opens, closed, ..MARK };
+        let compare = |mark: &Mark, found: &Mark| mark.compare(found, Log::Empty);
+        assert_eq!(compare(&MARK, &MARK), Continuity::LogLost);
+        assert_eq!(compare(&at(3, true), &at(3, true)), Continuity::Same, "closing empties it");
+        let either = Continuity::OlderOrLogLost { file: 2, mark: 3 };
+        assert_eq!([compare(&MARK, &at(2, true)), compare(&MARK, &at(2, false))], [either; 2]);
+        assert_eq!(compare(&MARK, &at(1, true)), Continuity::Older { file: 1, mark: 3 }, "two lives before");
+        assert_eq!(compare(&at(3, true), &at(2, true)), Continuity::Older { file: 2, mark: 3 });
+        assert_eq!(MARK.compare(&MARK, Log::Cut), Continuity::LogCut);
     }
 }

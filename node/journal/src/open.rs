@@ -9,11 +9,12 @@ use weft_core::PeerId;
 use crate::check::Id;
 use crate::disk::{self, Files};
 use crate::error::{Error, code, says_full, says_locked};
-use crate::mark::{Continuity, Mark, Stamp};
+use crate::mark::{Continuity, Log, Mark, Stamp};
 use crate::rebuild;
 use crate::room::Room;
-use crate::salvage;
 use crate::schema::{self, checkpoint};
+use crate::synced;
+use crate::wal;
 
 /// Bytes of the reason that a writer left for a rebuild; what is beyond is not read.
 const DOUBT_BYTES_MAX: u64 = 1024;
@@ -88,17 +89,12 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
             was_made = true;
         }
     }
-    let has_log =
-        disk::length(&files.wal)?.unwrap_or(0) >= u64::try_from(salvage::LOG_BYTES_MIN).unwrap_or(0);
+    let log = look_at_log(files, mark)?;
     let (db, before, why) = open_existing(files, node, mark, room)?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
-        // A life begins with a record of it in the log, which only closing empties.
-        Some(mark) if mark.compare(&before) == Continuity::Same && !before.closed && !has_log => {
-            Continuity::LogLost
-        }
-        Some(mark) => mark.compare(&before),
+        Some(mark) => mark.compare(&before, log),
         None if was_made && had_one => Continuity::Lost,
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
@@ -115,6 +111,17 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
     };
     begin_life(files, &db, &about, room)?;
     Ok(Sound { db, about, continuity, rebuilt })
+}
+
+/// What the write-ahead log is before the database looks at it.
+fn look_at_log(files: &Files, mark: Option<Mark>) -> Result<Log, Error> {
+    let bytes_min = u64::try_from(wal::LOG_BYTES_MIN).unwrap_or(u64::MAX);
+    if disk::length(&files.wal)?.unwrap_or(0) < bytes_min {
+        return Ok(Log::Empty);
+    }
+    let life = mark.filter(|mark| !mark.closed).map(|mark| mark.opens);
+    let is_cut = life.map_or(Ok(false), |opens| synced::is_cut(files, opens))?;
+    Ok(if is_cut { Log::Cut } else { Log::AsKnown })
 }
 
 /// A write-ahead log without its file: what is in it is all there is.
@@ -183,7 +190,7 @@ fn check_writable(files: &Files) -> Result<(), Error> {
 }
 
 fn try_open(files: &Files, node: PeerId) -> Result<(Connection, Mark), Trouble> {
-    if let Some(why) = salvage::broken_log(&files.wal)? {
+    if let Some(why) = wal::broken_log(&files.wal)? {
         return Err(Trouble::Hurt(why));
     }
     let said = |error: rusqlite::Error| trouble(files, error);

@@ -3,24 +3,19 @@
 //! that it needs neither header nor tree.
 //!
 //! It follows SQLite's file format (<https://www.sqlite.org/fileformat2.html>): cells of table leaves, chains of
-//! overflow pages, frames of the write-ahead log.
+//! overflow pages. Frames of the write-ahead log are in [`crate::wal`].
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
-use crate::disk::{self, Files};
+use crate::disk::{self, Files, open_if_there};
 use crate::error::Error;
 use crate::kind::SNAPSHOT_BYTES_MAX;
 use crate::schema::PAGE_BYTES;
+use crate::wal::{be32, read_log};
 
-/// Bytes of the header of a write-ahead log, and of a frame in it.
-const LOG_HEADER_BYTES: usize = 32;
-const FRAME_HEADER_BYTES: usize = 24;
-/// Bytes of the shortest log that holds anything.
-pub(crate) const LOG_BYTES_MIN: usize = LOG_HEADER_BYTES + FRAME_HEADER_BYTES + PAGE_BYTES;
 /// Longest cell that can be one of ours, in bytes; a longer one is none.
 const CELL_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + 1024;
 /// Bytes of a payload's header, and in it the type of a hash of 16 bytes.
@@ -169,14 +164,6 @@ fn read_at(file: &File, mut place: u64, mut into: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("open", path)(error)),
-    }
-}
-
 /// Where the header of a payload of ours may begin: its length, then the id's type (none, as the id is not in it), and
 /// in the end the type of a hash.
 fn headers(page: &[u8]) -> impl Iterator<Item = usize> {
@@ -299,93 +286,4 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         }
     }
     Some((number << 8 | u64::from(*bytes.get(8)?), bytes.get(9..)?))
-}
-
-fn be32(bytes: &[u8], place: usize) -> Option<u32> {
-    bytes.get(place..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
-}
-
-/// A write-ahead log as it lies there.
-#[derive(Default)]
-struct Log {
-    /// Page and place of each frame of the log's present round, up to its last commit, right or not.
-    frames: Vec<(u32, u64)>,
-    /// Commits at or behind the first frame that is not what was written.
-    commits_behind: usize,
-}
-
-/// Why a write-ahead log is not whole, if it is not. Each commit waited for the disk, so a crash tears the last one at
-/// most: where two or more follow a frame that is not what was written, acknowledged records were changed, and the
-/// database would silently leave them out. A change in the last commit looks like a torn write, and only another node
-/// that keeps the job can tell.
-pub(crate) fn broken_log(path: &Path) -> Result<Option<String>, Error> {
-    let log = read_log(path)?;
-    let is_broken = log.commits_behind > 1;
-    Ok(is_broken.then(|| {
-        format!(
-            "in its write-ahead log, {} commits follow bytes that are not what was written",
-            log.commits_behind
-        )
-    }))
-}
-
-fn read_log(path: &Path) -> Result<Log, Error> {
-    let Some(file) = open_if_there(path)? else { return Ok(Log::default()) };
-    parse_log(BufReader::with_capacity(1 << 20, file)).map_err(Error::io("read", path))
-}
-
-fn parse_log(mut file: impl Read) -> io::Result<Log> {
-    let mut log = Log::default();
-    let mut header = [0; LOG_HEADER_BYTES];
-    if !read_whole(&mut file, &mut header)? {
-        return Ok(log);
-    }
-    let is_big = be32(&header, 0).unwrap_or(0) & 1 == 1;
-    let mut sums = sums_of((0, 0), header.get(..24).unwrap_or_default(), is_big);
-    let mut is_right = Some(sums) == be32(&header, 24).zip(be32(&header, 28));
-    // Where the header itself was changed, the frames still say which round they are of.
-    let mut salts = header.get(16..24).filter(|_| is_right).map(<[u8]>::to_vec);
-    let mut frame = vec![0; FRAME_HEADER_BYTES + PAGE_BYTES];
-    let mut place = LOG_HEADER_BYTES;
-    let mut uncommitted = Vec::new();
-    while read_whole(&mut file, &mut frame)? {
-        let (head, page) = frame.split_at(FRAME_HEADER_BYTES);
-        let own = head.get(8..16).unwrap_or_default();
-        if own == salts.get_or_insert_with(|| own.to_vec()) {
-            sums = sums_of(sums, head.get(..8).unwrap_or_default(), is_big);
-            sums = sums_of(sums, page, is_big);
-            is_right &= Some(sums) == be32(head, 16).zip(be32(head, 20));
-            let content = u64::try_from(place + FRAME_HEADER_BYTES).unwrap_or(u64::MAX);
-            uncommitted.push((be32(head, 0).unwrap_or(0), content));
-            if be32(head, 4).unwrap_or(0) > 0 {
-                log.frames.append(&mut uncommitted);
-                log.commits_behind += usize::from(!is_right);
-            }
-        } else {
-            // Of an earlier round, or changed: then right ones follow.
-            is_right = false;
-        }
-        place += frame.len();
-    }
-    Ok(log)
-}
-
-fn read_whole(file: &mut impl Read, into: &mut [u8]) -> io::Result<bool> {
-    match file.read_exact(into) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        other => other.map(|()| true),
-    }
-}
-
-/// The checksums of a write-ahead log, which go on from frame to frame.
-fn sums_of((mut one, mut two): (u32, u32), bytes: &[u8], is_big: bool) -> (u32, u32) {
-    let word = |bytes: &[u8; 4]| if is_big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) };
-    let (pairs, _) = bytes.as_chunks::<8>();
-    for pair in pairs {
-        let (words, _) = pair.as_chunks::<4>();
-        let [first, second] = words else { continue };
-        one = one.wrapping_add(word(first)).wrapping_add(two);
-        two = two.wrapping_add(word(second)).wrapping_add(one);
-    }
-    (one, two)
 }

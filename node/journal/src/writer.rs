@@ -15,6 +15,7 @@ use crate::mark::Mark;
 use crate::queue::{Batch, Queue, Turn};
 use crate::room::Room;
 use crate::schema::{self, CHECKPOINT_PAGES, LOG_PAGES, checkpoint};
+use crate::synced::Synced;
 
 /// How long after a disk was found full it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -29,13 +30,14 @@ pub(crate) struct Writer {
     pub(crate) db: Connection,
     pub(crate) applier: Applier,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) synced: Synced,
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
     pub(crate) files: Files,
     pub(crate) told: Box<dyn FnMut(Event) + Send>,
     pub(crate) is_low: bool,
-    /// Pages of the log when it was last looked at, and how many of them were in the file.
-    pub(crate) seen_pages: (i64, i64),
+    /// How long the log was when it was last counted.
+    pub(crate) seen: Lengths,
     /// Pages that were written since the mark was last told of a checkpoint.
     pub(crate) uncounted_pages: i64,
     /// A checkpoint of the other thread ended, and nothing followed from it yet.
@@ -85,11 +87,12 @@ impl Writer {
 
     fn write(&mut self, group: &[Batch]) -> Result<(), Failure> {
         self.transact(group)?;
+        let lengths = self.look_at_log()?;
         if let Some(last) = group.last() {
             (self.told)(Event::Persisted { upto: last.ticket });
         }
         self.look_at_room();
-        self.checkpoint_if_due(Cause::Records)
+        self.checkpoint_if_due(lengths, Cause::Records)
     }
 
     fn has_no_room_to_tidy(&self) -> bool {
@@ -109,7 +112,8 @@ impl Writer {
             }
             other => other.map_err(Failure::of("remove what was forgotten"))?,
         }
-        self.checkpoint_if_due(Cause::Tidying)
+        let lengths = self.look_at_log()?;
+        self.checkpoint_if_due(lengths, Cause::Tidying)
     }
 
     /// One transaction. If the disk is full, it is tried without removing anything, and then the reserve is given up, once:
@@ -146,9 +150,9 @@ impl Writer {
     }
 
     /// Has the other thread put what is in the log into the file, once it is much.
-    fn checkpoint_if_due(&mut self, cause: Cause) -> Result<(), Failure> {
-        let (in_log, in_file) = self.log_pages()?;
-        match Step::of(in_log, in_file, self.is_low, self.has_ended) {
+    fn checkpoint_if_due(&mut self, lengths: Lengths, cause: Cause) -> Result<(), Failure> {
+        self.count_pages(lengths)?;
+        match Step::of(lengths, self.is_low, self.has_ended) {
             Step::Nothing => Ok(()),
             Step::Ask => {
                 self.has_ended = false;
@@ -175,15 +179,20 @@ impl Writer {
         self.after(ended, cause)
     }
 
-    /// How many pages are in the log, and how many of them in the file. Counts what was written.
-    fn log_pages(&mut self) -> Result<(i64, i64), Failure> {
+    /// How long the log is, which is on the disk, too; notes that.
+    fn look_at_log(&mut self) -> Result<Lengths, Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(Failure::of("ask for the length of the log"))?;
-        let (seen_in_log, seen_in_file) = std::mem::replace(&mut self.seen_pages, (in_log, in_file));
-        let began_anew = in_log < seen_in_log || in_file < seen_in_file;
-        self.uncounted_pages += if began_anew { in_log } else { in_log - seen_in_log };
-        self.count_checkpoint()?;
-        Ok((in_log, in_file))
+        self.synced.note(in_log);
+        Ok(Lengths { in_log, in_file })
+    }
+
+    /// Counts what was written since the last look.
+    fn count_pages(&mut self, now: Lengths) -> Result<(), Failure> {
+        let seen = std::mem::replace(&mut self.seen, now);
+        let began_anew = now.in_log < seen.in_log || now.in_file < seen.in_file;
+        self.uncounted_pages += if began_anew { now.in_log } else { now.in_log - seen.in_log };
+        self.count_checkpoint()
     }
 
     /// Says in the file, and then in the mark, that enough for one checkpoint more was written: a copy from before is known as
@@ -238,6 +247,15 @@ impl Writer {
     }
 }
 
+/// How long the write-ahead log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    /// Its pages.
+    pub(crate) in_log: i64,
+    /// How many of them are in the file.
+    pub(crate) in_file: i64,
+}
+
 /// What a checkpoint is for, the least first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cause {
@@ -262,7 +280,7 @@ enum Step {
 
 impl Step {
     /// `has_ended`: a checkpoint of the other thread ended, and nothing followed from it yet.
-    fn of(in_log: i64, in_file: i64, is_low: bool, has_ended: bool) -> Self {
+    fn of(Lengths { in_log, in_file }: Lengths, is_low: bool, has_ended: bool) -> Self {
         let left = in_log - in_file;
         let begins_anew = in_log >= LOG_PAGES && has_ended;
         // On a disk that is nearly full the log stays short.
@@ -306,7 +324,7 @@ mod tests {
             (LOG_PAGES_MAX - 1, 0, false, false, Step::Ask),
             (LOG_PAGES_MAX, LOG_PAGES_MAX, false, false, Step::Wait),
         ] {
-            let found = Step::of(in_log, in_file, is_low, has_ended);
+            let found = Step::of(Lengths { in_log, in_file }, is_low, has_ended);
             assert_eq!(found, step, "{in_file} of {in_log} pages, {is_low}, {has_ended}");
         }
     }

@@ -81,6 +81,29 @@ fn eventually_in_file(dir: &Path) {
 }
 
 #[test]
+fn an_older_log_of_the_same_life_is_not_whole() {
+    let dir = quick_dir();
+    let journal = open(dir.path());
+    let mut older = vec![quick_dir()];
+    copy(dir.path(), older[0].path());
+    for seq in 1..=3 {
+        journal.put(vec![record(1, seq)]);
+        older.push(quick_dir());
+        copy(dir.path(), older[seq as usize].path());
+    }
+    let newest = older.pop().unwrap();
+    for (seq, copy) in older.iter().enumerate() {
+        fs::copy(newest.path().join("journal.synced"), copy.path().join("journal.synced")).unwrap();
+        let opened = open(copy.path());
+        assert_eq!(opened.story.logs.get(&1).map_or(0, Vec::len), seq);
+        assert_eq!(opened.opened.continuity, Continuity::LogCut);
+        opened.journal.close().unwrap();
+        assert_eq!(open(copy.path()).opened.continuity, Continuity::Same, "it was told once");
+    }
+    assert_eq!(open(newest.path()).opened.continuity, Continuity::Same);
+}
+
+#[test]
 fn a_journal_that_was_killed_and_lost_its_log_is_not_whole() {
     for cut_to in [None, Some(0_usize), Some(32)] {
         let dir = quick_dir();

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 use support::{Dice, append, content, copy, error_of, log, open, quick_dir, record, settings, try_open_with};
 use weft_core::JobId;
-use weft_journal::{Entry, Error, Event, Kind, Refused, Settings};
+use weft_journal::{Continuity, Entry, Error, Event, Kind, Refused, Settings};
 
 #[test]
 fn a_power_cut_after_the_word_takes_nothing() {
@@ -148,6 +148,7 @@ fn check_what_was_said(dir: &Path, said: &BTreeMap<u64, Said>, round: u64) {
     let opened = open(dir);
     assert!(opened.story.quarantined.is_empty(), "round {round}: {:?}", opened.story.quarantined);
     assert_eq!(opened.opened.rebuilt, None, "round {round}");
+    assert_eq!(opened.opened.continuity, Continuity::Same, "round {round}");
     for (job, said) in said {
         let found = opened.story.logs.get(job);
         if said.forgot {

@@ -167,7 +167,8 @@ pub(crate) fn log(job: u64, last: u32) -> Vec<(u32, Kind, Vec<u8>)> {
 /// The files of a journal as they are at this moment, without what a power cut would not leave.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for name in ["journal.db", "journal.db-wal", "journal.mark"] {
+    // How much of the log is on the disk comes first: after a power cut it may say less than there is, never more.
+    for name in ["journal.synced", "journal.db", "journal.db-wal", "journal.mark"] {
         match fs::copy(from.join(name), to.join(name)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 // What an earlier copy left there must not be taken for this one's.
