@@ -314,6 +314,7 @@ impl Node {
             Request::Command(Command::Stop) => self.handle.stop(),
             // It ends, and takes no work again.
             Request::Command(Command::Drain(false)) if self.handle.is_stopping() => {}
+            Request::Command(Command::Drain(on)) => self.drain(on),
             Request::Command(command) => {
                 if let Command::Forget(peer) = &command {
                     self.ports.forget_peer(*peer);

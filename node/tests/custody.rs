@@ -156,6 +156,22 @@ fn a_node_that_comes_back_leads_its_job_again() {
 }
 
 #[test]
+fn a_node_that_is_told_to_end_has_another_lead_its_job_and_says_so() {
+    let _turn = turn();
+    let mut trio = Trio::start();
+    let work = Work::mixed(240);
+    let job = trio.submit(&work);
+    let node = trio.nodes[0].take().unwrap();
+    node.process.terminate();
+    node.process.wait_for("1 job at level mesh is led by other nodes now", JOB);
+    assert!(trio.leads(1, &job) || trio.leads(2, &job), "that is known when it is said");
+    let ended = node.process.finish(JOB);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("end with this node"), "nothing is lost: {}", ended.stderr);
+    trio.assert_results_at(1, &job, &work);
+}
+
+#[test]
 fn the_last_node_that_keeps_a_job_makes_a_new_one_of_it_when_a_person_says_so() {
     let _turn = turn();
     let mut trio = Trio::start();

@@ -168,7 +168,11 @@ fn a_node_that_is_told_to_stop_takes_no_jobs_and_does_not_go_back_to_work() {
     let _turn = turn();
     let mesh = Mesh::start(&["--grace", "1h"]);
     let _map = mesh.run_forever();
-    let (host, _) = &mesh.worker;
+    let (host, worker) = &mesh.worker;
+    host.cli(&["drain"]);
+    worker.process.wait_for("takes no new tasks", SOON);
+    host.cli(&["drain", "--off"]);
+    worker.process.wait_for("takes new tasks again", SOON);
     let told = host.cli(&["stop", "--no-wait"]);
     assert!(
         told.stderr.contains("is told to stop; it holds 1 task, and lets those of other nodes"),
@@ -178,6 +182,12 @@ fn a_node_that_is_told_to_stop_takes_no_jobs_and_does_not_go_back_to_work() {
     let run = host.cli_with(&["run", &module("echo"), "--fn", "echo"], b"x");
     assert_eq!(run.code, Some(125), "{}", run.stderr);
     assert!(run.stderr.contains("this node is told to stop, and takes no jobs"), "{}", run.stderr);
+    let drained = host.cli(&["drain"]);
+    assert!(
+        drained.stderr.contains("has 1 task to end; it was told to end, and does so then"),
+        "{}",
+        drained.stderr
+    );
     let back = host.cli(&["drain", "--off"]);
     assert_eq!(back.code, Some(1), "{}", back.stderr);
     assert!(back.stderr.contains("this node is told to stop, and takes no new work"), "{}", back.stderr);

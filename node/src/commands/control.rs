@@ -24,15 +24,11 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
         return Ok(0);
     }
     let status = mesh.status().await?;
-    say(&format!(
-        "node {} takes no new tasks{} and {}; `weft drain --off` lets it take tasks again",
-        status.name,
-        given_back(&before, &status),
-        left(&status)
-    ));
+    let (given_back, left) = (given_back(&before, &status), left(&status));
+    say(&format!("node {} takes no new tasks{given_back} and {left}; {}", status.name, after_that(&status)));
     if args.wait {
         tokio::select! {
-            ended = idle(mesh) => ended?,
+            ended = idle(mesh, &status) => ended?,
             _ = tokio::signal::ctrl_c() => {
                 return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
             }
@@ -51,6 +47,15 @@ fn given_back(before: &api::Status, after: &api::Status) -> String {
     }
 }
 
+/// What a node that drains does when it has nothing left to do.
+fn after_that(status: &api::Status) -> &'static str {
+    if status.stopping {
+        "it was told to end, and does so then"
+    } else {
+        "`weft drain --off` lets it take tasks again"
+    }
+}
+
 /// What a draining node still has to do.
 fn left(status: &api::Status) -> String {
     let tasks = || counted(u64::from(status.running) + u64::from(status.waiting), "task");
@@ -63,10 +68,16 @@ fn left(status: &api::Status) -> String {
     }
 }
 
-/// Waits until the node holds no task and has delivered all results.
-async fn idle(mesh: &Mesh) -> Result<(), Problem> {
+/// Waits until the node holds no task and has delivered all results; one that was told to end may do so meanwhile.
+async fn idle(mesh: &Mesh, told: &api::Status) -> Result<(), Problem> {
     loop {
-        let status = mesh.status().await?;
+        let status = match mesh.status().await {
+            Err(_going) if told.stopping => {
+                gone(mesh).await;
+                return Ok(());
+            }
+            other => other?,
+        };
         if status.running + status.waiting + status.reserved == 0 && status.undelivered == 0 {
             return Ok(());
         }

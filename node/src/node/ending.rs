@@ -27,7 +27,8 @@ pub struct Ending {
     pub journal_failure: Option<String>,
     /// Why it had no journal at all, if that could not be opened.
     pub journal_unopened: Option<String>,
-    /// What was wrong with the journal when it was opened, if it was damaged, or had lost what was in it: the first of it.
+    /// What is wrong with the journal, if it was found damaged, or had lost what was in it, when it was opened or later: the
+    /// first of it.
     pub journal_damage: Option<String>,
 }
 
@@ -61,7 +62,10 @@ impl Node {
         let mut ending = Ending::of(&snapshot, is_kept);
         ending.journal_failure = self.kept.failure().map(String::from);
         ending.journal_unopened = self.kept.unopened().map(String::from);
-        ending.journal_damage = self.kept.damage().map(String::from);
+        ending.journal_damage = self.kept.damage().map(String::from).or_else(|| {
+            let journal = self.ports.keeper()?.journal();
+            journal.troubles().next()
+        });
         let (now, input) = (self.now(), Input::Command(Command::Stop));
         let draft = self.recorder.draft(now, &input);
         let effects: Vec<Effect> = self.engine.handle(now, input).collect();

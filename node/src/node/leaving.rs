@@ -1,4 +1,4 @@
-//! How a node leaves that is told to end: it takes no work any more, gives back what has not begun, has other nodes lead the
+//! How a node drains, and leaves that is told to end: it takes no work any more, gives back what has not begun, has other nodes lead the
 //! jobs that they keep with it, and lets what runs for others end, for the time of `--grace`; then it gives that back, too. The engine decides; this waits, and says what
 //! happens. What the node's own jobs lose is told afterwards, in [`super::ending`].
 
@@ -23,13 +23,58 @@ impl Node {
     pub(super) async fn leave(mut self) -> Result<Ending, Broken> {
         self.handle.note_stopping();
         let before = self.engine.owed();
-        self.apply(Input::Command(Command::Drain(true)));
+        self.give_back();
         let after = self.engine.owed();
-        self.say_given_back(before.tasks.saturating_sub(after.tasks));
-        self.wait_until(Instant::now() + HANDED_OVER_MAX, |owed| owed.jobs == 0).await?;
+        self.hand_over(after.jobs).await?;
         self.finish_runs(after).await?;
         self.finish_deliveries().await?;
         Ok(self.end(before != Owed::default()).await)
+    }
+
+    /// Takes no new work, or takes it again; says so, as the one who asked may be another user than the node's.
+    pub(super) fn drain(&mut self, on: bool) {
+        if on && !self.handle.is_stopping() {
+            self.say(String::from("takes no new tasks, and has other nodes lead its jobs at level mesh; `weft drain --off` ends that"));
+        }
+        if on {
+            return self.give_back();
+        }
+        self.apply(Input::Command(Command::Drain(false)));
+        self.say(String::from("takes new tasks again"));
+    }
+
+    /// Gives back what has not begun.
+    fn give_back(&mut self) {
+        let before = self.engine.owed().tasks;
+        self.apply(Input::Command(Command::Drain(true)));
+        let tasks = before.saturating_sub(self.engine.owed().tasks);
+        if tasks > 0 {
+            let (tasks, were) = counted(
+                tasks,
+                "task of others that had not begun is",
+                "tasks of others that had not begun are",
+            );
+            self.say(format!("{tasks} {were} given back"));
+        }
+    }
+
+    /// Waits until other nodes lead the jobs that they were asked to lead.
+    async fn hand_over(&mut self, asked: u32) -> Result<(), Broken> {
+        self.wait_until(Instant::now() + HANDED_OVER_MAX, |owed| owed.jobs == 0).await?;
+        let left = self.engine.owed().jobs;
+        let handed = asked.saturating_sub(left);
+        if handed > 0 {
+            let (jobs, are) = counted(handed, "job at level mesh is", "jobs at level mesh are");
+            self.say(format!("{jobs} {are} led by other nodes now"));
+        }
+        if left > 0 && !self.handle.is_stopping_at_once() {
+            let (jobs, are) = counted(left, "job at level mesh is", "jobs at level mesh are");
+            let waited = seconds(HANDED_OVER_MAX);
+            self.say(format!(
+                "{jobs} {are} not led by another node within {waited}: those that keep them notice that this node is gone"
+            ));
+        }
+        Ok(())
     }
 
     /// Waits until nothing runs for others, and gives back what still does when its time is over.
@@ -85,17 +130,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    fn say_given_back(&self, tasks: u32) {
-        if tasks > 0 {
-            let (tasks, were) = counted(
-                tasks,
-                "task of others that had not begun is",
-                "tasks of others that had not begun are",
-            );
-            self.say(format!("{tasks} {were} given back"));
-        }
     }
 
     fn say(&self, text: String) {

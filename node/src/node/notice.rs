@@ -38,6 +38,6 @@ pub enum Notice {
     Trouble(String),
     /// What became of jobs that are kept on disk, in a sentence.
     Kept(String),
-    /// What becomes of the work of others while the node ends, in a sentence.
+    /// That the node drains or ends, and what becomes of work meanwhile, in a sentence.
     Leaving(String),
 }

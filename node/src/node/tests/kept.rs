@@ -8,10 +8,11 @@ use weft_core::message::{Class, Message};
 use weft_core::{BlobId, JobId, Level, Payload, PeerId, Program};
 
 use super::*;
-use crate::jobs::{CLIENT_WAIT_MAX, JobMeta, JobState, NotAccepted, now_ms};
+use crate::jobs::{CLIENT_WAIT_MAX, JobMeta, JobState, NotAccepted, Portion, now_ms};
 use crate::keeping::{Order, Question};
 use crate::node::kept::about_kept_by_others;
 use crate::ports::News;
+use crate::settings::JOURNAL_DIR;
 
 pub(super) const JOB: JobId = JobId(5);
 
@@ -42,9 +43,9 @@ impl Life {
         Self { handle, running: tokio::task::spawn_local(node.run_until(std::future::pending())) }
     }
 
-    pub(super) async fn end(self) {
+    pub(super) async fn end(self) -> Ending {
         self.handle.stop();
-        self.running.await.unwrap().unwrap();
+        self.running.await.unwrap().unwrap()
     }
 
     /// As a kill would, but for the journal, which gives its lock back.
@@ -115,6 +116,31 @@ fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_
         ended(handle, JOB).await;
         assert_eq!(handle.jobs().summary(JOB).unwrap().state(), JobState::Failed, "its task was begun");
         life.end().await;
+    });
+}
+
+#[test]
+fn records_that_are_found_changed_while_the_node_runs_are_told_when_it_ends() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        submit(&life.handle, Level::Disk, true).await;
+        ended(&life.handle, JOB).await;
+        let me = life.handle.info().peer;
+        assert_eq!(life.end().await, Ending::default());
+        // A bit of the outcome, which names its worker and is looked at when it is read.
+        let db = settings.data_dir.join(JOURNAL_DIR).join("journal.db");
+        let mut bytes = std::fs::read(&db).unwrap();
+        let at = bytes.windows(me.0.len()).rposition(|window| window == me.0).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&db, bytes).unwrap();
+        assert_eq!(Life::begin(&settings).await.end().await, Ending::default(), "it was not looked at");
+
+        let life = Life::begin(&settings).await;
+        life.handle.results_now(JOB, 0, Portion { results_max: 9, bytes: 9 }).await.unwrap_err();
+        let ending = life.end().await;
+        let said = ending.journal_damage.clone().unwrap_or_default();
+        assert!(said.contains("can't give the records of job"), "{said}");
+        assert_eq!(ending, Ending { journal_damage: Some(said), ..Ending::default() });
     });
 }
 
