@@ -29,6 +29,7 @@ mod remembering;
 mod shelf;
 mod shown;
 mod tally;
+mod things;
 mod worker;
 
 use std::sync::Arc;

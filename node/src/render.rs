@@ -7,6 +7,8 @@ mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use weft_node::counts::tenths;
+pub(crate) use weft_node::counts::{micros, millis};
 use weft_node::settings::environment;
 use weft_node::terminal::{self, visible};
 
@@ -71,40 +73,14 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// A time in its largest fitting unit.
-pub(crate) fn micros(micros: u64) -> String {
-    match micros {
-        0..1_000 => format!("{micros} us"),
-        1_000..1_000_000 => format!("{} ms", tenths(micros, 1_000)),
-        1_000_000..120_000_000 => format!("{} s", tenths(micros, 1_000_000)),
-        120_000_000..7_200_000_000 => format!("{} min", tenths(micros, 60_000_000)),
-        _ => format!("{} h", tenths(micros, 3_600_000_000)),
-    }
-}
-
-/// [`micros`] for milliseconds.
-pub(crate) fn millis(millis: u64) -> String {
-    micros(millis.saturating_mul(1000))
-}
-
-/// `count` in units of `unit`, with one decimal where it says something.
-fn tenths(count: u64, unit: u64) -> String {
-    let (whole, tenth) = (count / unit, count % unit * 10 / unit);
-    if tenth == 0 || whole >= 100 { whole.to_string() } else { format!("{whole}.{tenth}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_short() {
+    fn sizes_are_short() {
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1 << 30), "1 GiB");
-        assert_eq!(micros(999), "999 us");
-        assert_eq!(micros(1_500), "1.5 ms");
-        assert_eq!(micros(61_000_000), "61 s");
-        assert_eq!(millis(7_200_000), "2 h");
     }
 }

@@ -33,10 +33,12 @@ pub enum Shelf {
     Forgotten = 8,
     /// Jobs that this node left because another one keeps them in its place.
     Left = 9,
+    /// When jobs were forgotten, for those who ask for them.
+    Gone = 10,
 }
 
 /// How many there are, with the number that none has.
-pub(crate) const SHELVES: usize = 10;
+pub(crate) const SHELVES: usize = 11;
 
 impl Shelf {
     pub(crate) const ALL: [Self; SHELVES - 1] = [
@@ -49,6 +51,7 @@ impl Shelf {
         Self::Disk,
         Self::Forgotten,
         Self::Left,
+        Self::Gone,
     ];
 
     pub(crate) fn of(number: i64) -> Option<Self> {

@@ -6,6 +6,7 @@ use weft_core::JobId;
 use super::Api;
 use super::error::ApiError;
 use super::title::is_like_an_id;
+use crate::counts::millis;
 use crate::jobs::{JobSummary, now_ms};
 
 /// Jobs that are named where a name means several.
@@ -59,8 +60,7 @@ fn forgotten(api: &Api, name: &str) -> Option<String> {
     let (job, at_ms) = api.handle.jobs().forgotten(&digits)?;
     let before = match at_ms {
         Some(at_ms) => {
-            let seconds = now_ms().saturating_sub(at_ms) / 1000;
-            format!("{seconds} s ago")
+            format!("{} ago", millis(now_ms().saturating_sub(at_ms)))
         }
         None => String::from("before this node was started"),
     };

@@ -12,7 +12,7 @@ const FORGOTTEN_MAX: usize = 10_000;
 /// Jobs that were forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Forgotten {
-    /// When each was, in milliseconds since 1970; `None` of those that were before the node started.
+    /// When each was, in milliseconds since 1970, if that is known.
     at_ms: BTreeMap<JobId, Option<u64>>,
     /// The longest forgotten first.
     order: VecDeque<JobId>,

@@ -93,16 +93,16 @@ impl JobTable {
     }
 
     /// The first job whose id begins with these lower-case digits and that was forgotten, and when: in milliseconds since 1970, if
-    /// this node has not been started since.
+    /// that is known.
     #[must_use]
     pub fn forgotten(&self, digits: &str) -> Option<(JobId, Option<u64>)> {
         self.lock().forgotten.first_of(ids_beginning(digits)?)
     }
 
     /// Jobs that were forgotten before the node started.
-    pub fn note_forgotten(&self, jobs: &[JobId]) {
+    pub fn note_forgotten(&self, jobs: impl IntoIterator<Item = (JobId, Option<u64>)>) {
         let mut table = self.lock();
-        jobs.iter().for_each(|job| table.forgotten.note(*job, None));
+        jobs.into_iter().for_each(|(job, at_ms)| table.forgotten.note(job, at_ms));
     }
 
     /// The jobs whose ids begin with these lower-case digits, at most `most` of them, by their ids.

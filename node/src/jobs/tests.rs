@@ -248,7 +248,7 @@ fn what_was_forgotten_is_told_apart_from_what_never_was_and_from_what_another_no
         assert_eq!(table.summary(job), None);
     }
     assert_eq!([forgotten, left, JobId(9)].map(is_forgotten), [true, false, false]);
-    table.note_forgotten(&[JobId(9)]);
+    table.note_forgotten([(JobId(9), None)]);
     assert_eq!(table.forgotten("0000000000000009"), Some((JobId(9), None)));
     table.create(forgotten, kept()).unwrap();
     assert!(!is_forgotten(forgotten), "it is here again");

@@ -10,7 +10,7 @@ use weft_journal::{Damage, Kind, Listing, Shelf as Thing, State};
 use super::disk;
 use super::shelf::Shelf;
 use super::tally::Tally;
-use super::worker::{job_of, promised, read_at_ms};
+use super::things::{at_ms_of, job_of, promised};
 use crate::jobs::{Counts, now_ms};
 
 /// Known results that the engine is told of: more than it takes.
@@ -35,6 +35,8 @@ pub(super) struct Back {
     pub(super) latest: Time,
     /// When results were read of jobs whose logs don't say so, in milliseconds since 1970.
     reads: BTreeMap<JobId, u64>,
+    /// When jobs were forgotten, the longest forgotten first.
+    pub(super) gone: Vec<(JobId, u64)>,
     /// Jobs that are listed as ended, and are not by their logs.
     unended: Vec<JobId>,
     /// Known results, in the order in which they were kept.
@@ -120,6 +122,7 @@ impl Back {
             unusable: Vec::new(),
             latest: Time::default(),
             reads: BTreeMap::new(),
+            gone: Vec::new(),
             unended: Vec::new(),
             remembered: VecDeque::new(),
             retained: Vec::new(),
@@ -205,7 +208,7 @@ impl weft_journal::Fold for Back {
             return;
         }
         if kind == Kind::Read {
-            current.read_ms = read_at_ms(bytes).max(current.read_ms);
+            current.read_ms = at_ms_of(bytes).max(current.read_ms);
             return;
         }
         let taken = LogRecord::decode(bytes).and_then(|record| {
@@ -263,10 +266,11 @@ impl weft_journal::Fold for Back {
 
     fn shelved(&mut self, shelf: Thing, key: &[u8], bytes: &[u8]) {
         match shelf {
-            Thing::Reads => self.reads.extend(job_of(key).zip(read_at_ms(bytes))),
+            Thing::Reads => self.reads.extend(job_of(key).zip(at_ms_of(bytes))),
             Thing::Disk => self.disk.note(key, bytes),
             Thing::Forgotten => self.disk.note_forgotten(key),
             Thing::Left => self.disk.note_left(key, bytes),
+            Thing::Gone => self.gone.extend(job_of(key).zip(at_ms_of(bytes))),
             Thing::Remembered => self.remember(bytes),
             Thing::Undelivered => self.retained.extend(Retained::decode(bytes)),
             // Nothing of this node's is on the others yet.

@@ -11,7 +11,7 @@ use weft_core::{JobId, Left};
 use weft_journal::{Entry, Journal, Opened, Shelf, THINGS_MAX};
 
 use super::news::News;
-use super::worker::{job_of, key_of, left_of};
+use super::things::{job_of, key_of, left_of};
 
 /// Its name on its shelf.
 const KEY: &[u8] = b"disk";

@@ -48,6 +48,8 @@ pub(crate) struct Opened {
     pub(crate) mesh: Vec<(u32, Restored)>,
     /// Jobs that every node which kept them was to forget.
     pub(crate) forgotten: Vec<JobId>,
+    /// When jobs were forgotten, in milliseconds since 1970; the longest forgotten first.
+    pub(crate) gone: Vec<(JobId, u64)>,
     /// Jobs that this node left because another one keeps them in its place.
     pub(crate) left: Vec<(JobId, Left)>,
     /// These two are all jobs of others that ever went from this disk.
@@ -84,24 +86,7 @@ pub(crate) fn open(
     let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
     let troubles = troubles_of(&opened);
     back.read_again(&shelf);
-    let (mut unaccepted, mut given_up) = (Vec::new(), BTreeSet::new());
-    for (job, why) in std::mem::take(&mut back.unusable) {
-        let (why, is_mesh) = match why {
-            Unusable::NeverAccepted => {
-                unaccepted.push(job);
-                continue;
-            }
-            Unusable::Damaged { why, is_mesh } => (why, is_mesh),
-            Unusable::Unsound { why, is_mesh } => {
-                journal.distrust(job);
-                (why.to_string(), is_mesh)
-            }
-        };
-        news.quarantine(job, why);
-        if is_mesh {
-            given_up.insert(job);
-        }
-    }
+    let Unused { unaccepted, given_up } = Unused::sorted(std::mem::take(&mut back.unusable), &journal, &news);
     let damage = troubles.first().cloned().or_else(|| news.journal().troubles().next());
     if damage.is_some() {
         // What jobs rest on that are not known now may be wanted again, by a backup of the journal.
@@ -128,6 +113,7 @@ pub(crate) fn open(
         retained: std::mem::take(&mut back.retained),
         mesh: Vec::new(),
         forgotten: std::mem::take(&mut back.disk.forgotten),
+        gone: std::mem::take(&mut back.gone),
         left: std::mem::take(&mut back.disk.left),
         knows_all: settled.knows_all,
         disk: settled.disk,
@@ -144,6 +130,40 @@ pub(crate) fn open(
     }
     opened.keeper.look_at_room();
     Ok(opened)
+}
+
+/// Jobs of which nothing goes on.
+#[derive(Default)]
+struct Unused {
+    /// Those that were never accepted.
+    unaccepted: Vec<JobId>,
+    /// Those at level `mesh` that are in quarantine.
+    given_up: BTreeSet<JobId>,
+}
+
+impl Unused {
+    /// Puts those into quarantine whose records are not what was written.
+    fn sorted(unusable: Vec<(JobId, Unusable)>, journal: &Journal, news: &News) -> Self {
+        let mut unused = Self::default();
+        for (job, why) in unusable {
+            let (why, is_mesh) = match why {
+                Unusable::NeverAccepted => {
+                    unused.unaccepted.push(job);
+                    continue;
+                }
+                Unusable::Damaged { why, is_mesh } => (why, is_mesh),
+                Unusable::Unsound { why, is_mesh } => {
+                    journal.distrust(job);
+                    (why.to_string(), is_mesh)
+                }
+            };
+            news.quarantine(job, why);
+            if is_mesh {
+                unused.given_up.insert(job);
+            }
+        }
+        unused
+    }
 }
 
 impl Opened {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_blobs::Store;
-use weft_core::custody::Position;
 use weft_core::durable::LogRecord;
-use weft_core::{JobId, Left, PeerId, Remains, Retained, RetainedKey};
+use weft_core::{JobId, PeerId, Remains, Retained, RetainedKey};
 use weft_journal::{Entry, Error, Journal, Kind, Listing, Refused, Shelf as Thing};
 
 use super::keeper::line_of;
@@ -19,15 +18,9 @@ use super::reading::Readings;
 use super::remembering::Remembering;
 use super::shelf::Shelf;
 use super::tally::Tally;
+use super::things::{encode_left, key_of};
 use super::{Kept, blobs, disk};
-use crate::jobs::JobTable;
-
-/// Longest record that says when a job was read, in bytes.
-const READ_BYTES: usize = 8;
-/// A promise, in bytes.
-const PROMISE_BYTES: usize = 4;
-/// A job's name on a shelf, in bytes.
-const KEY_BYTES: usize = 8;
+use crate::jobs::{JobTable, now_ms};
 
 /// What the thread has besides the journal.
 #[derive(Debug)]
@@ -284,12 +277,16 @@ impl Worker {
         let put = |shelf, bytes| Entry::Put { shelf, key: key_of(job), bytes };
         self.kept.news.note_reading(job, None);
         match remains {
-            Remains::Nothing => {}
             Remains::Left(left) => entries.push(put(Thing::Left, encode_left(left))),
             Remains::Forgotten => entries.push(put(Thing::Forgotten, Vec::new())),
+            Remains::Nothing => {}
         }
-        if ticket.is_none() {
-            entries.push(disk::no_longer_lost(job));
+        match (ticket, remains) {
+            (None, _) => entries.push(disk::no_longer_lost(job)),
+            (Some(_), Remains::Left(_)) => {}
+            (Some(_), Remains::Forgotten | Remains::Nothing) => {
+                entries.push(put(Thing::Gone, now_ms().to_le_bytes().to_vec()));
+            }
         }
         if let Some(ticket) = ticket {
             self.append_for(ticket, entries);
@@ -363,38 +360,4 @@ fn kind_of(record: &LogRecord) -> Kind {
         | LogRecord::Given { .. }
         | LogRecord::Leased { .. } => Kind::Noted,
     }
-}
-
-/// When a job was read, by the record of it.
-pub(super) fn read_at_ms(bytes: &[u8]) -> Option<u64> {
-    <[u8; READ_BYTES]>::try_from(bytes).ok().map(u64::from_le_bytes)
-}
-
-/// The epoch that was promised.
-pub(super) fn promised(bytes: &[u8]) -> Option<u32> {
-    <[u8; PROMISE_BYTES]>::try_from(bytes).ok().map(u32::from_le_bytes)
-}
-
-/// What is known of a job that this node left, as it is on its shelf.
-fn encode_left(left: Left) -> Vec<u8> {
-    let Left { at, promised } = left;
-    [at.epoch, at.seq, promised].iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-/// The same from its bytes.
-pub(super) fn left_of(bytes: &[u8]) -> Option<Left> {
-    let number = |chunk: &[u8]| chunk.try_into().ok().map(u32::from_le_bytes);
-    let numbers: Vec<u32> = bytes.chunks(size_of::<u32>()).map(number).collect::<Option<_>>()?;
-    let [epoch, seq, promised] = numbers[..] else { return None };
-    Some(Left { at: Position { epoch, seq }, promised })
-}
-
-/// A job's name on a shelf.
-pub(super) fn key_of(job: JobId) -> Vec<u8> {
-    job.0.to_le_bytes().to_vec()
-}
-
-/// The job of such a name.
-pub(super) fn job_of(key: &[u8]) -> Option<JobId> {
-    <[u8; KEY_BYTES]>::try_from(key).ok().map(|bytes| JobId(u64::from_le_bytes(bytes)))
 }

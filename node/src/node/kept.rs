@@ -91,6 +91,7 @@ impl Keeping {
             retained,
             mesh,
             forgotten,
+            gone,
             left,
             knows_all,
             disk,
@@ -100,7 +101,9 @@ impl Keeping {
             troubles,
             damage,
         } = opened;
-        jobs.note_forgotten(&forgotten);
+        // Of some it is not known since when.
+        jobs.note_forgotten(forgotten.iter().map(|job| (*job, None)));
+        jobs.note_forgotten(gone.into_iter().map(|(job, at_ms)| (job, Some(at_ms))));
         shown.into_iter().for_each(|(job, shown)| jobs.restore(job, shown));
         let kept = Self {
             news,

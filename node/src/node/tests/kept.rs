@@ -120,6 +120,24 @@ fn a_job_whose_inputs_had_not_all_come_is_cancelled_in_the_next_life_and_can_be_
 }
 
 #[test]
+fn a_job_that_was_forgotten_is_known_as_such_in_the_next_life() {
+    with_settings(async |settings| {
+        let life = Life::begin(&settings).await;
+        submit(&life.handle, Level::Disk, true).await;
+        ended(&life.handle, JOB).await;
+        let before = now_ms();
+        life.handle.forget(JOB).await.unwrap();
+        life.end().await;
+        let life = Life::begin(&settings).await;
+        assert_eq!(life.handle.jobs().summary(JOB), None);
+        let (job, at_ms) = life.handle.jobs().forgotten(&JOB.to_string()).unwrap();
+        assert_eq!(job, JOB);
+        assert!(at_ms.is_some_and(|at_ms| (before..=now_ms()).contains(&at_ms)), "{at_ms:?}");
+        life.end().await;
+    });
+}
+
+#[test]
 fn records_that_are_found_changed_while_the_node_runs_are_told_when_it_ends() {
     with_settings(async |settings| {
         let life = Life::begin(&settings).await;
