@@ -285,7 +285,7 @@ impl Feeding {
     fn until_under_way(host: &Host) -> String {
         eventually(JOB, "some tasks ended, and inputs may come", || {
             let jobs = host.json(&["jobs", "--json"]);
-            let job = jobs.as_array()?.iter().find(|job| job["state"] == "open")?;
+            let job = jobs.as_array()?.iter().find(|job| job["open"] == true)?;
             (job["done"].as_u64()? > 3).then(|| job["job"].as_str().unwrap().to_owned())
         })
     }

@@ -77,7 +77,7 @@ impl Mesh {
         let jobs = self.owner.json(&["jobs", "--all", "--json"]);
         let found = jobs.as_array().unwrap().iter().find(|found| found["job"] == job).expect("it is known");
         let count = |name: &str| found[name].as_u64().unwrap();
-        (count("done") + count("failed"), found["state"] == "ended")
+        (count("done") + count("failed"), !["waiting", "running"].contains(&found["state"].as_str().unwrap()))
     }
 
     /// Waits until more tasks of a job have ended than before.

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
-use weft_client::api::{Job, JobFilter, MeshJobs, Phase, Position};
+use weft_client::api::{Job, JobFilter, JobState, MeshJobs, Position};
 use weft_core::PeerId;
 use weft_net::{ApiRequest, Asker};
 
@@ -186,7 +186,7 @@ async fn list_of(asker: &Asker, peer: PeerId, request: &ApiRequest) -> Option<To
 
 /// Whether a job may pass, by what never changes of it but its owner.
 fn may_pass(filter: &JobFilter, summary: &JobSummary) -> bool {
-    let JobFilter { phases: _, labels, name, owner: _, since_ms, before, limit: _, mesh: _ } = filter;
+    let JobFilter { states: _, labels, name, owner: _, since_ms, before, limit: _, mesh: _ } = filter;
     let JobMeta { title, submitted_ms, .. } = &summary.meta;
     let comes_before = |before: &Position| {
         *submitted_ms < before.submitted_ms
@@ -206,9 +206,9 @@ fn filter(query: Vec<(String, String)>) -> Result<JobFilter, ApiError> {
         match name.as_str() {
             "state" => {
                 for word in value.split(',') {
-                    let phases = Phase::of_word(word);
+                    let states = JobState::of_word(word);
                     let expected = |text: String| wrong().expected(text.trim_start_matches("expected "));
-                    filter.phases.extend(phases.map_err(expected)?);
+                    filter.states.extend(states.map_err(expected)?);
                 }
             }
             "label" => {
@@ -271,7 +271,7 @@ mod tests {
             ("mesh", "true"),
         ];
         let expected = JobFilter {
-            phases: vec![Phase::Failed, Phase::Cancelled],
+            states: vec![JobState::Failed, JobState::Cancelled],
             labels: vec![("team".into(), "fonts".into()), ("a".into(), "b=c".into())],
             name: Some("friday".into()),
             owner: Some("anna".into()),
@@ -303,7 +303,7 @@ mod tests {
 
     fn job(job: &str, submitted_ms: u64) -> Job {
         let told = serde_json::json!({
-            "job": job, "state": "ended", "detached": true, "cancelled_by_user": false, "class": "batch",
+            "job": job, "state": "done", "detached": true, "cancelled_by_user": false, "class": "batch",
             "module": "", "tasks": 1, "queued": 0, "leased": 0, "done": 1, "failed": 0, "cancelled": 0,
             "retried": 0, "elapsed_ms": 1, "submitted_ms": submitted_ms,
         });

@@ -341,7 +341,7 @@ mod tests {
         let by_name = Meant { name: Some("friday"), ..by_id };
         let view = |job: &str, name: &str| {
             let view = serde_json::json!({
-                "job": job, "name": name, "state": "ended", "detached": true, "cancelled_by_user": false,
+                "job": job, "name": name, "state": "done", "detached": true, "cancelled_by_user": false,
                 "class": "batch", "module": "", "tasks": 0, "queued": 0, "leased": 0, "done": 0, "failed": 0,
                 "cancelled": 0, "retried": 0, "elapsed_ms": 1,
             });

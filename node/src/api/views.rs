@@ -274,11 +274,6 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         told: _,
         elapsed,
     } = summary;
-    let state = match (closed, ended) {
-        (_, true) => api::JobState::Ended,
-        (true, false) => api::JobState::Running,
-        (false, false) => api::JobState::Open,
-    };
     let (led, keepers) = custody.map_or((Led::Here, Vec::new()), |custody| (custody.led, custody.keepers));
     let leader = leader(led, names);
     let (queued, leased, retried) = match view {
@@ -288,9 +283,17 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
     };
     let (delayed, held, given_up) =
         view.map_or((0, 0, given_up), |view| (view.delayed, view.held, view.given_up));
+    let state = match (ended, failed + cancelled) {
+        (false, _) if held > 0 && queued + delayed + leased == 0 => api::JobState::Waiting,
+        (false, _) => api::JobState::Running,
+        (true, _) if cancelled_by_user => api::JobState::Cancelled,
+        (true, 0) => api::JobState::Done,
+        (true, _) => api::JobState::Failed,
+    };
     api::Job {
         job: job.to_string(),
         state,
+        open: !closed && !ended,
         name: meta.title.name.clone(),
         labels: meta.title.labels.clone(),
         level: convert::level_out(meta.level),

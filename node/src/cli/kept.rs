@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use weft_client::{Level, Phase};
+use weft_client::{JobState, Level};
 use weft_node::settings::{parse_duration, parse_pair, parse_whole};
 
 use super::tasks::{InputsArgs, TaskArgs};
@@ -250,10 +250,10 @@ Examples:
 
 /// A word of `--state`, and the phases that it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StateWord(pub(crate) Vec<Phase>);
+pub(crate) struct StateWord(pub(crate) Vec<JobState>);
 
 impl StateWord {
     fn parse(word: &str) -> Result<Self, String> {
-        Phase::of_word(word).map(Self)
+        JobState::of_word(word).map(Self)
     }
 }

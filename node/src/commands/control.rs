@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_client::{JobFilter, Level, Mesh, Phase, api};
+use weft_client::{JobFilter, JobState, Level, Mesh, api};
 use weft_node::counts::counted;
 use weft_node::settings::{self, DirError};
 
@@ -88,8 +88,8 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<(), Problem> {
 /// Ends the node, and reports the jobs that end with it.
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let status = mesh.status().await?;
-    let phases = vec![Phase::Waiting, Phase::Running];
-    let unfinished = mesh.list_all(&JobFilter { phases, ..JobFilter::default() }).await?;
+    let states = vec![JobState::Waiting, JobState::Running];
+    let unfinished = mesh.list_all(&JobFilter { states, ..JobFilter::default() }).await?;
     mesh.stop().await?;
     let led = unfinished.iter().filter(|job| job.leader.peer == status.peer);
     let (of_mesh, others): (Vec<&api::Job>, Vec<&api::Job>) = led.partition(|job| job.level == Level::Mesh);

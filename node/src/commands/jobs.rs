@@ -65,7 +65,7 @@ async fn filter(mesh: &Mesh, args: &JobsArgs) -> Result<JobFilter, Problem> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since = args.since.map(|since| now.saturating_sub(since));
     Ok(JobFilter {
-        phases: args.state.iter().flat_map(|word| word.0.iter().copied()).collect(),
+        states: args.state.iter().flat_map(|word| word.0.iter().copied()).collect(),
         labels: args.label.clone(),
         name: args.name.clone(),
         owner: args.owner.clone(),
@@ -152,8 +152,7 @@ fn or_dash(text: &str) -> String {
 
 /// The state in one word: that of a filter, or one that says more.
 fn state(job: &api::Job) -> &'static str {
-    let (phase, is_open) = (api::Phase::of(job), job.state == api::JobState::Open);
-    let is_unfinished = matches!(phase, api::Phase::Waiting | api::Phase::Running);
+    let is_unfinished = !job.state.has_ended();
     if is_unfinished && job.is_left_copy() {
         "owner silent"
     } else if is_unfinished && job.leader.peer.is_empty() {
@@ -162,12 +161,12 @@ fn state(job: &api::Job) -> &'static str {
         "given up"
     } else if is_unfinished && job.cancelled_by_user {
         "cancelling"
-    } else if phase == api::Phase::Running && is_open {
+    } else if job.state == api::JobState::Running && job.open {
         "open"
-    } else if phase == api::Phase::Failed && job.tasks > 0 && job.skipped == job.tasks {
+    } else if job.state == api::JobState::Failed && job.tasks > 0 && job.skipped == job.tasks {
         "skipped"
     } else {
-        phase.word()
+        job.state.word()
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) async fn find(mesh: &Mesh, job: &str) -> Result<api::Job, Problem> {
 /// The same for a verb that waits for the job's end.
 pub(crate) async fn find_to_wait(mesh: &Mesh, job: &str) -> Result<api::Job, Problem> {
     let view = find_within(mesh, job, WAIT_TIME).await?;
-    if view.state != api::JobState::Ended && view.leader.peer.is_empty() {
+    if !view.state.has_ended() && view.leader.peer.is_empty() {
         let (id, owner) = (&view.job, view.owner.called());
         say(&format!(
             "no node leads job {id} now, which was submitted on {owner}: one that does is waited for, up to {} s",
@@ -204,7 +204,7 @@ pub(crate) fn exit_code(job: &api::Job) -> Result<u8, Problem> {
 /// Cancels the job. One that has ended is left as it is, without an error.
 pub(crate) async fn cancel(mesh: &Mesh, args: &JobArgs) -> Result<u8, Problem> {
     let before = find(mesh, &args.job).await?;
-    let has_ended = before.state == api::JobState::Ended;
+    let has_ended = before.state.has_ended();
     if !has_ended {
         mesh.cancel(&args.job).await?;
     }
@@ -276,7 +276,7 @@ mod tests {
     /// A job of two tasks, one of which is done.
     fn ended() -> api::Job {
         let job = serde_json::json!({
-            "job": "a7c372edeab46585", "state": "ended", "detached": true, "cancelled_by_user": false,
+            "job": "a7c372edeab46585", "state": "done", "detached": true, "cancelled_by_user": false,
             "class": "batch", "module": "", "tasks": 2, "queued": 0, "leased": 0, "done": 1, "failed": 1,
             "cancelled": 0, "retried": 0, "elapsed_ms": 1,
         });

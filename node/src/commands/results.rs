@@ -44,7 +44,7 @@ pub(crate) async fn attach(mesh: &Mesh, args: AttachArgs) -> Result<u8, Problem>
 
 /// That nothing is shown, where it begins behind the last result that there will be.
 fn say_none(job: &api::Job, from: u32) {
-    if job.state == api::JobState::Ended && from > 0 && from >= job.tasks {
+    if job.state.has_ended() && from > 0 && from >= job.tasks {
         say(&format!(
             "job {} has {}, counted from 0: there is none from {from} on",
             job.job,
@@ -234,7 +234,7 @@ impl Shown {
         if self.has_all {
             return Ok(kept::exit_code(&job)?.max(failed));
         }
-        if job.state == api::JobState::Ended {
+        if job.state.has_ended() {
             say(&format!(
                 "job {} ended while its results were read: read them again for the last ones",
                 job.job

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use weft_client::{Error, Input, JobFilter, Level, Outcome, Phase, Reading, api as wire};
+use weft_client::{Error, Input, JobFilter, JobState, Level, Outcome, Reading, api as wire};
 use weft_core::{Event, JobId};
 
 use super::bench::{Bench, DEADLINE, task};
@@ -13,7 +13,7 @@ async fn a_detached_job_keeps_its_results() {
     let bench = Bench::start().await;
     let job = bench.mesh.submit(&task(), (0..1000).map(|n| n.to_string())).await.unwrap();
     let view = timeout(DEADLINE, job.wait()).await.unwrap().unwrap();
-    assert_eq!((view.state, view.tasks, view.done, view.detached), (wire::JobState::Ended, 1000, 1000, true));
+    assert_eq!((view.state, view.tasks, view.done, view.detached), (JobState::Done, 1000, 1000, true));
     for _ in 0..2 {
         let results: Vec<_> = job.results().await.unwrap().collect().await;
         assert_eq!(results.len(), 1000);
@@ -163,7 +163,7 @@ async fn jobs_are_found_and_forgotten() {
     }
     let names = |jobs: Vec<wire::Job>| jobs.into_iter().map(|job| job.name).collect::<Vec<_>>();
     let labels = vec![("team".into(), "fonts".into())];
-    let fonts = JobFilter { labels, phases: vec![Phase::Done], ..JobFilter::default() };
+    let fonts = JobFilter { labels, states: vec![JobState::Done], ..JobFilter::default() };
     assert_eq!(names(bench.mesh.list(&fonts).await.unwrap()), ["first", "second"]);
     let last = bench.mesh.list(&JobFilter { limit: Some(1), ..fonts.clone() }).await.unwrap();
     let before = last.first().map(wire::Position::of);

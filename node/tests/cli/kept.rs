@@ -164,7 +164,7 @@ fn half_a_job_that_is_cancelled_is_no_success_though_each_of_its_tasks_is_done()
         let job = poll(|| {
             let jobs = run(node.path(), &["jobs", "--name", &name, "--json"]).well().json();
             let job = jobs.as_array().unwrap().first().filter(|job| job["done"] == 2)?;
-            assert_eq!(job["state"], "open");
+            assert_eq!(job["open"], true);
             Some(job["job"].as_str().unwrap().to_owned())
         });
         run(node.path(), &["cancel", &job]).well();

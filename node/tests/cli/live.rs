@@ -268,7 +268,7 @@ fn ctrl_c_cancels_a_single_task_too() {
     kill(child.id(), "INT");
     let said = finish(child).refused(130, &["interrupted", "is cancelled"]);
     assert!(!said.err.contains("panic"), "{said:?}");
-    poll(|| node.job().filter(|job| job["cancelled"] == 1 && job["state"] == "ended"));
+    poll(|| node.job().filter(|job| job["cancelled"] == 1 && job["state"] == "cancelled"));
 }
 
 #[test]

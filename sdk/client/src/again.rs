@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::api::{self, JobState};
+use crate::api;
 use crate::error::Error;
 use crate::frames::{self, Splitter, Summary};
 use crate::http::{About, Answer, Call};
@@ -197,7 +197,7 @@ impl Way {
         if holds || detached {
             let path = format!("/v1/jobs/{job}");
             let view: api::Job = mesh.http().json(Call::get(path, about).soon()).await?;
-            if holds && view.state == JobState::Open {
+            if holds && view.open {
                 return hand_in(&mesh, &view, reading.from, detached, &pump).await;
             }
             // It takes no more, and there were more to come.
@@ -342,7 +342,7 @@ mod tests {
         let listener = listen(dir.path()).await;
         let job = "a7c372edeab46585";
         let view = serde_json::json!({
-            "job": job, "state": "open", "detached": true, "cancelled_by_user": false, "class": "batch", "module": "", "tasks": 7,
+            "job": job, "state": "running", "open": true, "detached": true, "cancelled_by_user": false, "class": "batch", "module": "", "tasks": 7,
             "queued": 0, "leased": 0, "done": 0, "failed": 0, "cancelled": 0, "retried": 0, "elapsed_ms": 0,
         });
         let view = view.to_string();

@@ -71,7 +71,7 @@ impl Job {
             let path = format!("/v1/jobs/{}?wait_ms={WAIT_MS}", self.id);
             let asked: Result<api::Job, Error> = self.mesh.http().json(Call::get(path, self.about())).await;
             match asked {
-                Ok(job) if job.state == api::JobState::Ended => return Ok(job),
+                Ok(job) if job.state.has_ended() => return Ok(job),
                 Ok(_unended) => patience.renew(),
                 Err(error) => match patience.after(&error) {
                     Some(pause) => tokio::time::sleep(pause).await,

@@ -109,12 +109,12 @@ impl Mesh {
     /// [`JobFilter::before`] the first job of this one.
     ///
     /// ```no_run
-    /// use weft_client::{JobFilter, Mesh, Phase};
+    /// use weft_client::{JobFilter, JobState, Mesh};
     ///
     /// # async fn example() -> Result<(), weft_client::Error> {
     /// let mesh = Mesh::connect().await?;
     /// let labels = vec![("team".into(), "fonts".into())];
-    /// let filter = JobFilter { phases: vec![Phase::Failed], labels, ..JobFilter::default() };
+    /// let filter = JobFilter { states: vec![JobState::Failed], labels, ..JobFilter::default() };
     /// for job in mesh.list(&filter).await? {
     ///     println!("{} {}: {} failed", job.job, job.name, job.failed);
     /// }

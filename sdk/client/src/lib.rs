@@ -41,8 +41,8 @@ mod told;
 mod treated;
 
 pub use api::{
-    Backoff, BlobRef, Class, Failure, JobFilter, Level, LimitKind, Outcome, Phase, Policy, Profile, Recall,
-    Recalled, Receipt, Stream, Usage, Verified,
+    Backoff, BlobRef, Class, Failure, JobFilter, JobState, Level, LimitKind, Outcome, Policy, Profile,
+    Recall, Recalled, Receipt, Stream, Usage, Verified,
 };
 pub use archive::Archive;
 pub use error::Error;

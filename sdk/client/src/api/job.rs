@@ -4,27 +4,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Level};
-
-/// Where a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// More tasks may come.
-    Open,
-    /// All tasks came; some have not ended.
-    Running,
-    /// Every task ended.
-    Ended,
-}
+use super::{Class, JobState, Level};
 
 /// One of `GET /v1/jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its id.
     pub job: String,
-    /// Where it is.
+    /// How far it is.
     pub state: JobState,
+    /// Whether more tasks may come.
+    #[serde(default)]
+    pub open: bool,
     /// Its name; empty if it has none.
     #[serde(default)]
     pub name: String,

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobState, Node};
+use super::{Job, Node};
 
-/// How far a job is, in one word for filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
     /// Nothing of it can run now: what is left waits for other jobs, or for their results.
     Waiting,
     /// It has not ended, and some of it runs or can run.
@@ -23,28 +24,20 @@ pub enum Phase {
     Cancelled,
 }
 
-/// Whether nothing of a job can run now, for what is left waits for other jobs or for their results.
-fn waits(job: &Job) -> bool {
-    job.held > 0 && job.queued + job.delayed + job.leased == 0
-}
-
-impl Phase {
+impl JobState {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
 
-    /// Where that job is.
+    /// Whether every task of the job has ended.
     #[must_use]
-    pub fn of(job: &Job) -> Self {
-        match job.state {
-            JobState::Open | JobState::Running if waits(job) => Self::Waiting,
-            JobState::Open | JobState::Running => Self::Running,
-            JobState::Ended if job.cancelled_by_user => Self::Cancelled,
-            JobState::Ended if job.failed + job.cancelled > 0 => Self::Failed,
-            JobState::Ended => Self::Done,
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Waiting | Self::Running => false,
+            Self::Done | Self::Failed | Self::Cancelled => true,
         }
     }
 
-    /// The phase in one lower-case word.
+    /// The state in one lower-case word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -56,7 +49,7 @@ impl Phase {
         }
     }
 
-    /// The phases that a word of a filter means: one, or `unfinished` or `ended` for several.
+    /// The states that a word of a filter means: one, or `unfinished` or `ended` for several.
     ///
     /// # Errors
     /// With what was expected.
@@ -68,14 +61,14 @@ impl Phase {
             "ended" => Ok(vec![Self::Done, Self::Failed, Self::Cancelled]),
             _ => Self::ALL
                 .into_iter()
-                .find(|phase| phase.word() == word)
-                .map(|phase| vec![phase])
+                .find(|state| state.word() == word)
+                .map(|state| vec![state])
                 .ok_or_else(expected),
         }
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
     }
@@ -122,8 +115,8 @@ impl FromStr for Position {
 /// Which jobs; what is not given does not matter. The answer holds the newest that pass, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// In one of these phases; empty for all.
-    pub phases: Vec<Phase>,
+    /// In one of these states; empty for all.
+    pub states: Vec<JobState>,
     /// With all of these labels.
     pub labels: Vec<(String, String)>,
     /// With that name.
@@ -154,7 +147,7 @@ impl JobFilter {
     /// its whole id.
     #[must_use]
     pub fn passes(&self, job: &Job) -> bool {
-        let is_there = self.phases.is_empty() || self.phases.contains(&Phase::of(job));
+        let is_there = self.states.is_empty() || self.states.contains(&job.state);
         let is_theirs = self.owner.as_ref().is_none_or(|owner| job.owner.peer == *owner);
         is_there && is_theirs && self.is_called(&job.name, &job.labels) && self.is_in_time(job.submitted_ms)
     }
@@ -175,10 +168,10 @@ impl JobFilter {
 
     /// The pairs of its query.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
-        let Self { phases, labels, name, owner, since_ms, before, limit, mesh } = self;
+        let Self { states, labels, name, owner, since_ms, before, limit, mesh } = self;
         let mut pairs: Vec<(&'static str, String)> = Vec::new();
-        if !phases.is_empty() {
-            let words: Vec<&str> = phases.iter().map(|phase| phase.word()).collect();
+        if !states.is_empty() {
+            let words: Vec<&str> = states.iter().map(|state| state.word()).collect();
             pairs.push(("state", words.join(",")));
         }
         pairs.extend(labels.iter().map(|(label, value)| ("label", format!("{label}={value}"))));
@@ -197,13 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_a_filter_are_phases() {
-        for phase in Phase::ALL {
-            assert_eq!(Phase::of_word(phase.word()), Ok(vec![phase]));
+    fn words_of_a_filter_are_states() {
+        for state in JobState::ALL {
+            assert_eq!(JobState::of_word(state.word()), Ok(vec![state]));
         }
-        let all = [Phase::of_word("unfinished").unwrap(), Phase::of_word("ended").unwrap()].concat();
-        assert_eq!(all, Phase::ALL);
-        assert!(Phase::of_word("lost").is_err());
+        let all = [JobState::of_word("unfinished").unwrap(), JobState::of_word("ended").unwrap()].concat();
+        assert_eq!(all, JobState::ALL);
+        assert!(JobState::of_word("lost").is_err());
     }
 
     #[test]
