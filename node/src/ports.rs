@@ -133,7 +133,7 @@ impl Ports {
             Effect::Stash(bytes) => self.stash(bytes),
             Effect::Notify(event) => {
                 if let Event::TaskEnded { report, .. } = &event {
-                    report.blobs().for_each(|blob| self.store.keep(blob));
+                    report.blobs().for_each(|blob| self.store.keep_for_client(blob));
                 }
                 self.note(event);
             }

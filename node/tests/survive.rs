@@ -471,6 +471,30 @@ fn blobs_that_nothing_needs_make_room_for_a_job_that_is_kept() {
 }
 
 #[test]
+fn a_map_whose_inputs_and_outputs_are_more_than_the_store_holds_has_each_result() {
+    let _turn = turn();
+    let host = Host::keyless();
+    let node = host.loopback_node(&["--slots", "4", "--store", "16MiB"]);
+    fs::create_dir(host.path("in")).unwrap();
+    let inputs: Vec<PathBuf> = (0..40).map(|number| host.path("in").join(format!("{number}"))).collect();
+    for (number, path) in inputs.iter().enumerate() {
+        fs::write(path, format!("input {number:02}, ").repeat(100_000)).unwrap();
+    }
+    let (echo, out) = (module("echo"), host.path("out"));
+    let mut args = vec!["map", &echo, "--fn", "upper", "--out", out.to_str().unwrap(), "--each-file"];
+    args.extend(inputs.iter().map(|path| path.to_str().unwrap()));
+    let ended = host.spawn(&args).finish(JOB);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for (number, path) in inputs.iter().enumerate() {
+        let output = fs::read(out.join(path.file_name().unwrap())).unwrap();
+        assert!(output == format!("INPUT {number:02}, ").repeat(100_000).into_bytes(), "{number}");
+    }
+    let store = host.json(&["status", "--json"])["store"].clone();
+    assert!(store["pinned_bytes"] == 0 && store["bytes"].as_u64() <= Some(16 << 20), "{store}");
+    terminate(node);
+}
+
+#[test]
 fn a_submission_that_waits_for_room_in_the_store_says_so() {
     let _turn = turn();
     let host = Host::keyless();

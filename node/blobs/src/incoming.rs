@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use weft_core::BlobId;
 use crate::durability::Durability;
 use crate::error::{Error, is_full};
 use crate::index::{charge, length};
-use crate::shared::Shared;
+use crate::shared::{Shared, read_chunks};
 
 /// A blob that a peer sends. Bytes beyond the announced length are refused at once, everything else is checked by
 /// [`Incoming::finish`]. Dropping it unfinished leaves nothing behind.
@@ -83,45 +83,78 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// A temporary file and the quota that is reserved for it. Dropping it frees both.
-pub(crate) struct Temp {
+/// Quota that is reserved for one blob that is to be written. Dropping it frees that.
+pub struct Room {
     shared: Arc<Shared>,
+    /// Reserved bytes.
+    charged: u64,
+}
+
+impl Room {
+    pub(crate) fn reserve(shared: &Arc<Shared>, bytes: u64) -> Result<Self, Error> {
+        let charged = charge(bytes);
+        shared.reserve(charged)?;
+        Ok(Self { shared: Arc::clone(shared), charged })
+    }
+
+    fn grow_to(&mut self, bytes: u64) -> Result<(), Error> {
+        let more = charge(bytes).saturating_sub(self.charged);
+        if more > 0 {
+            self.shared.reserve(more)?;
+            self.charged += more;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("charged", &self.charged).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shared.release(self.charged);
+    }
+}
+
+/// A temporary file and its quota, a write that is under way. Dropping it frees all of that.
+pub(crate) struct Temp {
+    room: Room,
     file: File,
     path: PathBuf,
-    /// Reserved quota of this file, in bytes.
-    charged: u64,
     written: u64,
 }
 
 impl Temp {
     pub(crate) fn create(shared: &Arc<Shared>, bytes: u64) -> Result<Self, Error> {
-        let charged = charge(bytes);
-        shared.begin_write(charged)?;
+        Self::within(Room::reserve(shared, bytes)?)
+    }
+
+    pub(crate) fn within(room: Room) -> Result<Self, Error> {
+        let shared = &room.shared;
+        shared.begin_write()?;
         match shared.making_room(|| shared.disk.create_temp()) {
-            Ok((path, file)) => Ok(Self { shared: Arc::clone(shared), file, path, charged, written: 0 }),
+            Ok((path, file)) => Ok(Self { room, file, path, written: 0 }),
             Err(error) => {
-                shared.end_write(charged);
+                shared.end_write();
                 Err(error)
             }
         }
     }
 
     pub(crate) fn grow_to(&mut self, bytes: u64) -> Result<(), Error> {
-        let more = charge(bytes).saturating_sub(self.charged);
-        if more > 0 {
-            self.shared.grow_write(more)?;
-            self.charged += more;
-        }
-        Ok(())
+        self.room.grow_to(bytes)
     }
 
     /// Writes bytes for which quota is reserved.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let shared = &self.shared;
+        let shared = &self.room.shared;
         write_making_room(&mut self.file, bytes, |bytes| shared.make_room(bytes))
             .map_err(|failed| failed.into_error(&self.path))?;
         self.written += length(bytes);
-        assert!(self.written <= self.charged, "nothing is written that no room was set aside for");
+        assert!(self.written <= self.room.charged, "nothing is written that no room was set aside for");
         Ok(())
     }
 
@@ -131,14 +164,38 @@ impl Temp {
         if durable {
             self.file.sync_all().map_err(Error::io("sync", &self.path))?;
         }
-        let generation = self.shared.publish(&self.path, id, self.written, self.charged, durable)?;
-        self.charged = 0;
+        let room = &mut self.room;
+        let generation = room.shared.publish(&self.path, id, self.written, room.charged, durable)?;
+        room.charged = 0;
         if durable {
-            self.shared.disk.sync_name(id)?;
-            self.shared.lock().index.confirm(id, generation, true);
+            room.shared.disk.sync_name(id)?;
+            room.shared.lock().index.confirm(id, generation, true);
         }
         Ok(())
     }
+}
+
+/// The bytes of a source, complete and not visible yet, with their name and number.
+pub(crate) fn receive(
+    room: Room,
+    mut source: impl Read,
+    bytes_max: u64,
+) -> Result<(Temp, BlobId, u64), Error> {
+    let mut temp = Temp::within(room)?;
+    let mut hasher = blake3::Hasher::new();
+    // One byte beyond the limit distinguishes a source that ends there.
+    let mut limited = (&mut source).take(bytes_max.saturating_add(1));
+    let mut total = 0u64;
+    read_chunks(&mut limited, Error::Source, |chunk| {
+        total += length(chunk);
+        if total > bytes_max {
+            return Err(Error::TooLong { allowed: bytes_max });
+        }
+        hasher.update(chunk);
+        temp.grow_to(total)?;
+        temp.write(chunk)
+    })?;
+    Ok((temp, BlobId(*hasher.finalize().as_bytes()), total))
 }
 
 /// Writes all bytes; when the disk is full, calls `make_room` and continues. `make_room` gets the number of bytes left
@@ -184,7 +241,7 @@ impl Drop for Temp {
     fn drop(&mut self) {
         // Fails if the file was renamed; any other leftover is deleted at the next start.
         fs::remove_file(&self.path).ok();
-        self.shared.end_write(self.charged);
+        self.room.shared.end_write();
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use weft_core::BlobId;
 
 use crate::Error;
+use crate::awaited::{Awaited, Wanted};
 
 /// Length of a block, in bytes. Every blob counts as at least one.
 const BLOCK_BYTES: u64 = 4096;
@@ -85,6 +86,8 @@ pub(crate) struct Index {
     order: BTreeMap<u64, BlobId>,
     clock: u64,
     usage: Usage,
+    /// Blobs that are pinned once more, because someone is to want them soon.
+    awaited: Awaited,
     /// Pinned blobs whose files were removed or changed by another program, and which of both.
     lost: BTreeMap<BlobId, Loss>,
 }
@@ -98,6 +101,7 @@ impl Index {
             order: BTreeMap::new(),
             clock: 0,
             usage,
+            awaited: Awaited::default(),
             lost: BTreeMap::new(),
         }
     }
@@ -164,6 +168,46 @@ impl Index {
     }
 
     pub(crate) fn pin(&mut self, id: BlobId) {
+        self.add_pin(id);
+        if self.awaited.end(id, Some(Wanted::ByJob)) {
+            self.unpin(id);
+        }
+    }
+
+    /// Pins a stored blob until it is wanted so, or until then.
+    pub(crate) fn pin_until(&mut self, id: BlobId, wanted: Wanted, until: Instant) {
+        if !self.blobs.contains_key(&id) {
+            return;
+        }
+        // First, so that it is never unpinned between the two.
+        self.add_pin(id);
+        let gone = [self.awaited.begin(id, wanted, until), self.awaited.surplus()];
+        gone.into_iter().flatten().for_each(|id| self.end_pin(id));
+    }
+
+    /// A client took the blob.
+    pub(crate) fn taken(&mut self, id: BlobId) {
+        if self.awaited.end(id, Some(Wanted::ByClient)) {
+            self.unpin(id);
+        }
+        self.keep_until(id, None);
+    }
+
+    /// Ends the pins whose time is over.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.awaited.over(now) {
+            self.end_pin(id);
+        }
+    }
+
+    /// Reverts a pin whose blob a full disk may still not cost.
+    pub(crate) fn end_pin(&mut self, id: BlobId) {
+        let kept_until = self.blob(id).and_then(|blob| blob.kept_until);
+        self.unpin(id);
+        self.keep_until(id, kept_until);
+    }
+
+    fn add_pin(&mut self, id: BlobId) {
         let count = self.pins.entry(id).or_insert(0);
         *count += 1;
         if *count > 1 {
@@ -173,6 +217,10 @@ impl Index {
             self.order.remove(&blob.used);
             self.usage.pinned += charge(blob.bytes);
         }
+    }
+
+    pub(crate) fn is_pinned(&self, id: BlobId) -> bool {
+        self.pins.contains_key(&id)
     }
 
     /// Sets all aside that is there: the quota is for what comes from now on.
@@ -207,13 +255,6 @@ impl Index {
             self.order.insert(blob.used, id);
             self.usage.pinned -= charge(blob.bytes);
         }
-    }
-
-    /// Reverts one pin, but protects the blob from a full disk until then at least.
-    pub(crate) fn unpin_kept(&mut self, id: BlobId, until: Instant) {
-        let kept_until = self.blob(id).and_then(|blob| blob.kept_until);
-        self.unpin(id);
-        self.keep_until(id, kept_until.max(Some(until)));
     }
 
     /// Protects a blob from a full disk until then, or for as long as it is protected already.
@@ -309,6 +350,54 @@ mod tests {
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(3)));
         index.unpin(id(1));
         assert_eq!(index.victim_for(BLOCK_BYTES).unwrap(), Some(id(1)), "unpinned, it is as old as it was");
+    }
+
+    /// Whether the only blob that may be evicted now is this one.
+    fn is_spare(index: &mut Index, now: Instant, number: u8) -> bool {
+        index.expire(now);
+        let is_spare = index.victim_for(3 * BLOCK_BYTES).is_ok_and(|victim| victim == Some(id(number)));
+        assert_eq!(is_spare, index.usage().pinned == 0);
+        is_spare
+    }
+
+    #[test]
+    fn what_a_client_brought_is_not_evicted_before_its_job_pins_it_or_a_while_has_passed() {
+        let mut index = Index::new(3 * BLOCK_BYTES);
+        let now = Instant::now();
+        let (soon, later) =
+            (now + std::time::Duration::from_secs(1), now + std::time::Duration::from_secs(2));
+        index.pin_until(id(1), Wanted::ByJob, soon);
+        assert_eq!(index.usage().pinned, 0, "it is not here");
+        index.insert(id(1), 1, true);
+        assert!(is_spare(&mut index, now, 1));
+        index.pin_until(id(1), Wanted::ByJob, soon);
+        index.pin_until(id(1), Wanted::ByJob, later);
+        assert!(!is_spare(&mut index, soon, 1), "the later time counts");
+        index.taken(id(1));
+        assert!(!is_spare(&mut index, soon, 1), "it is a job that wants it");
+        index.pin(id(1));
+        index.unpin(id(1));
+        assert!(is_spare(&mut index, soon, 1), "its job had it");
+        index.pin_until(id(1), Wanted::ByJob, later);
+        index.keep_until(id(1), Some(later + (later - now)));
+        assert!(is_spare(&mut index, later, 1), "its time is over");
+        assert_eq!(index.spare(later), None, "a full disk does not cost it yet");
+    }
+
+    #[test]
+    fn a_result_that_was_told_is_not_evicted_before_its_client_has_it_or_a_while_has_passed() {
+        let mut index = Index::new(3 * BLOCK_BYTES);
+        let now = Instant::now();
+        let later = now + std::time::Duration::from_secs(2);
+        index.insert(id(1), 1, true);
+        index.pin_until(id(1), Wanted::ByClient, later);
+        index.pin(id(1));
+        index.unpin(id(1));
+        assert!(!is_spare(&mut index, now, 1), "another job with the same bytes changes nothing");
+        index.taken(id(1));
+        assert!(is_spare(&mut index, now, 1));
+        index.pin_until(id(1), Wanted::ByClient, later);
+        assert!(is_spare(&mut index, later, 1));
     }
 
     #[test]

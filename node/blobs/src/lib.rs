@@ -14,6 +14,7 @@
 //! Every call blocks on the disk, so call it from a thread that may block. Only one store may be open on a directory;
 //! the node's lock on its data directory guarantees that.
 
+mod awaited;
 mod cache;
 mod disk;
 mod durability;
@@ -26,6 +27,6 @@ mod store;
 pub use disk::DIR;
 pub use durability::Durability;
 pub use error::Error;
-pub use incoming::Incoming;
+pub use incoming::{Incoming, Room};
 pub use index::{Loss, Usage};
 pub use store::{Quota, Store};

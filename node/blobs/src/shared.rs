@@ -43,27 +43,35 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves quota for a write, and counts the write.
-    pub(crate) fn begin_write(&self, charged: u64) -> Result<(), Error> {
+    /// Counts a write.
+    pub(crate) fn begin_write(&self) -> Result<(), Error> {
         let mut state = self.lock();
         if state.writes >= WRITES_MAX {
             return Err(Error::Busy { writes: state.writes });
         }
-        self.reserve(&mut state, charged)?;
         state.writes += 1;
         Ok(())
     }
 
-    /// Reserves more quota for a write.
-    pub(crate) fn grow_write(&self, charged: u64) -> Result<(), Error> {
-        self.reserve(&mut self.lock(), charged)
+    /// A write is over.
+    pub(crate) fn end_write(&self) {
+        self.lock().writes -= 1;
+    }
+
+    /// Reserves quota for a write, and evicts what that takes.
+    pub(crate) fn reserve(&self, charged: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.index.expire(Instant::now());
+        while let Some(victim) = state.index.victim_for(charged)? {
+            self.remove(&mut state, victim)?;
+        }
+        state.index.reserve(charged);
+        Ok(())
     }
 
     /// Frees reserved quota.
-    pub(crate) fn end_write(&self, charged: u64) {
-        let mut state = self.lock();
-        state.index.release(charged);
-        state.writes -= 1;
+    pub(crate) fn release(&self, charged: u64) {
+        self.lock().index.release(charged);
     }
 
     /// Publishes a written file, unless a verified one exists, and frees its reserved quota. Returns the generation of
@@ -180,14 +188,6 @@ impl Shared {
         self.disk.remove(victim)?;
         state.forget(victim);
         state.index.count_eviction();
-        Ok(())
-    }
-
-    fn reserve(&self, state: &mut State, charged: u64) -> Result<(), Error> {
-        while let Some(victim) = state.index.victim_for(charged)? {
-            self.remove(state, victim)?;
-        }
-        state.index.reserve(charged);
         Ok(())
     }
 

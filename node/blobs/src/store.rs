@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use weft_core::BlobId;
 
+use crate::awaited::Wanted;
 use crate::cache::CACHED_BLOB_BYTES_MAX;
 use crate::disk::Disk;
 use crate::durability::Durability;
 use crate::error::Error;
-use crate::incoming::{Incoming, Temp};
+use crate::incoming::{Incoming, Room, Temp, receive};
 use crate::index::{Blob, Index, Loss, Usage, charge, length};
-use crate::shared::{Shared, read_chunks};
+use crate::shared::Shared;
 
 /// How long a blob that waits to be fetched is protected from a full disk.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -120,55 +121,71 @@ impl Store {
         bytes_max: u64,
         durability: Durability,
     ) -> Result<(BlobId, u64), Error> {
-        let (temp, id, total) = self.receive(source, bytes_max)?;
+        let (temp, id, total) = receive(self.reserve(0)?, source, bytes_max)?;
         temp.publish(id, durability)?;
         Ok((id, total))
     }
 
-    /// The bytes of a source, complete and not visible yet, with their name and number.
-    fn receive(&self, mut source: impl Read, bytes_max: u64) -> Result<(Temp, BlobId, u64), Error> {
-        let mut temp = Temp::create(&self.shared, 0)?;
-        let mut hasher = blake3::Hasher::new();
-        // One byte beyond the limit distinguishes a source that ends there.
-        let mut limited = (&mut source).take(bytes_max.saturating_add(1));
-        let mut total = 0u64;
-        read_chunks(&mut limited, Error::Source, |chunk| {
-            total += length(chunk);
-            if total > bytes_max {
-                return Err(Error::TooLong { allowed: bytes_max });
-            }
-            hasher.update(chunk);
-            temp.grow_to(total)?;
-            temp.write(chunk)
-        })?;
-        Ok((temp, BlobId(*hasher.finalize().as_bytes()), total))
+    /// Reserves quota for a blob that is to come, and evicts what that takes.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn reserve(&self, bytes: u64) -> Result<Room, Error> {
+        Room::reserve(&self.shared, bytes)
     }
 
-    /// As [`Store::put`], for a blob that its user hears of later, and pins then: a disk that is full meanwhile does not
-    /// cost it, for a minute at most.
+    /// As [`Store::put_reader`], with the quota that was reserved for it first, for a blob that a client brought:
+    /// see [`Store::keep_for_job`].
+    ///
+    /// # Errors
+    /// As [`Store::put_reader`].
+    pub fn put_reader_for_job(
+        &self,
+        room: Room,
+        source: impl Read,
+        bytes_max: u64,
+    ) -> Result<(BlobId, u64), Error> {
+        let (temp, id, total) = receive(room, source, bytes_max)?;
+        self.held(id, KEPT, || temp.publish(id, Durability::Cached))?;
+        Ok((id, total))
+    }
+
+    /// As [`Store::put`], for a blob that its user hears of later, and pins then: neither the quota nor a full disk costs it
+    /// meanwhile, for a minute at most.
     ///
     /// # Errors
     /// As [`Store::put`].
     pub fn put_held(&self, bytes: &[u8]) -> Result<BlobId, Error> {
         let id = BlobId::of(bytes);
-        self.held(id, || self.put_as(id, bytes, Durability::Cached))
+        self.held(id, HELD, || self.put_as(id, bytes, Durability::Cached))
     }
 
-    /// As [`Store::put_reader`], for such a blob.
+    /// The same for the bytes of a source of that length. Room for all of it is reserved first: of several that come together, as
+    /// many as fit are stored, and not a part of each.
     ///
     /// # Errors
     /// As [`Store::put_reader`].
-    pub fn put_reader_held(&self, source: impl Read, bytes_max: u64) -> Result<(BlobId, u64), Error> {
-        let (temp, id, total) = self.receive(source, bytes_max)?;
-        self.held(id, || temp.publish(id, Durability::Cached))?;
+    pub fn put_reader_held(&self, source: impl Read, bytes: u64) -> Result<(BlobId, u64), Error> {
+        let (temp, id, total) = receive(self.reserve(bytes)?, source, bytes)?;
+        self.held(id, HELD, || temp.publish(id, Durability::Cached))?;
         Ok((id, total))
     }
 
-    /// Protects a blob while it is published, and for a while from then on.
-    fn held<T>(&self, id: BlobId, publish: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    /// Pins a blob while it is published, and from then on as [`Store::keep_for_job`] does, but keeps it from a full disk for this
+    /// time only.
+    fn held<T>(
+        &self,
+        id: BlobId,
+        kept: Duration,
+        publish: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.pin(id);
         let published = publish();
-        self.shared.lock().index.unpin_kept(id, Instant::now() + HELD);
+        let now = Instant::now();
+        let mut shared = self.shared.lock();
+        shared.index.keep_at_least(id, now + kept);
+        shared.index.pin_until(id, Wanted::ByJob, now + HELD);
+        shared.index.end_pin(id);
         published
     }
 
@@ -271,15 +288,33 @@ impl Store {
         self.shared.lock().index.pin(id);
     }
 
+    /// Whether the blob is pinned.
+    #[must_use]
+    pub fn is_pinned(&self, id: BlobId) -> bool {
+        self.shared.lock().index.is_pinned(id)
+    }
+
     /// Reverts one [`Store::pin`]; without one it has no effect.
     pub fn unpin(&self, id: BlobId) {
         self.shared.lock().index.unpin(id);
     }
 
-    /// Protects a blob from a full disk for a day, or until it is taken or unpinned: a result, or an input of a user.
-    /// The quota may still evict it.
-    pub fn keep(&self, id: BlobId) {
-        self.shared.lock().index.keep_until(id, Instant::now().checked_add(KEPT));
+    /// Protects a stored blob that a client brought: pins it for a minute, or until a job pins it, and keeps it from a full disk for
+    /// a day, or until it is taken or unpinned.
+    pub fn keep_for_job(&self, id: BlobId) {
+        self.keep_for(id, Wanted::ByJob);
+    }
+
+    /// The same for a result that a client is told: it is pinned for a minute, or until it is [`Store::taken`].
+    pub fn keep_for_client(&self, id: BlobId) {
+        self.keep_for(id, Wanted::ByClient);
+    }
+
+    fn keep_for(&self, id: BlobId, wanted: Wanted) {
+        let now = Instant::now();
+        let mut shared = self.shared.lock();
+        shared.index.keep_until(id, now.checked_add(KEPT));
+        shared.index.pin_until(id, wanted, now + HELD);
     }
 
     /// Protects a blob from a full disk for a minute, or until it is taken or unpinned: it came for something that begins to
@@ -290,9 +325,9 @@ impl Store {
         shared.index.touch(id);
     }
 
-    /// Ends the protection of [`Store::keep`].
+    /// A client has the blob: ends the protection of [`Store::keep_for_client`].
     pub fn taken(&self, id: BlobId) {
-        self.shared.lock().index.keep_until(id, None);
+        self.shared.lock().index.taken(id);
     }
 
     /// How a pinned blob was lost, if it was.
@@ -313,7 +348,9 @@ impl Store {
     /// Current use.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.shared.lock().index.usage()
+        let mut shared = self.shared.lock();
+        shared.index.expire(Instant::now());
+        shared.index.usage()
     }
 
     /// True if the blob is stored, verified, and as durable as requested.

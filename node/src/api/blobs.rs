@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use weft_blobs::{Durability, Loss, Usage};
+use weft_blobs::{Loss, Room};
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
@@ -45,6 +45,9 @@ const PIECE_BYTES: usize = 256 << 10;
 pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
     // A client that asks before it sends the body does not send it after a refusal.
     let asks_first = request.headers().contains_key(EXPECT);
+    // Of one that does not say it, what came counts.
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = length.unwrap_or(0).min(BLOB_BYTES_MAX);
     let mut body = request.into_body().into_data_stream();
     let Lasting { uploads, bounds, .. } = &api.lasting;
     let _upload = match permit(uploads, "uploads", bounds.uploads) {
@@ -56,7 +59,7 @@ pub(super) async fn put(State(api): State<Api>, request: Request) -> Answered {
             return Err(refusal);
         }
     };
-    match take_in(&api, &mut body).await {
+    match take_in(&api, announced, &mut body).await {
         Ok(blob) => Ok((StatusCode::CREATED, json::answer(&blob)).into_response()),
         Err(refusal) => {
             let_end(&api, body);
@@ -77,38 +80,39 @@ fn let_end(api: &Api, mut body: BodyDataStream) {
 }
 
 /// Stores what an upload brings.
-async fn take_in(api: &Api, body: &mut BodyDataStream) -> Result<BlobRef, ApiError> {
-    wait_for_room(api).await;
+async fn take_in(api: &Api, announced: u64, body: &mut BodyDataStream) -> Result<BlobRef, ApiError> {
+    let room = room(api, announced).await?;
     let writers = &api.lasting.writers;
     let _writer = writers.acquire().await.expect("this semaphore is never closed");
     let (pieces, source) = mpsc::channel(PIECES_MAX);
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
-    let stored = spawn_blocking(move || store.put_reader(source, BLOB_BYTES_MAX, Durability::Cached));
-    let is_wanted = || writers.available_permits() == 0;
+    let stored = spawn_blocking(move || store.put_reader_for_job(room, source, BLOB_BYTES_MAX));
+    let is_wanted = || writers.available_permits() == 0 || api.arrivals.is_waited_for();
     let fed = feed(body, pieces, is_wanted).await;
     let stored = stored.await.map_err(thread_died)?;
     fed?;
     let (id, bytes) = stored?;
-    api.handle.store().keep(id);
     Ok(BlobRef { id: id.to_string(), bytes })
 }
 
-/// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
-/// held back, not refused.
-async fn wait_for_room(api: &Api) {
-    let until = Instant::now() + ROOM_TIME;
-    loop {
-        if !waits_for_room(api.handle.store().usage()) || Instant::now() >= until {
-            return;
-        }
-        tokio::time::sleep(ROOM_PAUSE).await;
+/// While the store has too little room besides what work writes, an upload waits until some of it ends: so a job whose inputs
+/// exceed the quota is held back, not refused.
+async fn room(api: &Api, bytes: u64) -> Result<Room, weft_blobs::Error> {
+    let store = api.handle.store();
+    let begin = || api.arrivals.begin(store, bytes);
+    if let Some(room) = begin()? {
+        return Ok(room);
     }
-}
-
-/// Whether uploads wait for room: work pins three quarters of the quota, together with what arrives.
-pub(super) fn waits_for_room(usage: Usage) -> bool {
-    (usage.pinned + usage.reserved) / 3 >= usage.quota / 4
+    let _waiting = api.arrivals.wait();
+    let until = Instant::now() + ROOM_TIME;
+    while Instant::now() < until {
+        tokio::time::sleep(ROOM_PAUSE).await;
+        if let Some(room) = begin()? {
+            return Ok(room);
+        }
+    }
+    store.reserve(bytes)
 }
 
 /// Room for one more blob on its way.
@@ -182,6 +186,8 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
     };
     if method == Method::HEAD {
         let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
+        // Who asks does not send it again.
+        api.handle.store().keep_for_job(id);
         return Ok((headers(bytes), Body::empty()).into_response());
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;
@@ -290,7 +296,7 @@ pub(super) async fn text_module(api: &Api, id: BlobId) -> Result<Option<Vec<u8>>
 pub(super) async fn store(api: &Api, bytes: Vec<u8>) -> Result<BlobId, ApiError> {
     let store = api.handle.store().clone();
     let id = spawn_blocking(move || store.put(&bytes)).await.map_err(thread_died)??;
-    api.handle.store().keep(id);
+    api.handle.store().keep_for_job(id);
     Ok(id)
 }
 

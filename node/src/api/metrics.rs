@@ -12,7 +12,7 @@ use super::{Answered, Api, views};
 pub(super) async fn metrics(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
     let counted = standing.snapshot.counters;
-    let text = render(&views::status(standing, &api.handle), &counted);
+    let text = render(&views::status(standing, &api), &counted);
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 

@@ -29,6 +29,7 @@
 //! | results that detached jobs keep | 256 MiB, 4,000,000 | ended jobs are forgotten, then 507 or an `Error` frame |
 
 mod adopting;
+mod arrivals;
 mod auth;
 mod blobs;
 mod caller;
@@ -79,6 +80,7 @@ use weft_core::{Command, JobId};
 use weft_net::Asked;
 
 use crate::handle::NodeHandle;
+use arrivals::Arrivals;
 use elsewhere::Leaders;
 use looked::Looked;
 use places::{Bounds, Lasting, Place, Places};
@@ -126,6 +128,8 @@ struct Parts {
     leaders: Arc<Leaders>,
     /// What the disk was asked about a moment ago.
     looked: Arc<Looked>,
+    /// Blobs that clients bring.
+    arrivals: Arc<Arrivals>,
     orphans: mpsc::Sender<Orphan>,
 }
 
@@ -157,6 +161,7 @@ pub async fn serve(
         lasting,
         leaders: Arc::default(),
         looked: Arc::default(),
+        arrivals: Arc::default(),
         orphans,
     };
     let api = Api::from(parts);

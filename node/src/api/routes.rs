@@ -59,7 +59,7 @@ pub(super) fn of_jobs() -> Router<Api> {
 
 async fn status(State(api): State<Api>) -> Answered {
     let standing = api.handle.standing().await?;
-    Ok(json::answer(&views::status(standing, &api.handle)))
+    Ok(json::answer(&views::status(standing, &api)))
 }
 
 async fn peers(State(api): State<Api>) -> Answered {

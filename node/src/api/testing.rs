@@ -48,6 +48,7 @@ pub(super) fn loopless(dir: &Path) -> Loopless {
         lasting,
         leaders: Arc::default(),
         looked: Arc::default(),
+        arrivals: Arc::default(),
         orphans: orphaned,
     };
     let api = parts.into();

@@ -11,7 +11,7 @@ use weft_core::message::Class;
 use weft_core::snapshot::{Counters, JobView, PeerView, Snapshot, Trust};
 use weft_exec::PoolStatus;
 
-use super::blobs::waits_for_room;
+use super::Api;
 use super::caller::Names;
 use super::convert;
 use crate::handle::{NodeHandle, NodeInfo, Standing};
@@ -22,7 +22,8 @@ use crate::keeping::JournalState;
 const BINDINGS_MAX: usize = 16;
 
 /// The node as it is.
-pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
+pub(super) fn status(standing: Standing, api: &Api) -> api::Status {
+    let handle = &api.handle;
     let info: &NodeInfo = handle.info();
     let Standing { snapshot, pool } = standing;
     let journal = handle.journal().unwrap_or_default();
@@ -76,7 +77,7 @@ pub(super) fn status(standing: Standing, handle: &NodeHandle) -> api::Status {
         memory_bytes: capacity.memory_bytes,
         sandbox: slots(pool),
         memo: api::Memo { entries: known, hits: counters.recalled + counters.answered },
-        store: store(handle.store().usage(), starved, store_fault.get()),
+        store: store(api, starved, store_fault.get()),
         journal: self::journal(handle, journal),
         labels: labels(capacity.labels),
         binding: jobs.iter().rev().filter(unfinished).take(BINDINGS_MAX).map(binding).collect(),
@@ -107,14 +108,15 @@ fn journal(handle: &NodeHandle, state: JournalState) -> api::Journal {
     }
 }
 
-fn store(usage: Usage, starved: u32, fault: Option<String>) -> api::Store {
-    let Usage { blobs, aside, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } = usage;
+fn store(api: &Api, starved: u32, fault: Option<String>) -> api::Store {
+    let Usage { blobs, aside, bytes, pinned, reserved: _, quota, evicted: _, corrupt: _, vanished } =
+        api.handle.store().usage();
     api::Store {
         blobs: u64::try_from(blobs).unwrap_or(u64::MAX),
         bytes,
         pinned_bytes: pinned,
         aside_bytes: aside,
-        uploads_wait: waits_for_room(usage),
+        uploads_wait: api.arrivals.is_waited_for(),
         quota_bytes: quota,
         starved,
         vanished: count(vanished),

@@ -17,6 +17,7 @@ use crate::api::BlobRef;
 use crate::error::Error;
 use crate::http::{About, Answer, Body, Call, broken, full};
 use crate::input::FilePart;
+use crate::measured::Measured;
 use crate::mesh::Mesh;
 use crate::result::{hex, parse_id};
 
@@ -51,7 +52,7 @@ impl Mesh {
         self.put_body(true, || ready(Ok(full(bytes.clone())))).await
     }
 
-    /// Stores a file's bytes in the node's store, without holding them in memory.
+    /// Stores a file's bytes in the node's store, without holding them in memory: as many as it has when it is opened.
     ///
     /// # Errors
     /// [`Error::File`] when it can't be read, and as [`Mesh::put_blob`].
@@ -61,6 +62,11 @@ impl Mesh {
         // Errors on the way would reach us only as a broken connection; a directory is the likely one.
         if found.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        // What is made as it is read says that it has none.
+        if found.is_file() && found.len() > 0 {
+            let file = tokio::fs::File::open(path).await.map_err(unreadable)?.into_std().await;
+            return self.put_blob_part(FilePart::new(Arc::new(file), path, 0, found.len())).await;
         }
         // What came through a pipe can't be read twice.
         let may_repeat = found.is_file();
@@ -72,7 +78,7 @@ impl Mesh {
                 Ok::<_, io::Error>((read > 0).then(|| (piece.freeze(), file)))
             }))
         };
-        self.put_pieces(path, may_repeat, pieces).await
+        self.put_pieces(path, None, may_repeat, pieces).await
     }
 
     /// Stores a part of an open file, without holding it in memory.
@@ -93,14 +99,15 @@ impl Mesh {
                 Ok::<_, io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), (part, next))))
             })))
         };
-        self.put_pieces(part.name(), true, pieces).await
+        self.put_pieces(part.name(), Some(part.bytes_len()), true, pieces).await
     }
 
-    /// Stores what comes; `pieces` gives it from its beginning, for each try. When it breaks off, the connection only
+    /// Stores what comes, of this length if that is known; `pieces` gives it from its beginning, for each try. When it breaks off, the connection only
     /// tells that the body broke: the reason is kept separately.
     async fn put_pieces<P, S>(
         &self,
         name: &Path,
+        bytes: Option<u64>,
         may_repeat: bool,
         pieces: impl Fn() -> P,
     ) -> Result<BlobRef, Error>
@@ -117,7 +124,11 @@ impl Mesh {
                     *noted.lock().expect("no thread panics while it holds this lock") = Some(source);
                     Error::Broken { reason }
                 });
-                Ok(BodyExt::boxed_unsync(StreamBody::new(pieces)))
+                let body = StreamBody::new(Box::pin(pieces));
+                Ok(match bytes {
+                    Some(bytes) => BodyExt::boxed_unsync(Measured::new(body, bytes)),
+                    None => BodyExt::boxed_unsync(body),
+                })
             }
         };
         let stored = self.put_body(may_repeat, body).await;

@@ -28,6 +28,7 @@ mod job;
 mod jobs;
 mod kept;
 mod map;
+mod measured;
 mod mesh;
 mod pack;
 mod parcel;

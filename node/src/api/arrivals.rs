@@ -1,0 +1,108 @@
+//! Blobs that clients bring, by the room that they take in the store: an upload begins only where three quarters of the quota hold it
+//! with all that work pins and the blobs that come already. The rest is for what tasks write: inputs that filled the store would wait
+//! for ever for the outputs that have no room. Plain bookkeeping; the handler of uploads drives it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use weft_blobs::{Error, Room, Store, Usage};
+
+/// What comes.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    /// Uploads that wait. Held while room is looked for, so that two don't find the same.
+    waiting: Mutex<usize>,
+}
+
+impl Arrivals {
+    /// Room for an upload of this length, if there is some.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`], but for a store that is full.
+    pub(super) fn begin(&self, store: &Store, bytes: u64) -> Result<Option<Room>, Error> {
+        let _looking = self.waiting();
+        if !leaves_room(store.usage(), bytes) {
+            return Ok(None);
+        }
+        match store.reserve(bytes) {
+            Ok(room) => Ok(Some(room)),
+            // What tasks write took it; or it is more than there will ever be.
+            Err(Error::Full { wanted, quota, .. }) if wanted <= quota => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An upload waits, until this is dropped.
+    pub(super) fn wait(self: &Arc<Self>) -> Waiting {
+        *self.waiting() += 1;
+        Waiting(Arc::clone(self))
+    }
+
+    /// Whether uploads wait for room.
+    pub(super) fn is_waited_for(&self) -> bool {
+        *self.waiting() > 0
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, usize> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether this many bytes more leave room for what tasks write. One long input may take more where it is nearly alone: it would wait
+/// for ever.
+fn leaves_room(Usage { pinned, reserved, quota, .. }: Usage, bytes: u64) -> bool {
+    let held = pinned + reserved;
+    held <= quota / 16 || held.saturating_add(bytes) <= quota / 4 * 3
+}
+
+/// An upload that waits.
+#[derive(Debug)]
+pub(super) struct Waiting(Arc<Arrivals>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *self.0.waiting() -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_blobs::Quota;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_quarter_of_the_store_is_left_for_what_tasks_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Quota { bytes: 8 * MIB }).unwrap();
+        let arrivals = Arrivals::default();
+        let begin = |bytes| arrivals.begin(&store, bytes).unwrap();
+        let first = begin(4 * MIB).unwrap();
+        let second = begin(2 * MIB).unwrap();
+        assert!(begin(1).is_none(), "both are under way, and not there yet");
+        drop(second);
+        let id = store.put(&vec![1; 2 << 20]).unwrap();
+        store.keep_for_job(id);
+        assert!(begin(MIB).is_none(), "it came, and its job pins it soon");
+        store.pin(id);
+        drop(first);
+        assert!(begin(5 * MIB).is_none());
+        let third = begin(4 * MIB).expect("it is not counted twice");
+        let written = store.reserve(2 * MIB).expect("what tasks write has the last quarter");
+        drop((third, written));
+        store.unpin(id);
+        store.pin(store.put(b"a module").unwrap());
+        assert!(begin(7 * MIB).is_some(), "it is nearly alone, so it may have more");
+        assert!(matches!(arrivals.begin(&store, 9 * MIB), Err(Error::Full { .. })), "it never will");
+    }
+
+    #[test]
+    fn who_waits_is_counted_as_long_as_it_does() {
+        let arrivals = Arc::<Arrivals>::default();
+        let waiting = arrivals.wait();
+        assert!(arrivals.is_waited_for());
+        drop(waiting);
+        assert!(!arrivals.is_waited_for());
+    }
+}
