@@ -105,7 +105,7 @@ impl Journal {
             db: sound.db,
             applier: Applier::new(checker.clone(), back.shelves, back.garbage, sound.about),
             checkpoints,
-            synced: Synced::begin(&files, opened.stamp.opens)?,
+            synced: Synced::begin(&files, opened.stamp.opens),
             queue: Arc::clone(&queue),
             room: Arc::clone(&room),
             files: files.clone(),

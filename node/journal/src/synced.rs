@@ -59,11 +59,11 @@ pub(crate) struct Synced {
 }
 
 impl Synced {
-    /// For a journal whose life has begun: its log is there.
-    pub(crate) fn begin(files: &Files, opens: u64) -> Result<Self, Error> {
-        let line = disk::create(&files.synced).map_err(Error::io("make", &files.synced))?;
-        let log = File::open(&files.wal).map_err(Error::io("open", &files.wal))?;
-        Ok(Self { line, log, opens })
+    /// For a journal whose life has begun: its log is there. None where the line can't be made, as on a full disk.
+    pub(crate) fn begin(files: &Files, opens: u64) -> Option<Self> {
+        let line = disk::create(&files.synced).ok()?;
+        let log = File::open(&files.wal).ok()?;
+        Some(Self { line, log, opens })
     }
 
     /// That many frames are on the disk.
@@ -81,25 +81,43 @@ impl Synced {
 
 /// Whether the log of that life, which was not closed, has less than was on the disk.
 pub(crate) fn is_cut(files: &Files, opens: u64) -> Result<bool, Error> {
-    let Some(line) = read(files)?.filter(|line| line.opens == opens) else { return Ok(false) };
+    let Some(line) = read(files).filter(|line| line.opens == opens) else { return Ok(false) };
     let log = wal::right_frames(&files.wal)?;
-    Ok(log.is_some_and(|(salts, frames)| salts == line.salts && frames < line.frames))
+    Ok(log.is_some_and(|(salts, frames)| {
+        salts == line.salts && frames < line.frames || is_earlier(salts, line.salts)
+    }))
 }
 
-fn read(files: &Files) -> Result<Option<Line>, Error> {
-    let Some(file) = disk::open_if_there(&files.synced)? else { return Ok(None) };
+/// Whether a log is of an earlier round of the same life than another: the first half of the salts is a number that SQLite raises by
+/// one for each.
+fn is_earlier(salts: [u8; SALT_BYTES], than: [u8; SALT_BYTES]) -> bool {
+    let round = |salts: [u8; SALT_BYTES]| salts.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
+    let behind = round(than).wrapping_sub(round(salts));
+    (1..1 << 31).contains(&behind)
+}
+
+/// The line, if there is one and it can be read. Without it a cut is not noticed, and all else is as before.
+fn read(files: &Files) -> Option<Line> {
+    let file = File::open(&files.synced).ok()?;
     let mut line = [0; LINE_BYTES];
-    match file.read_exact_at(&mut line, 0) {
-        Ok(()) => Ok(Line::decode(&line)),
-        // The life ended before its first group.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(Error::io("read", &files.synced)(error)),
-    }
+    file.read_exact_at(&mut line, 0).ok()?;
+    Line::decode(&line)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_before_is_told_from_the_same_one_and_a_later_one() {
+        let salts = |round: u32, random: u8| {
+            let [one, two, three, four] = round.to_be_bytes();
+            [one, two, three, four, random, 0, 0, 0]
+        };
+        assert!(is_earlier(salts(4, 9), salts(5, 1)) && is_earlier(salts(u32::MAX, 9), salts(0, 1)));
+        assert!(!is_earlier(salts(5, 1), salts(5, 1)) && !is_earlier(salts(6, 2), salts(5, 1)));
+        assert!(!is_earlier(salts(0, 2), salts(u32::MAX, 1)));
+    }
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_a_torn_one_is_none() {

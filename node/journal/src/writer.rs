@@ -30,7 +30,7 @@ pub(crate) struct Writer {
     pub(crate) db: Connection,
     pub(crate) applier: Applier,
     pub(crate) checkpoints: Checkpoints,
-    pub(crate) synced: Synced,
+    pub(crate) synced: Option<Synced>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) room: Arc<Room>,
     pub(crate) files: Files,
@@ -183,7 +183,7 @@ impl Writer {
     fn look_at_log(&mut self) -> Result<Lengths, Failure> {
         let (in_log, in_file) =
             checkpoint(&self.db, "NOOP").map_err(Failure::of("ask for the length of the log"))?;
-        self.synced.note(in_log);
+        self.synced.iter().for_each(|synced| synced.note(in_log));
         Ok(Lengths { in_log, in_file })
     }
 
