@@ -28,12 +28,11 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     say(&format!("node {} takes no new tasks{given_back} and {left}; {}", status.name, after_that(&status)));
     if args.wait {
         tokio::select! {
-            ended = idle(mesh, &status) => ended?,
+            ended = idle(mesh, &status) => said(&status.name, ended?),
             _ = tokio::signal::ctrl_c() => {
                 return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
             }
         }
-        say(&format!("node {} holds no task any more", status.name));
     }
     Ok(0)
 }
@@ -68,18 +67,34 @@ fn left(status: &api::Status) -> String {
     }
 }
 
+/// How a node that drains got to hold no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    Drained,
+    Ended,
+}
+
+fn said(name: &str, idle: Idle) {
+    say(&match idle {
+        Idle::Drained => format!("node {name} holds no task any more"),
+        Idle::Ended => format!("node {name} has stopped"),
+    });
+}
+
 /// Waits until the node holds no task and has delivered all results; one that was told to end may do so meanwhile.
-async fn idle(mesh: &Mesh, told: &api::Status) -> Result<(), Problem> {
+async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
+    let mut stopping = told.stopping;
     loop {
         let status = match mesh.status().await {
-            Err(_going) if told.stopping => {
-                gone(mesh).await;
-                return Ok(());
+            Err(_going) if stopping => {
+                until_gone(mesh, told).await?;
+                return Ok(Idle::Ended);
             }
             other => other?,
         };
+        stopping = status.stopping;
         if status.running + status.waiting + status.reserved == 0 && status.undelivered == 0 {
-            return Ok(());
+            return Ok(Idle::Drained);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -107,14 +122,19 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     if args.no_wait {
         return Ok(0);
     }
-    let time = END_TIME + Duration::from_millis(status.grace_ms);
+    until_gone(mesh, &status).await?;
+    said(&status.name, Idle::Ended);
+    Ok(0)
+}
+
+/// Waits for the end of a node that was told to end.
+async fn until_gone(mesh: &Mesh, told: &api::Status) -> Result<(), Problem> {
+    let time = END_TIME + Duration::from_millis(told.grace_ms);
     tokio::time::timeout(time, gone(mesh)).await.map_err(|_late| {
         let text =
-            format!("node {} has not ended within {} s; its log may say why", status.name, time.as_secs());
+            format!("node {} has not ended within {} s; its log may say why", told.name, time.as_secs());
         Problem::Failed(text)
-    })?;
-    say(&format!("node {} has stopped", status.name));
-    Ok(0)
+    })
 }
 
 /// What becomes of these unfinished jobs, of one or of several.

@@ -281,12 +281,13 @@ impl Worker {
             Remains::Forgotten => entries.push(put(Thing::Forgotten, Vec::new())),
             Remains::Nothing => {}
         }
-        match (ticket, remains) {
-            (None, _) => entries.push(disk::no_longer_lost(job)),
-            (Some(_), Remains::Left(_)) => {}
-            (Some(_), Remains::Forgotten | Remains::Nothing) => {
-                entries.push(put(Thing::Gone, now_ms().to_le_bytes().to_vec()));
-            }
+        if ticket.is_none() {
+            entries.push(disk::no_longer_lost(job));
+        }
+        // One that never was accepted is not told apart from one that never was.
+        let was_here = ticket.is_some() || self.kept.news.is_quarantined(job);
+        if was_here && matches!(remains, Remains::Forgotten | Remains::Nothing) {
+            entries.push(put(Thing::Gone, now_ms().to_le_bytes().to_vec()));
         }
         if let Some(ticket) = ticket {
             self.append_for(ticket, entries);
