@@ -117,6 +117,8 @@ impl Node {
         let store_fault = StoreFault::default();
         let quota = weft_blobs::Quota { bytes: settings.store_bytes };
         let store = weft_blobs::Store::open_whole(&settings.data_dir, quota)?;
+        // The journal's, when it has used up what it set aside.
+        store.leave_free(settings.reserve_bytes);
         let me = weft_net::peer_id_of(&settings.identity);
         let jobs = Arc::new(JobTable::default());
         // Before the mesh: its workers hear of its jobs first.

@@ -115,6 +115,17 @@ impl Disk {
         Ok(())
     }
 
+    /// Bytes of the disk that are free for this user. Where the system does not say, all.
+    pub(crate) fn free(&self) -> u64 {
+        rustix::fs::statvfs(&self.incoming)
+            .map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// That the disk is as full as it may be.
+    pub(crate) fn full(&self) -> Error {
+        Error::io("write below", &self.incoming)(io::ErrorKind::StorageFull.into())
+    }
+
     pub(crate) fn path(&self, id: BlobId) -> PathBuf {
         self.shard(id).join(id.to_string())
     }

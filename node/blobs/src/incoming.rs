@@ -151,6 +151,7 @@ impl Temp {
     /// Writes bytes for which quota is reserved.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let shared = &self.room.shared;
+        shared.look_at_disk(length(bytes))?;
         write_making_room(&mut self.file, bytes, |bytes| shared.make_room(bytes))
             .map_err(|failed| failed.into_error(&self.path))?;
         self.written += length(bytes);

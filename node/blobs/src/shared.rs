@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,12 +18,16 @@ use crate::index::{Blob, Index, Loss, charge};
 
 /// Bytes read from a source or a file at once.
 const CHUNK_BYTES: usize = 128 * 1024;
+/// Blobs that are evicted while the lock is held.
+const EVICTED_MAX: usize = 64;
 /// Most blobs that are written at the same time; each has an open file.
 const WRITES_MAX: usize = 256;
 
 /// State that all clones share.
 pub(crate) struct Shared {
     pub(crate) disk: Disk,
+    /// Bytes of the disk that are not for blobs.
+    left_free: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -35,7 +40,8 @@ pub(crate) struct State {
 
 impl Shared {
     pub(crate) fn new(disk: Disk, index: Index) -> Self {
-        Self { disk, state: Mutex::new(State { index, cache: Cache::default(), writes: 0 }) }
+        let state = State { index, cache: Cache::default(), writes: 0 };
+        Self { disk, left_free: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -58,15 +64,19 @@ impl Shared {
         self.lock().writes -= 1;
     }
 
-    /// Reserves quota for a write, and evicts what that takes.
+    /// Reserves quota for a write, and evicts what that takes. Blocks meanwhile, but lets others in between.
     pub(crate) fn reserve(&self, charged: u64) -> Result<(), Error> {
-        let mut state = self.lock();
-        state.index.expire(Instant::now());
-        while let Some(victim) = state.index.victim_for(charged)? {
-            self.remove(&mut state, victim)?;
+        loop {
+            let mut state = self.lock();
+            state.index.expire(Instant::now());
+            for _ in 0..EVICTED_MAX {
+                let Some(victim) = state.index.victim_for(charged)? else {
+                    state.index.reserve(charged);
+                    return Ok(());
+                };
+                self.remove(&mut state, victim)?;
+            }
         }
-        state.index.reserve(charged);
-        Ok(())
     }
 
     /// Frees reserved quota.
@@ -154,6 +164,29 @@ impl Shared {
         self.evict(&mut self.lock(), bytes)
     }
 
+    /// From now on blobs leave this many bytes of the disk free.
+    pub(crate) fn leave_free(&self, bytes: u64) {
+        self.left_free.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Looks, before this many bytes are written, that they leave free what is not for blobs; what can give way does, as on a
+    /// full disk.
+    pub(crate) fn look_at_disk(&self, bytes: u64) -> Result<(), Error> {
+        let left_free = self.left_free.load(Ordering::Relaxed);
+        if left_free == 0 {
+            return Ok(());
+        }
+        loop {
+            let lacking = left_free.saturating_add(bytes).saturating_sub(self.disk.free());
+            if lacking == 0 {
+                return Ok(());
+            }
+            if self.make_room(lacking)? == 0 {
+                return Err(self.disk.full());
+            }
+        }
+    }
+
     /// Calls `act`, which needs some space on the disk, and evicts blobs as long as that helps.
     pub(crate) fn making_room<T>(&self, act: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         loop {
@@ -174,6 +207,7 @@ impl Shared {
     }
 
     fn evict(&self, state: &mut State, bytes: u64) -> Result<u64, Error> {
+        state.index.expire(Instant::now());
         let mut freed = 0;
         while freed < bytes
             && let Some(victim) = state.index.spare(Instant::now())

@@ -72,6 +72,12 @@ impl Store {
         self.shared.lock().index.set_aside();
     }
 
+    /// From now on blobs leave this many bytes of the disk free: who shares it with them goes on where they find it full. A blob for
+    /// which nothing can give way is refused as on a full disk ([`Error::is_disk_full`]).
+    pub fn leave_free(&self, bytes: u64) {
+        self.shared.leave_free(bytes);
+    }
+
     /// Evicts down to the quota, as far as that is not pinned.
     ///
     /// # Errors

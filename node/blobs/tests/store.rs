@@ -395,3 +395,19 @@ fn what_a_store_makes_is_its_users_alone() {
     }
     assert_eq!(mode(&dir.path().join("blobs/incoming")), 0o700);
 }
+
+#[test]
+fn blobs_leave_free_what_is_not_for_them_and_give_way_before_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Quota { bytes: 64 << 10 }).unwrap();
+    let (spare, wanted) = (store.put(b"spare").unwrap(), store.put(b"wanted").unwrap());
+    store.pin(wanted);
+    // No disk has so much.
+    store.leave_free(u64::MAX);
+    let refused = store.put(b"one more").unwrap_err();
+    assert!(refused.is_disk_full(), "{refused}");
+    assert_eq!((store.has(spare), store.has(wanted)), (false, true));
+    assert_eq!(store.usage().reserved, 0);
+    store.leave_free(0);
+    store.put(b"one more").unwrap();
+}

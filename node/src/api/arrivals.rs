@@ -9,18 +9,28 @@ use weft_blobs::{Error, Room, Store, Usage};
 /// What comes.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    /// Uploads that wait. Held while room is looked for, so that two don't find the same.
+    /// Held while room is reserved, so that two don't find the same.
+    looking: Mutex<()>,
+    /// Uploads that wait.
     waiting: Mutex<usize>,
 }
 
 impl Arrivals {
-    /// Room for an upload of this length, if there is some.
+    /// Whether this many bytes more leave room for what tasks write. One long input may take more where it is nearly alone: it would
+    /// wait for ever.
+    pub(super) fn leaves_room(&self, store: &Store, bytes: u64) -> bool {
+        let Usage { pinned, reserved, quota, .. } = store.usage();
+        let held = pinned + reserved;
+        held <= quota / 16 || held.saturating_add(bytes) <= quota / 4 * 3
+    }
+
+    /// Room for an upload of this length, if there is some. Blocks while other blobs give way.
     ///
     /// # Errors
     /// As [`Store::reserve`], but for a store that is full.
     pub(super) fn begin(&self, store: &Store, bytes: u64) -> Result<Option<Room>, Error> {
-        let _looking = self.waiting();
-        if !leaves_room(store.usage(), bytes) {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.leaves_room(store, bytes) {
             return Ok(None);
         }
         match store.reserve(bytes) {
@@ -45,13 +55,6 @@ impl Arrivals {
     fn waiting(&self) -> MutexGuard<'_, usize> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether this many bytes more leave room for what tasks write. One long input may take more where it is nearly alone: it would wait
-/// for ever.
-fn leaves_room(Usage { pinned, reserved, quota, .. }: Usage, bytes: u64) -> bool {
-    let held = pinned + reserved;
-    held <= quota / 16 || held.saturating_add(bytes) <= quota / 4 * 3
 }
 
 /// An upload that waits.

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use weft_blobs::{Loss, Room};
+use weft_blobs::{Loss, Room, Usage};
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
@@ -32,8 +32,9 @@ const PIECES_MAX: usize = 8;
 /// How long an upload waits for room in the store, and how often it looks.
 const ROOM_TIME: Duration = Duration::from_secs(600);
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
-/// An upload that brings nothing for so long ends when others wait for its place.
+/// An upload that brings nothing for so long ends when others wait for its place, or for room, of which it has this much or more.
 const STALL_TIME: Duration = Duration::from_secs(60);
+const HELD_BYTES_MIN: u64 = 1 << 20;
 /// How long what a refused upload still brings is read.
 const REFUSED_TIME: Duration = Duration::from_secs(10);
 /// By so much of its beginning a module as text is known.
@@ -88,7 +89,8 @@ async fn take_in(api: &Api, announced: u64, body: &mut BodyDataStream) -> Result
     let store = api.handle.store().clone();
     let source = PieceReader { pieces: source, current: Bytes::new() };
     let stored = spawn_blocking(move || store.put_reader_for_job(room, source, BLOB_BYTES_MAX));
-    let is_wanted = || writers.available_permits() == 0 || api.arrivals.is_waited_for();
+    let holds_room = || announced >= HELD_BYTES_MIN && api.arrivals.is_waited_for();
+    let is_wanted = || writers.available_permits() == 0 || holds_room();
     let fed = feed(body, pieces, is_wanted).await;
     let stored = stored.await.map_err(thread_died)?;
     fed?;
@@ -98,21 +100,36 @@ async fn take_in(api: &Api, announced: u64, body: &mut BodyDataStream) -> Result
 
 /// While the store has too little room besides what work writes, an upload waits until some of it ends: so a job whose inputs
 /// exceed the quota is held back, not refused.
-async fn room(api: &Api, bytes: u64) -> Result<Room, weft_blobs::Error> {
-    let store = api.handle.store();
-    let begin = || api.arrivals.begin(store, bytes);
-    if let Some(room) = begin()? {
+async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
+    if let Some(room) = begin(api, bytes).await? {
         return Ok(room);
     }
     let _waiting = api.arrivals.wait();
     let until = Instant::now() + ROOM_TIME;
     while Instant::now() < until {
         tokio::time::sleep(ROOM_PAUSE).await;
-        if let Some(room) = begin()? {
+        if let Some(room) = begin(api, bytes).await? {
             return Ok(room);
         }
     }
-    store.reserve(bytes)
+    // What tasks write has the rest: without it none of them would end.
+    let Usage { pinned, quota, .. } = api.handle.store().usage();
+    let text = format!(
+        "the store has no room for {bytes} bytes of input after {} s: work uses {pinned} of its {quota} bytes",
+        ROOM_TIME.as_secs()
+    );
+    Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, text).help(
+        "wait until jobs end, forget jobs whose results you have, or give the store a larger quota (--store)",
+    ))
+}
+
+/// Room for an upload, if there is some now; what gives way for it is evicted on another thread.
+async fn begin(api: &Api, bytes: u64) -> Result<Option<Room>, ApiError> {
+    let (arrivals, store) = (Arc::clone(&api.arrivals), api.handle.store().clone());
+    if !arrivals.leaves_room(&store, bytes) {
+        return Ok(None);
+    }
+    Ok(spawn_blocking(move || arrivals.begin(&store, bytes)).await.map_err(thread_died)??)
 }
 
 /// Room for one more blob on its way.
@@ -185,9 +202,15 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         }
     };
     if method == Method::HEAD {
+        // Who asks does not send it again: first pinned, then looked for. Where the job's pin would take the room of what tasks
+        // write, it is to be sent, so that it waits as others do.
+        let store = api.handle.store();
+        let is_let_in = store.is_pinned(id) || api.arrivals.leaves_room(store, store.len(id).unwrap_or(0));
+        if !is_let_in {
+            return Err(missing());
+        }
+        store.keep_for_job(id);
         let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
-        // Who asks does not send it again.
-        api.handle.store().keep_for_job(id);
         return Ok((headers(bytes), Body::empty()).into_response());
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;
