@@ -10,7 +10,7 @@ use weft_core::BlobId;
 const AWAITED_MAX: usize = 65_536;
 
 /// Who is to want a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Wanted {
     /// A job, which pins it.
     ByJob,
@@ -21,42 +21,39 @@ pub(crate) enum Wanted {
 /// Which they are.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
-    blobs: HashMap<BlobId, (Wanted, Instant)>,
+    until: HashMap<(BlobId, Wanted), Instant>,
     /// By the end of their time.
-    due: BTreeSet<(Instant, BlobId)>,
+    due: BTreeSet<(Instant, BlobId, Wanted)>,
 }
 
 impl Awaited {
-    /// A blob is awaited. Itself, if it was already: it is not awaited twice.
+    /// A blob is awaited. Itself, if it was already: it is not awaited twice for the same.
     pub(crate) fn begin(&mut self, id: BlobId, wanted: Wanted, until: Instant) -> Option<BlobId> {
-        let before = self.blobs.insert(id, (wanted, until));
-        if let Some((_, until)) = before {
-            self.due.remove(&(until, id));
+        let before = self.until.insert((id, wanted), until);
+        if let Some(until) = before {
+            self.due.remove(&(until, id, wanted));
         }
-        self.due.insert((until, id));
+        self.due.insert((until, id, wanted));
         before.map(|_| id)
     }
 
     /// One too many, which is awaited no more.
     pub(crate) fn surplus(&mut self) -> Option<BlobId> {
-        let is_full = self.blobs.len() > AWAITED_MAX;
-        let (_, first) = self.due.first().copied().filter(|_| is_full)?;
-        self.end(first, None).then_some(first)
+        let is_full = self.until.len() > AWAITED_MAX;
+        let (_, first, wanted) = self.due.first().copied().filter(|_| is_full)?;
+        self.end(first, wanted).then_some(first)
     }
 
-    /// A blob is awaited no more; only if it was to be wanted so. True if it was awaited.
-    pub(crate) fn end(&mut self, id: BlobId, wanted: Option<Wanted>) -> bool {
-        let is_meant = |found: &&(Wanted, Instant)| wanted.is_none_or(|wanted| found.0 == wanted);
-        let Some((_, until)) = self.blobs.get(&id).filter(is_meant).copied() else { return false };
-        self.blobs.remove(&id);
-        self.due.remove(&(until, id));
-        true
+    /// A blob is awaited so no more. True if it was.
+    pub(crate) fn end(&mut self, id: BlobId, wanted: Wanted) -> bool {
+        let Some(until) = self.until.remove(&(id, wanted)) else { return false };
+        self.due.remove(&(until, id, wanted))
     }
 
     /// One whose time is over, which is awaited no more.
     pub(crate) fn over(&mut self, now: Instant) -> Option<BlobId> {
-        let (_, first) = self.due.first().copied().filter(|(until, _)| *until <= now)?;
-        self.end(first, None).then_some(first)
+        let (_, first, wanted) = self.due.first().copied().filter(|(until, ..)| *until <= now)?;
+        self.end(first, wanted).then_some(first)
     }
 }
 
@@ -79,6 +76,6 @@ mod tests {
         }
         assert_eq!(awaited.begin(BlobId::of(b"more"), Wanted::ByClient, now + Duration::from_hours(1)), None);
         assert_eq!(awaited.surplus(), Some(id(AWAITED_MAX as u64 - 1)));
-        assert_eq!((awaited.blobs.len(), awaited.due.len()), (AWAITED_MAX, AWAITED_MAX));
+        assert_eq!((awaited.until.len(), awaited.due.len()), (AWAITED_MAX, AWAITED_MAX));
     }
 }

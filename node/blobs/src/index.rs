@@ -169,7 +169,7 @@ impl Index {
 
     pub(crate) fn pin(&mut self, id: BlobId) {
         self.add_pin(id);
-        if self.awaited.end(id, Some(Wanted::ByJob)) {
+        if self.awaited.end(id, Wanted::ByJob) {
             self.unpin(id);
         }
     }
@@ -187,7 +187,7 @@ impl Index {
 
     /// A client took the blob.
     pub(crate) fn taken(&mut self, id: BlobId) {
-        if self.awaited.end(id, Some(Wanted::ByClient)) {
+        if self.awaited.end(id, Wanted::ByClient) {
             self.unpin(id);
         }
         self.keep_until(id, None);
@@ -391,9 +391,10 @@ mod tests {
         let later = now + std::time::Duration::from_secs(2);
         index.insert(id(1), 1, true);
         index.pin_until(id(1), Wanted::ByClient, later);
+        index.pin_until(id(1), Wanted::ByJob, later);
         index.pin(id(1));
         index.unpin(id(1));
-        assert!(!is_spare(&mut index, now, 1), "another job with the same bytes changes nothing");
+        assert!(!is_spare(&mut index, now, 1), "a job that takes it as input changes nothing");
         index.taken(id(1));
         assert!(is_spare(&mut index, now, 1));
         index.pin_until(id(1), Wanted::ByClient, later);

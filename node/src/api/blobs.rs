@@ -19,6 +19,7 @@ use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
 
+use super::arrivals::Waiting;
 use super::error::ApiError;
 use super::json::{self, blob_id};
 use super::places::{Lasting, take};
@@ -101,14 +102,14 @@ async fn take_in(api: &Api, announced: u64, body: &mut BodyDataStream) -> Result
 /// While the store has too little room besides what work writes, an upload waits until some of it ends: so a job whose inputs
 /// exceed the quota is held back, not refused.
 async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
-    if let Some(room) = begin(api, bytes).await? {
+    if let Some(room) = begin(api, bytes, None).await? {
         return Ok(room);
     }
-    let _waiting = api.arrivals.wait();
+    let place = Arc::new(api.arrivals.wait(bytes));
     let until = Instant::now() + ROOM_TIME;
     while Instant::now() < until {
         tokio::time::sleep(ROOM_PAUSE).await;
-        if let Some(room) = begin(api, bytes).await? {
+        if let Some(room) = begin(api, bytes, Some(&place)).await? {
             return Ok(room);
         }
     }
@@ -124,12 +125,14 @@ async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
 }
 
 /// Room for an upload, if there is some now; what gives way for it is evicted on another thread.
-async fn begin(api: &Api, bytes: u64) -> Result<Option<Room>, ApiError> {
+async fn begin(api: &Api, bytes: u64, place: Option<&Arc<Waiting>>) -> Result<Option<Room>, ApiError> {
     let (arrivals, store) = (Arc::clone(&api.arrivals), api.handle.store().clone());
-    if !arrivals.leaves_room(&store, bytes) {
+    if place.is_some_and(|place| !arrivals.leaves_room(&store, bytes, Some(place))) {
         return Ok(None);
     }
-    Ok(spawn_blocking(move || arrivals.begin(&store, bytes)).await.map_err(thread_died)??)
+    let place = place.map(Arc::clone);
+    let begun = spawn_blocking(move || arrivals.begin(&store, bytes, place.as_deref()));
+    Ok(begun.await.map_err(thread_died)??)
 }
 
 /// Room for one more blob on its way.
@@ -205,7 +208,8 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         // Who asks does not send it again: first pinned, then looked for. Where the job's pin would take the room of what tasks
         // write, it is to be sent, so that it waits as others do.
         let store = api.handle.store();
-        let is_let_in = store.is_pinned(id) || api.arrivals.leaves_room(store, store.len(id).unwrap_or(0));
+        let is_let_in =
+            store.is_pinned(id) || api.arrivals.leaves_room(store, store.len(id).unwrap_or(0), None);
         if !is_let_in {
             return Err(missing());
         }

@@ -63,10 +63,13 @@ impl Mesh {
         if found.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
-        // What is made as it is read says that it has none.
         if found.is_file() && found.len() > 0 {
             let file = tokio::fs::File::open(path).await.map_err(unreadable)?.into_std().await;
-            return self.put_blob_part(FilePart::new(Arc::new(file), path, 0, found.len())).await;
+            match self.put_blob_part(FilePart::new(Arc::new(file), path, 0, found.len())).await {
+                // Some files of the system say a length that they do not have, or none.
+                Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {}
+                put => return put,
+            }
         }
         // What came through a pipe can't be read twice.
         let may_repeat = found.is_file();
