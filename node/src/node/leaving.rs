@@ -33,14 +33,18 @@ impl Node {
 
     /// Takes no new work, or takes it again; says so, as the one who asked may be another user than the node's.
     pub(super) fn drain(&mut self, on: bool) {
-        if on && !self.handle.is_stopping() {
-            self.say(String::from("takes no new tasks, and has other nodes lead its jobs at level mesh; `weft drain --off` ends that"));
+        // What is so already is not said again.
+        if self.engine.snapshot().capacity.draining != on {
+            self.say(String::from(if on {
+                "takes no new tasks, and has other nodes lead its jobs at level mesh; `weft drain --off` ends that"
+            } else {
+                "takes new tasks again"
+            }));
         }
         if on {
             return self.give_back();
         }
         self.apply(Input::Command(Command::Drain(false)));
-        self.say(String::from("takes new tasks again"));
     }
 
     /// Gives back what has not begun.
