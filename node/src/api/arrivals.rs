@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weft_blobs::{Error, Room, Store, Usage};
+use weft_core::BlobId;
 
 /// An upload of this length or less does not wait for a longer one that came first.
 const SHORT_BYTES_MAX: u64 = 1 << 20;
@@ -39,11 +40,20 @@ impl Queue {
 }
 
 impl Arrivals {
+    /// Whether a job may have a blob that is here already, but which nothing needs: its pin, too, takes room from what tasks write.
+    /// A short one always, as most modules are: a store that is full of kept results runs them still.
+    pub(super) fn lets_in(&self, store: &Store, id: BlobId) -> bool {
+        let bytes = store.len(id).unwrap_or(0);
+        let Usage { pinned, reserved, quota, .. } = store.usage();
+        let is_within = || (pinned + reserved).saturating_add(bytes) <= quota / 8 * 7;
+        bytes <= SHORT_BYTES_MAX || store.is_pinned(id) || is_within()
+    }
+
     /// Whether this many bytes more leave room for what tasks write, and for the upload that waits longest, if this one is not it:
     /// `place` is that of one that waits. One long input may take more where it is nearly alone: it would wait for ever.
-    pub(super) fn leaves_room(&self, store: &Store, bytes: u64, place: Option<&Waiting>) -> bool {
+    pub(super) fn leaves_room(&self, store: &Store, bytes: u64, place: Option<u64>) -> bool {
         let Usage { pinned, reserved, quota, .. } = store.usage();
-        let owed = self.queue().owed_to_others(place.map(|place| place.number), bytes);
+        let owed = self.queue().owed_to_others(place, bytes);
         let held = pinned + reserved;
         let is_nearly_alone = owed == 0 && held <= quota / 16;
         is_nearly_alone || held.saturating_add(owed).saturating_add(bytes) <= quota / 4 * 3
@@ -53,12 +63,7 @@ impl Arrivals {
     ///
     /// # Errors
     /// As [`Store::reserve`], but for a store that is full.
-    pub(super) fn begin(
-        &self,
-        store: &Store,
-        bytes: u64,
-        place: Option<&Waiting>,
-    ) -> Result<Option<Room>, Error> {
+    pub(super) fn begin(&self, store: &Store, bytes: u64, place: Option<u64>) -> Result<Option<Room>, Error> {
         let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is longer than the store is refused by that.
         if !self.leaves_room(store, bytes, place) && bytes <= store.usage().quota {
@@ -96,6 +101,13 @@ impl Arrivals {
 pub(super) struct Waiting {
     arrivals: Arc<Arrivals>,
     number: u64,
+}
+
+impl Waiting {
+    /// Its place among those that wait.
+    pub(super) fn place(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Waiting {
@@ -138,6 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_here_is_let_in_while_some_of_the_store_is_left_and_a_short_blob_always() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Quota { bytes: 16 * MIB }).unwrap();
+        let arrivals = Arrivals::default();
+        let put = |bytes: usize| store.put(&vec![2; bytes]).unwrap();
+        let (module, input) = (put(1 << 20), put(2 << 20));
+        // As results do that are kept.
+        let kept = store.reserve(12 * MIB).unwrap();
+        assert!(arrivals.begin(&store, MIB, None).unwrap().is_none(), "an upload waits");
+        assert!(arrivals.lets_in(&store, module) && arrivals.lets_in(&store, input));
+        let more = store.reserve(MIB).unwrap();
+        assert!(arrivals.lets_in(&store, module) && !arrivals.lets_in(&store, input));
+        drop((kept, more));
+        store.pin(input);
+        let kept = store.reserve(13 * MIB).unwrap();
+        assert!(arrivals.lets_in(&store, input), "a job has it");
+        drop(kept);
+    }
+
+    #[test]
     fn who_waits_is_counted_as_long_as_it_does() {
         let arrivals = Arc::<Arrivals>::default();
         let waiting = arrivals.wait(1);
@@ -151,7 +183,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Quota { bytes: 32 * MIB }).unwrap();
         let arrivals = Arc::<Arrivals>::default();
-        let begin = |bytes, place: Option<&Waiting>| arrivals.begin(&store, bytes * MIB, place).unwrap();
+        let begin = |bytes, place: Option<&Waiting>| {
+            arrivals.begin(&store, bytes * MIB, place.map(Waiting::place)).unwrap()
+        };
         let first = begin(8, None).unwrap();
         assert!(begin(20, None).is_none());
         let long = arrivals.wait(20 * MIB);

@@ -19,7 +19,6 @@ use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
 
-use super::arrivals::Waiting;
 use super::error::ApiError;
 use super::json::{self, blob_id};
 use super::places::{Lasting, take};
@@ -105,11 +104,11 @@ async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
     if let Some(room) = begin(api, bytes, None).await? {
         return Ok(room);
     }
-    let place = Arc::new(api.arrivals.wait(bytes));
+    let waiting = api.arrivals.wait(bytes);
     let until = Instant::now() + ROOM_TIME;
     while Instant::now() < until {
         tokio::time::sleep(ROOM_PAUSE).await;
-        if let Some(room) = begin(api, bytes, Some(&place)).await? {
+        if let Some(room) = begin(api, bytes, Some(waiting.place())).await? {
             return Ok(room);
         }
     }
@@ -125,13 +124,13 @@ async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
 }
 
 /// Room for an upload, if there is some now; what gives way for it is evicted on another thread.
-async fn begin(api: &Api, bytes: u64, place: Option<&Arc<Waiting>>) -> Result<Option<Room>, ApiError> {
+async fn begin(api: &Api, bytes: u64, place: Option<u64>) -> Result<Option<Room>, ApiError> {
     let (arrivals, store) = (Arc::clone(&api.arrivals), api.handle.store().clone());
-    if place.is_some_and(|place| !arrivals.leaves_room(&store, bytes, Some(place))) {
+    // One that waits looks often.
+    if place.is_some() && !arrivals.leaves_room(&store, bytes, place) {
         return Ok(None);
     }
-    let place = place.map(Arc::clone);
-    let begun = spawn_blocking(move || arrivals.begin(&store, bytes, place.as_deref()));
+    let begun = spawn_blocking(move || arrivals.begin(&store, bytes, place));
     Ok(begun.await.map_err(thread_died)??)
 }
 
@@ -205,12 +204,9 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         }
     };
     if method == Method::HEAD {
-        // Who asks does not send it again: first pinned, then looked for. Where the job's pin would take the room of what tasks
-        // write, it is to be sent, so that it waits as others do.
+        // Who asks does not send it again: first pinned, then looked for. One that is not let in is to be sent, and waits.
         let store = api.handle.store();
-        let is_let_in =
-            store.is_pinned(id) || api.arrivals.leaves_room(store, store.len(id).unwrap_or(0), None);
-        if !is_let_in {
+        if !api.arrivals.lets_in(store, id) {
             return Err(missing());
         }
         store.keep_for_job(id);
