@@ -304,6 +304,8 @@ fn is_about_locks(extended: i32) -> bool {
 
 /// Says in the file, and then in the mark, that a new life has begun.
 fn begin_life(files: &Files, db: &Connection, about: &Mark, room: &Room) -> Result<(), Error> {
+    // It is about the log of the life before.
+    disk::remove(&files.synced)?;
     match schema::write_about(db, about) {
         Err(error) if says_full(&error) && room.give_up() => schema::write_about(db, about),
         other => other,
