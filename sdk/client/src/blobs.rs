@@ -65,9 +65,13 @@ impl Mesh {
         }
         if found.is_file() && found.len() > 0 {
             let file = tokio::fs::File::open(path).await.map_err(unreadable)?.into_std().await;
-            match self.put_blob_part(FilePart::new(Arc::new(file), path, 0, found.len())).await {
-                // Some files of the system say a length that they do not have, or none.
-                Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {}
+            let put = self.put_blob_part(FilePart::new(Arc::new(file), path, 0, found.len())).await;
+            // Some files of the system say a length that they do not have, or none.
+            let is_short = |error: &Error| matches!(error, Error::File { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof);
+            let says_the_same =
+                async || tokio::fs::metadata(path).await.is_ok_and(|now| now.len() == found.len());
+            match put {
+                Err(error) if is_short(&error) && says_the_same().await => {}
                 put => return put,
             }
         }
