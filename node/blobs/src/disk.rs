@@ -117,8 +117,12 @@ impl Disk {
 
     /// Bytes of the disk that are free for this user. Where the system does not say, all.
     pub(crate) fn free(&self) -> u64 {
+        let blocks = |found: &rustix::fs::StatVfs| {
+            // The last of some disks is for root alone.
+            if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail }
+        };
         rustix::fs::statvfs(&self.incoming)
-            .map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
+            .map_or(u64::MAX, |found| blocks(&found).saturating_mul(found.f_frsize))
     }
 
     /// That the disk is as full as it may be.

@@ -219,10 +219,6 @@ impl Index {
         }
     }
 
-    pub(crate) fn is_pinned(&self, id: BlobId) -> bool {
-        self.pins.contains_key(&id)
-    }
-
     /// Sets all aside that is there: the quota is for what comes from now on.
     pub(crate) fn set_aside(&mut self) {
         self.blobs.values_mut().for_each(|blob| blob.aside = true);

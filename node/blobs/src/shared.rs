@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use weft_core::BlobId;
@@ -20,6 +20,8 @@ use crate::index::{Blob, Index, Loss, charge};
 const CHUNK_BYTES: usize = 128 * 1024;
 /// Blobs that are evicted while the lock is held.
 const EVICTED_MAX: usize = 64;
+/// How long others may take it then.
+const TURN: Duration = Duration::from_micros(200);
 /// Most blobs that are written at the same time; each has an open file.
 const WRITES_MAX: usize = 256;
 
@@ -76,6 +78,9 @@ impl Shared {
                 };
                 self.remove(&mut state, victim)?;
             }
+            drop(state);
+            // A thread that waits for the lock needs a moment to wake up.
+            std::thread::sleep(TURN);
         }
     }
 
@@ -176,15 +181,9 @@ impl Shared {
         if left_free == 0 {
             return Ok(());
         }
-        loop {
-            let lacking = left_free.saturating_add(bytes).saturating_sub(self.disk.free());
-            if lacking == 0 {
-                return Ok(());
-            }
-            if self.make_room(lacking)? == 0 {
-                return Err(self.disk.full());
-            }
-        }
+        let lacking = left_free.saturating_add(bytes).saturating_sub(self.disk.free());
+        // Some file systems show only later what was freed: then the disk itself is the bound.
+        if lacking == 0 || self.make_room(lacking)? >= lacking { Ok(()) } else { Err(self.disk.full()) }
     }
 
     /// Calls `act`, which needs some space on the disk, and evicts blobs as long as that helps.

@@ -294,12 +294,6 @@ impl Store {
         self.shared.lock().index.pin(id);
     }
 
-    /// Whether the blob is pinned.
-    #[must_use]
-    pub fn is_pinned(&self, id: BlobId) -> bool {
-        self.shared.lock().index.is_pinned(id)
-    }
-
     /// Reverts one [`Store::pin`]; without one it has no effect.
     pub fn unpin(&self, id: BlobId) {
         self.shared.lock().index.unpin(id);

@@ -14,11 +14,12 @@ use futures::{StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use weft_blobs::{Loss, Room, Usage};
+use weft_blobs::{Loss, Room};
 use weft_client::api::BlobRef;
 use weft_core::BlobId;
 use weft_net::FetchError;
 
+use super::arrivals::has_room;
 use super::error::ApiError;
 use super::json::{self, blob_id};
 use super::places::{Lasting, take};
@@ -98,40 +99,32 @@ async fn take_in(api: &Api, announced: u64, body: &mut BodyDataStream) -> Result
     Ok(BlobRef { id: id.to_string(), bytes })
 }
 
-/// While the store has too little room besides what work writes, an upload waits until some of it ends: so a job whose inputs
-/// exceed the quota is held back, not refused.
+/// While work pins most of the store, an upload waits until some of it ends: so a job whose inputs exceed the quota is
+/// held back, not refused.
 async fn room(api: &Api, bytes: u64) -> Result<Room, ApiError> {
-    if let Some(room) = begin(api, bytes, None).await? {
+    if let Some(room) = begin(api, bytes).await? {
         return Ok(room);
     }
-    let waiting = api.arrivals.wait(bytes);
+    let _waiting = api.arrivals.wait();
     let until = Instant::now() + ROOM_TIME;
     while Instant::now() < until {
         tokio::time::sleep(ROOM_PAUSE).await;
-        if let Some(room) = begin(api, bytes, Some(waiting.place())).await? {
+        // Asked first, for a look takes no other thread.
+        if has_room(api.handle.store())
+            && let Some(room) = begin(api, bytes).await?
+        {
             return Ok(room);
         }
     }
-    // What tasks write has the rest: without it none of them would end.
-    let Usage { pinned, quota, .. } = api.handle.store().usage();
-    let text = format!(
-        "the store has no room for {bytes} bytes of input after {} s: work uses {pinned} of its {quota} bytes",
-        ROOM_TIME.as_secs()
-    );
-    Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, text).help(
-        "wait until jobs end, forget jobs whose results you have, or give the store a larger quota (--store)",
-    ))
+    // What is pinned may be results that are kept: then no task needs the rest.
+    let store = api.handle.store().clone();
+    Ok(spawn_blocking(move || store.reserve(bytes)).await.map_err(thread_died)??)
 }
 
 /// Room for an upload, if there is some now; what gives way for it is evicted on another thread.
-async fn begin(api: &Api, bytes: u64, place: Option<u64>) -> Result<Option<Room>, ApiError> {
+async fn begin(api: &Api, bytes: u64) -> Result<Option<Room>, ApiError> {
     let (arrivals, store) = (Arc::clone(&api.arrivals), api.handle.store().clone());
-    // One that waits looks often.
-    if place.is_some() && !arrivals.leaves_room(&store, bytes, place) {
-        return Ok(None);
-    }
-    let begun = spawn_blocking(move || arrivals.begin(&store, bytes, place));
-    Ok(begun.await.map_err(thread_died)??)
+    Ok(spawn_blocking(move || arrivals.begin(&store, bytes)).await.map_err(thread_died)??)
 }
 
 /// Room for one more blob on its way.
@@ -204,13 +197,12 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         }
     };
     if method == Method::HEAD {
-        // Who asks does not send it again: first pinned, then looked for. One that is not let in is to be sent, and waits.
-        let store = api.handle.store();
-        if !api.arrivals.lets_in(store, id) {
+        let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
+        // Who asks does not send it again. It may have given way since it was looked for.
+        api.handle.store().keep_for_job(id);
+        if !api.handle.store().has(id) {
             return Err(missing());
         }
-        store.keep_for_job(id);
-        let bytes = len_on_disk(&api, id).await?.ok_or_else(missing)?;
         return Ok((headers(bytes), Body::empty()).into_response());
     }
     let Lasting { downloads, bounds, .. } = &api.lasting;
