@@ -50,8 +50,7 @@ pub enum Continuity {
     },
     /// Its write-ahead log is shorter than it was, or its end is not what was written: what was written last is lost.
     LogCut,
-    /// It was not closed, and its write-ahead log is gone: what was written last is lost. Also where an open ended after
-    /// it had put the log into the file, and before it had begun its life.
+    /// It was not closed, and its write-ahead log is gone: what was written last is lost.
     LogLost,
     /// There was one, and it is gone or another one.
     Lost,

@@ -89,8 +89,9 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
             was_made = true;
         }
     }
-    let log = look_at_log(files, mark)?;
-    let (db, before, why) = open_existing(files, node, mark, room)?;
+    let wal = wal::read_log(&files.wal)?;
+    let log = look_at_log(files, mark, &wal);
+    let (db, before, why) = open_existing(files, node, mark, room, Found { log, broken: wal.broken() })?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
@@ -113,15 +114,20 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
     Ok(Sound { db, about, continuity, rebuilt })
 }
 
-/// What the write-ahead log is before the database looks at it.
-fn look_at_log(files: &Files, mark: Option<Mark>) -> Result<Log, Error> {
-    let bytes_min = u64::try_from(wal::LOG_BYTES_MIN).unwrap_or(u64::MAX);
-    if disk::length(&files.wal)?.unwrap_or(0) < bytes_min {
-        return Ok(Log::Empty);
+/// What the write-ahead log was before the database looked at it.
+struct Found {
+    log: Log,
+    /// Why it is not whole, if it is not.
+    broken: Option<String>,
+}
+
+fn look_at_log(files: &Files, mark: Option<Mark>, wal: &wal::Log) -> Log {
+    if !wal.has_frame() {
+        return Log::Empty;
     }
     let life = mark.filter(|mark| !mark.closed).map(|mark| mark.opens);
-    let is_cut = life.map_or(Ok(false), |opens| synced::is_cut(files, opens))?;
-    Ok(if is_cut { Log::Cut } else { Log::AsKnown })
+    let is_cut = life.is_some_and(|opens| synced::is_cut(files, opens, wal));
+    if is_cut { Log::Cut } else { Log::AsKnown }
 }
 
 /// A write-ahead log without its file: what is in it is all there is.
@@ -156,18 +162,21 @@ fn open_existing(
     node: PeerId,
     mark: Option<Mark>,
     room: &Room,
+    mut found: Found,
 ) -> Result<(Connection, Mark, Option<String>), Error> {
     check_writable(files)?;
     let mut rebuilt = None;
     let mut has_room_been_made = false;
     loop {
-        match try_open(files, node) {
+        match try_open(files, node, &found) {
             Ok((db, about)) => return Ok((db, about, rebuilt)),
             Err(Trouble::Final(error)) => return Err(error),
             Err(Trouble::Full) if !has_room_been_made && room.give_up() => has_room_been_made = true,
             Err(Trouble::Full) => return Err(Error::Full { path: files.db.clone() }),
             Err(Trouble::Hurt(why)) if rebuilt.is_none() => {
                 rebuild::rebuild(files, node, mark, &why)?;
+                // A rebuilt file has no log.
+                found = Found { log: Log::Empty, broken: None };
                 rebuilt = Some(why);
             }
             Err(Trouble::Hurt(why)) => return Err(Error::Damaged { path: files.db.clone(), why }),
@@ -189,9 +198,9 @@ fn check_writable(files: &Files) -> Result<(), Error> {
     Ok(())
 }
 
-fn try_open(files: &Files, node: PeerId) -> Result<(Connection, Mark), Trouble> {
-    if let Some(why) = wal::broken_log(&files.wal)? {
-        return Err(Trouble::Hurt(why));
+fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, Mark), Trouble> {
+    if let Some(why) = &found.broken {
+        return Err(Trouble::Hurt(why.clone()));
     }
     let said = |error: rusqlite::Error| trouble(files, error);
     let db = schema::open_writer(&files.db).map_err(said)?;
@@ -204,6 +213,10 @@ fn try_open(files: &Files, node: PeerId) -> Result<(Connection, Mark), Trouble> 
         return Err(Trouble::Hurt(format!("a write found it damaged: {}", one_line(&why))));
     }
     examine(&db).map_err(said)?.map_or(Ok(()), |why| Err(Trouble::Hurt(why)))?;
+    if found.log == Log::AsKnown && !about.closed {
+        // What the log has is about to be in the file, so an open that ends behind that must not find a log that is lost.
+        schema::write_about(&db, &Mark { closed: true, ..about }).map_err(said)?;
+    }
     // A log that begins anew: what a torn write left behind the last record is not looked at again.
     checkpoint(&db, "TRUNCATE").map_err(said)?;
     Ok((db, about))
@@ -320,5 +333,33 @@ fn begin_life(files: &Files, db: &Connection, about: &Mark, room: &Room) -> Resu
     match about.write(&files.mark) {
         Err(error) if error.is_disk_full() && room.give_up() => about.write(&files.mark),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: PeerId = PeerId([7; 32]);
+
+    #[test]
+    fn an_open_that_ends_before_its_life_begins_is_not_taken_for_a_lost_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::below(dir.path());
+        let room = Room::new(files.clone(), 0, 0);
+        drop(open(&files, ME, false, &room).unwrap());
+        let wal = wal::read_log(&files.wal).unwrap();
+        let found = Found { log: look_at_log(&files, Mark::read(&files.mark), &wal), broken: wal.broken() };
+        assert_eq!(found.log, Log::AsKnown);
+        drop(try_open(&files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
+        assert_eq!(disk::length(&files.wal).unwrap().unwrap_or(0), 0, "the log is in the file");
+        let next = open(&files, ME, true, &room).unwrap();
+        assert_eq!((next.continuity, next.about.opens), (Continuity::Same, 2));
+        drop(next);
+        // And a log that is gone is still noticed.
+        disk::remove(&files.wal).unwrap();
+        disk::remove(&files.shm).unwrap();
+        let lost = open(&files, ME, true, &room).unwrap();
+        assert_eq!(lost.continuity, Continuity::OlderOrLogLost { file: 1, mark: 2 });
     }
 }

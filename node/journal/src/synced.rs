@@ -7,8 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::disk::{self, Files};
-use crate::error::Error;
-use crate::wal::{self, SALT_BYTES, SALT_PLACE};
+use crate::wal::{Log, SALT_BYTES, SALT_PLACE};
 
 /// Bytes of what is hashed, and of the whole line.
 const SAID_BYTES: usize = 8 + SALT_BYTES + 8;
@@ -80,12 +79,11 @@ impl Synced {
 }
 
 /// Whether the log of that life, which was not closed, has less than was on the disk.
-pub(crate) fn is_cut(files: &Files, opens: u64) -> Result<bool, Error> {
-    let Some(line) = read(files).filter(|line| line.opens == opens) else { return Ok(false) };
-    let log = wal::right_frames(&files.wal)?;
-    Ok(log.is_some_and(|(salts, frames)| {
+pub(crate) fn is_cut(files: &Files, opens: u64, log: &Log) -> bool {
+    let Some(line) = read(files).filter(|line| line.opens == opens) else { return false };
+    log.right_frames().is_some_and(|(salts, frames)| {
         salts == line.salts && frames < line.frames || is_earlier(salts, line.salts)
-    }))
+    })
 }
 
 /// Whether a log is of an earlier round of the same life than another: the first half of the salts is a number that SQLite raises by

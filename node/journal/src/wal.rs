@@ -15,8 +15,7 @@ const FRAME_HEADER_BYTES: usize = 24;
 /// Where the header of a log has what tells its rounds apart, in bytes, and how long that is.
 pub(crate) const SALT_PLACE: u64 = 16;
 pub(crate) const SALT_BYTES: usize = 8;
-/// Bytes of the shortest log that holds anything.
-pub(crate) const LOG_BYTES_MIN: usize = LOG_HEADER_BYTES + FRAME_HEADER_BYTES + PAGE_BYTES;
+
 /// A write-ahead log as it lies there.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -24,31 +23,37 @@ pub(crate) struct Log {
     pub(crate) frames: Vec<(u32, u64)>,
     /// How many of them come before the first that is not what was written, up to the last commit of those.
     right: usize,
+    /// It is long enough for one, of whatever round.
+    has_frame: bool,
     /// What tells this round apart, where the header is what was written.
     salts: Option<[u8; SALT_BYTES]>,
     /// Commits at or behind the first frame that is not what was written.
     commits_behind: usize,
 }
 
-/// Why a write-ahead log is not whole, if it is not. Each commit waited for the disk, so a crash tears the last one at
-/// most: where two or more follow a frame that is not what was written, acknowledged records were changed, and the
-/// database would silently leave them out. A change in the last commit looks like a torn write, and only another node
-/// that keeps the job can tell.
-pub(crate) fn broken_log(path: &Path) -> Result<Option<String>, Error> {
-    let log = read_log(path)?;
-    let is_broken = log.commits_behind > 1;
-    Ok(is_broken.then(|| {
-        format!(
-            "in its write-ahead log, {} commits follow bytes that are not what was written",
-            log.commits_behind
-        )
-    }))
-}
+impl Log {
+    /// True if it is long enough to hold anything.
+    pub(crate) fn has_frame(&self) -> bool {
+        self.has_frame
+    }
 
-/// What tells the round of a log apart, and its frames that the database takes; none if its header is not what was written.
-pub(crate) fn right_frames(path: &Path) -> Result<Option<([u8; SALT_BYTES], u64)>, Error> {
-    let log = read_log(path)?;
-    Ok(log.salts.map(|salts| (salts, u64::try_from(log.right).unwrap_or(u64::MAX))))
+    /// Why it is not whole, if it is not. Each commit waited for the disk, so a crash tears the last one at most: where two
+    /// or more follow a frame that is not what was written, acknowledged records were changed, and the database would
+    /// silently leave them out. A change in the last commit looks like a torn write, and only another node that keeps the
+    /// job can tell.
+    pub(crate) fn broken(&self) -> Option<String> {
+        (self.commits_behind > 1).then(|| {
+            format!(
+                "in its write-ahead log, {} commits follow bytes that are not what was written",
+                self.commits_behind
+            )
+        })
+    }
+
+    /// What tells its round apart, and its frames that the database takes; none if its header is not what was written.
+    pub(crate) fn right_frames(&self) -> Option<([u8; SALT_BYTES], u64)> {
+        self.salts.map(|salts| (salts, u64::try_from(self.right).unwrap_or(u64::MAX)))
+    }
 }
 
 pub(crate) fn read_log(path: &Path) -> Result<Log, Error> {
@@ -72,6 +77,7 @@ fn parse_log(mut file: impl Read) -> io::Result<Log> {
     let mut place = LOG_HEADER_BYTES;
     let mut uncommitted = Vec::new();
     while read_whole(&mut file, &mut frame)? {
+        log.has_frame = true;
         let (head, page) = frame.split_at(FRAME_HEADER_BYTES);
         let own = head.get(8..16).unwrap_or_default();
         if own == salts.get_or_insert_with(|| own.to_vec()) {
