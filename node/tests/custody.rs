@@ -163,7 +163,7 @@ fn a_node_that_is_told_to_end_has_another_lead_its_job_and_says_so() {
     let job = trio.submit(&work);
     let node = trio.nodes[0].take().unwrap();
     node.process.terminate();
-    node.process.wait_for("1 job at level mesh is led by other nodes now", JOB);
+    node.process.wait_for("1 job at level mesh is led by another node now", JOB);
     assert!(trio.leads(1, &job) || trio.leads(2, &job), "that is known when it is said");
     let ended = node.process.finish(JOB);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

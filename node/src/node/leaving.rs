@@ -68,8 +68,13 @@ impl Node {
         let left = self.engine.owed().jobs;
         let handed = asked.saturating_sub(left);
         if handed > 0 {
-            let (jobs, are) = counted(handed, "job at level mesh is", "jobs at level mesh are");
-            self.say(format!("{jobs} {are} led by other nodes now"));
+            // One that ends meanwhile is led by no node.
+            let (jobs, are) = counted(
+                handed,
+                "job at level mesh is led by another node now, or has ended",
+                "jobs at level mesh are led by other nodes now, or have ended",
+            );
+            self.say(format!("{jobs} {are}"));
         }
         if left > 0 && !self.handle.is_stopping_at_once() {
             let (jobs, are) = counted(left, "job at level mesh is", "jobs at level mesh are");
