@@ -277,7 +277,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         elapsed,
     } = summary;
     let (led, keepers) = custody.map_or((Led::Here, Vec::new()), |custody| (custody.led, custody.keepers));
-    let leader = leader(led, names);
+    let (leader, from_log) = (leader(led, names), led != Led::Here && !ended);
     let (queued, leased, retried) = match view {
         Some(view) => (view.queued, view.leased, view.retried),
         // The engine has forgotten an ended job, or not heard of a new one.
@@ -313,6 +313,7 @@ fn job_view(summary: JobSummary, view: Option<&JobView>, names: &Names) -> api::
         delayed,
         held,
         leased,
+        from_log,
         done,
         failed,
         skipped,

@@ -132,12 +132,12 @@ fn table(jobs: &[api::Job], is_everybodys: bool) -> Table {
             or_dash(job.leader.called()),
             job.class.to_string(),
             job.tasks.to_string(),
-            (job.queued + job.delayed + job.held).to_string(),
-            job.leased.to_string(),
+            known(job, job.queued + job.delayed + job.held),
+            known(job, job.leased),
             job.done.to_string(),
             job.failed.to_string(),
             job.cancelled.to_string(),
-            job.retried.to_string(),
+            known(job, job.retried),
             millis(job.elapsed_ms),
             or_dash(&short(&job.module)),
             super::labels(&job.labels),
@@ -148,6 +148,11 @@ fn table(jobs: &[api::Job], is_everybodys: bool) -> Table {
 
 fn or_dash(text: &str) -> String {
     String::from(if text.is_empty() { "-" } else { text })
+}
+
+/// A count that the node which leads a job knows alone.
+fn known(job: &api::Job, count: u32) -> String {
+    if job.from_log { String::from("-") } else { count.to_string() }
 }
 
 /// The state in one word: that of a filter, or one that says more.
@@ -181,5 +186,20 @@ mod tests {
         let two = "in quarantine, and not in this list: 0, 1; `weft status` says why";
         assert_eq!(in_quarantine(&jobs(2)).as_deref(), Some(two));
         assert!(in_quarantine(&jobs(10)).unwrap().contains("6, 7 and 2 more;"));
+    }
+
+    #[test]
+    fn what_the_leader_knows_alone_is_no_number_where_another_node_tells_it() {
+        let told = |from_log: bool| -> api::Job {
+            let job = serde_json::json!({
+                "job": "a7c372edeab46585", "state": "running", "detached": true, "cancelled_by_user": false,
+                "class": "batch", "module": "", "tasks": 9, "queued": 7, "leased": 0, "done": 2, "failed": 0,
+                "cancelled": 0, "retried": 0, "elapsed_ms": 1, "from_log": from_log,
+            });
+            serde_json::from_value(job).unwrap()
+        };
+        let shown = |job: &api::Job| [known(job, job.queued), known(job, job.leased)];
+        assert_eq!(shown(&told(true)), ["-", "-"]);
+        assert_eq!(shown(&told(false)), ["7", "0"]);
     }
 }

@@ -62,6 +62,10 @@ pub struct Job {
     pub held: u32,
     /// Tasks that a worker holds.
     pub leased: u32,
+    /// Whether this is what a node tells that keeps the job and does not lead it, of one that has not ended. It knows the ends in
+    /// its log alone: `queued` has all other tasks, and `delayed`, `held`, `leased` and `retried` are 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_log: bool,
     /// Tasks that ended as done.
     pub done: u32,
     /// Tasks that ended otherwise.
