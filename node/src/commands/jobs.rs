@@ -30,14 +30,15 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
         say(&format!("no answer from {}: jobs that they lead may be missing", names.join(", ")));
     }
     // A list must not look whole where records of a job can't be used.
-    if let Some(text) = in_quarantine(&mesh.status().await?.journal.quarantined) {
+    let api::Status { peer: me, journal, .. } = mesh.status().await?;
+    if let Some(text) = in_quarantine(&journal.quarantined) {
         say(&text);
     }
     let Some(oldest) = jobs.first() else {
         say(&nothing(args));
         return Ok(0);
     };
-    let is_everybodys = args.mesh || jobs.iter().any(|job| job.owner != job.leader);
+    let is_everybodys = args.mesh || jobs.iter().any(|job| job.owner.peer != me || job.leader.peer != me);
     table(&jobs, is_everybodys).print()?;
     if filter.limit.is_some_and(|limit| jobs.len() as u64 == u64::from(limit)) && !args.all {
         let before = JobFilter { before: Some(api::Position::of(oldest)), limit: Some(1), ..filter };

@@ -153,7 +153,7 @@ pub(crate) fn say_restarted(job: &api::Job) {
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let ago = millis(now_ms.saturating_sub(at_ms));
     let how = if job.level == Level::Mesh {
-        format!("is led by {} since {ago} ago", job.leader.called())
+        format!("has been led by {} for {ago}", job.leader.called())
     } else {
         format!("was restarted with its node {ago} ago")
     };

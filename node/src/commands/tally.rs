@@ -79,6 +79,11 @@ impl Tally {
         self.progress.finish(self.workers.len());
     }
 
+    /// The same of a job that took that long, some of which had ended before its results were read.
+    pub(crate) fn finish_attached(self, job_ms: u64) {
+        self.progress.finish_attached(self.workers.len(), job_ms);
+    }
+
     /// The same after an interrupt: of a job of which nothing ended there is nothing to say.
     pub(crate) fn interrupt(self) {
         self.progress.interrupt(self.workers.len());

@@ -150,6 +150,16 @@ impl Progress {
         say(&self.summary(workers));
     }
 
+    /// The same of a job of which some had ended before: what counts is its own time, not that of reading.
+    pub(crate) fn finish_attached(self, workers: usize, job_ms: u64) {
+        self.clear();
+        say(&self.attached(workers, job_ms));
+    }
+
+    fn attached(&self, workers: usize, job_ms: u64) -> String {
+        format!("{}, on {}; the job took {}", self.counts(), nodes(workers), super::millis(job_ms))
+    }
+
     fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -161,18 +171,16 @@ impl Progress {
     }
 
     fn summary(&self, workers: usize) -> String {
+        let (in_time, rate) = (super::micros(self.elapsed_us()), rate(self.ended(), self.elapsed_us()));
+        format!("{}, in {in_time} ({rate}) on {}", self.counts(), nodes(workers))
+    }
+
+    fn counts(&self) -> String {
         let tasks = counted(self.ended(), "task");
-        let nodes = counted(u64::try_from(workers).unwrap_or(u64::MAX), "node");
         let known = if self.known == 0 { String::new() } else { format!(", {} from memory", self.known) };
         let cancelled =
             if self.cancelled == 0 { String::new() } else { format!(", {} cancelled", self.cancelled) };
-        format!(
-            "{tasks}: {} done, {} failed{cancelled}{known}, in {} ({}) on {nodes}",
-            self.done,
-            self.failed,
-            super::micros(self.elapsed_us()),
-            rate(self.ended(), self.elapsed_us()),
-        )
+        format!("{tasks}: {} done, {} failed{cancelled}{known}", self.done, self.failed)
     }
 
     fn ended(&self) -> u64 {
@@ -265,6 +273,10 @@ fn write_left(state: &ProgressState, bar: &mut dyn fmt::Write) {
     }
 }
 
+fn nodes(workers: usize) -> String {
+    counted(u64::try_from(workers).unwrap_or(u64::MAX), "node")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +303,14 @@ mod tests {
         assert_eq!(progress.how_far(0), None);
         progress.count(true, false);
         assert!(progress.how_far(1).is_some_and(|text| text.starts_with("1 task: 1 done, 0 failed")));
+    }
+
+    #[test]
+    fn an_attached_job_has_its_own_time_and_no_rate_of_reading() {
+        let mut progress = Progress::silent("a7");
+        progress.count(true, false);
+        progress.count(false, false);
+        assert_eq!(progress.attached(1, 64_000), "2 tasks: 1 done, 1 failed, on 1 node; the job took 64 s");
     }
 
     #[test]
