@@ -91,7 +91,7 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
     }
     let wal = wal::read_log(&files.wal)?;
     let log = look_at_log(files, mark, &wal);
-    let (db, before, why) = open_existing(files, node, mark, room, Found { log, broken: wal.broken() })?;
+    let (db, before, why) = open_existing(files, node, room, Found { mark, log, broken: wal.broken() })?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
@@ -114,11 +114,20 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
     Ok(Sound { db, about, continuity, rebuilt })
 }
 
-/// What the write-ahead log was before the database looked at it.
+/// What was there before the database looked at it.
 struct Found {
+    mark: Option<Mark>,
     log: Log,
-    /// Why it is not whole, if it is not.
+    /// Why the log is not whole, if it is not.
     broken: Option<String>,
+}
+
+impl Found {
+    /// Whether a file that says this is the one that this node had last, with a log that was not put into it.
+    fn goes_on(&self, about: &Mark) -> bool {
+        let is_same = |mark: Mark| mark.compare(about, self.log) == Continuity::Same;
+        self.log == Log::AsKnown && !about.closed && self.mark.is_some_and(is_same)
+    }
 }
 
 fn look_at_log(files: &Files, mark: Option<Mark>, wal: &wal::Log) -> Log {
@@ -160,7 +169,6 @@ fn make(files: &Files, node: PeerId) -> Result<(), Error> {
 fn open_existing(
     files: &Files,
     node: PeerId,
-    mark: Option<Mark>,
     room: &Room,
     mut found: Found,
 ) -> Result<(Connection, Mark, Option<String>), Error> {
@@ -174,9 +182,9 @@ fn open_existing(
             Err(Trouble::Full) if !has_room_been_made && room.give_up() => has_room_been_made = true,
             Err(Trouble::Full) => return Err(Error::Full { path: files.db.clone() }),
             Err(Trouble::Hurt(why)) if rebuilt.is_none() => {
-                rebuild::rebuild(files, node, mark, &why)?;
+                rebuild::rebuild(files, node, found.mark, &why)?;
                 // A rebuilt file has no log.
-                found = Found { log: Log::Empty, broken: None };
+                (found.log, found.broken) = (Log::Empty, None);
                 rebuilt = Some(why);
             }
             Err(Trouble::Hurt(why)) => return Err(Error::Damaged { path: files.db.clone(), why }),
@@ -213,7 +221,7 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
         return Err(Trouble::Hurt(format!("a write found it damaged: {}", one_line(&why))));
     }
     examine(&db).map_err(said)?.map_or(Ok(()), |why| Err(Trouble::Hurt(why)))?;
-    if found.log == Log::AsKnown && !about.closed {
+    if found.goes_on(&about) {
         // What the log has is about to be in the file, so an open that ends behind that must not find a log that is lost.
         schema::write_about(&db, &Mark { closed: true, ..about }).map_err(said)?;
     }
@@ -349,7 +357,8 @@ mod tests {
         let room = Room::new(files.clone(), 0, 0);
         drop(open(&files, ME, false, &room).unwrap());
         let wal = wal::read_log(&files.wal).unwrap();
-        let found = Found { log: look_at_log(&files, Mark::read(&files.mark), &wal), broken: wal.broken() };
+        let mark = Mark::read(&files.mark);
+        let found = Found { mark, log: look_at_log(&files, mark, &wal), broken: wal.broken() };
         assert_eq!(found.log, Log::AsKnown);
         drop(try_open(&files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
         assert_eq!(disk::length(&files.wal).unwrap().unwrap_or(0), 0, "the log is in the file");
@@ -361,5 +370,20 @@ mod tests {
         disk::remove(&files.shm).unwrap();
         let lost = open(&files, ME, true, &room).unwrap();
         assert_eq!(lost.continuity, Continuity::OlderOrLogLost { file: 1, mark: 2 });
+    }
+    #[test]
+    fn an_older_copy_is_one_also_after_an_open_that_ended_before_its_life_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::below(dir.path());
+        let room = Room::new(files.clone(), 0, 0);
+        drop(open(&files, ME, false, &room).unwrap());
+        // The life was closed after the copy had been made.
+        let mark = Mark { closed: true, ..Mark::read(&files.mark).unwrap() };
+        mark.write(&files.mark).unwrap();
+        let wal = wal::read_log(&files.wal).unwrap();
+        let found = Found { mark: Some(mark), log: look_at_log(&files, Some(mark), &wal), broken: None };
+        drop(try_open(&files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
+        let next = open(&files, ME, true, &room).unwrap();
+        assert_eq!(next.continuity, Continuity::Older { file: 1, mark: 1 });
     }
 }
