@@ -71,6 +71,23 @@ fn a_chain_of_jobs_goes_on_where_its_node_is_killed() {
 }
 
 #[test]
+fn a_job_that_was_read_gives_its_results_to_another_one() {
+    let _turn = turn();
+    let host = Host::new(&mesh_key());
+    let _node = host.loopback_node(&["--slots", "2"]);
+    let path = host.path("lines.txt");
+    fs::write(&path, "one\ntwo\nthree\n").unwrap();
+    let first = submit(&host, "echo", "upper", &["--each-line", &path.display().to_string()]);
+    assert_eq!(host.spawn(&["wait", &first]).finish(WORK).code, Some(0));
+    // Each reading is noted in the log of the job.
+    assert_eq!(host.cli(&["results", &first]).stdout, host.cli(&["results", &first]).stdout);
+    let second = submit(&host, "echo", "echo", &["--each-result", &first]);
+    let waited = host.spawn(&["wait", &second]).finish(WORK);
+    assert_eq!(waited.code, Some(0), "{}", waited.stderr);
+    assert_eq!(host.cli(&["results", &second]).stdout, "ONE\nTWO\nTHREE\n");
+}
+
+#[test]
 fn jobs_with_results_of_others_end_elsewhere_when_their_node_is_lost() {
     let _turn = turn();
     let key = mesh_key();
