@@ -146,10 +146,14 @@ impl Shelf {
     pub(super) fn page(&self, job: JobId, from: u32, bytes_max: usize) -> Result<Vec<LogRecord>, Unreadable> {
         let records = self.reader().records(job, from.saturating_sub(1), RECORDS, bytes_max.min(BYTES));
         let records = records.map_err(|error| Unreadable::new(job, error))?;
-        // That results were read has a number in a log that is this node's alone, and says nothing to a job that takes them.
-        let read = |record: Record| match record.kind {
-            Kind::Read => Ok(LogRecord::Extended { inputs: Vec::new() }),
-            _ => LogRecord::decode(&record.bytes),
+        let read = |record: Record| {
+            // That results were read has a number in a log that is this node's alone, and says nothing to a job that takes them.
+            let is_note = record.kind == Kind::Read;
+            if is_note {
+                Ok(LogRecord::Extended { inputs: Vec::new() })
+            } else {
+                LogRecord::decode(&record.bytes)
+            }
         };
         let read: Result<_, _> = records.into_iter().map(read).collect();
         read.map_err(|error| Unreadable::new(job, error))
