@@ -126,12 +126,13 @@ impl Found {
     /// Whether a file that says this is the one that this node had last, with a log that was not put into it.
     fn goes_on(&self, about: &Mark) -> bool {
         let is_same = |mark: Mark| mark.compare(about, self.log) == Continuity::Same;
-        self.log == Log::AsKnown && !about.closed && self.mark.is_some_and(is_same)
+        !about.closed && self.mark.is_some_and(is_same)
     }
 }
 
+/// What the write-ahead log is, by the mark and by what is known to have been on the disk.
 fn look_at_log(files: &Files, mark: Option<Mark>, wal: &wal::Log) -> Log {
-    if !wal.has_frame() {
+    if !wal.has_frame {
         return Log::Empty;
     }
     let life = mark.filter(|mark| !mark.closed).map(|mark| mark.opens);
@@ -350,18 +351,29 @@ mod tests {
 
     const ME: PeerId = PeerId([7; 32]);
 
-    #[test]
-    fn an_open_that_ends_before_its_life_begins_is_not_taken_for_a_lost_log() {
-        let dir = tempfile::tempdir().unwrap();
+    /// A journal that was opened once and not closed, and room for the next open.
+    fn unclosed(dir: &tempfile::TempDir) -> (Files, Room) {
         let files = Files::below(dir.path());
         let room = Room::new(files.clone(), 0, 0);
         drop(open(&files, ME, false, &room).unwrap());
+        (files, room)
+    }
+
+    /// An open that ends before its life begins.
+    fn open_in_vain(files: &Files) {
         let wal = wal::read_log(&files.wal).unwrap();
         let mark = Mark::read(&files.mark);
-        let found = Found { mark, log: look_at_log(&files, mark, &wal), broken: wal.broken() };
+        let found = Found { mark, log: look_at_log(files, mark, &wal), broken: wal.broken() };
         assert_eq!(found.log, Log::AsKnown);
-        drop(try_open(&files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
+        drop(try_open(files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
         assert_eq!(disk::length(&files.wal).unwrap().unwrap_or(0), 0, "the log is in the file");
+    }
+
+    #[test]
+    fn an_open_that_ends_before_its_life_begins_is_not_taken_for_a_lost_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, room) = unclosed(&dir);
+        open_in_vain(&files);
         let next = open(&files, ME, true, &room).unwrap();
         assert_eq!((next.continuity, next.about.opens), (Continuity::Same, 2));
         drop(next);
@@ -371,18 +383,15 @@ mod tests {
         let lost = open(&files, ME, true, &room).unwrap();
         assert_eq!(lost.continuity, Continuity::OlderOrLogLost { file: 1, mark: 2 });
     }
+
     #[test]
     fn an_older_copy_is_one_also_after_an_open_that_ended_before_its_life_began() {
         let dir = tempfile::tempdir().unwrap();
-        let files = Files::below(dir.path());
-        let room = Room::new(files.clone(), 0, 0);
-        drop(open(&files, ME, false, &room).unwrap());
+        let (files, room) = unclosed(&dir);
         // The life was closed after the copy had been made.
         let mark = Mark { closed: true, ..Mark::read(&files.mark).unwrap() };
         mark.write(&files.mark).unwrap();
-        let wal = wal::read_log(&files.wal).unwrap();
-        let found = Found { mark: Some(mark), log: look_at_log(&files, Some(mark), &wal), broken: None };
-        drop(try_open(&files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
+        open_in_vain(&files);
         let next = open(&files, ME, true, &room).unwrap();
         assert_eq!(next.continuity, Continuity::Older { file: 1, mark: 1 });
     }

@@ -24,7 +24,7 @@ pub(crate) struct Log {
     /// How many of them come before the first that is not what was written, up to the last commit of those.
     right: usize,
     /// It is long enough for one, of whatever round.
-    has_frame: bool,
+    pub(crate) has_frame: bool,
     /// What tells this round apart, where the header is what was written.
     salts: Option<[u8; SALT_BYTES]>,
     /// Commits at or behind the first frame that is not what was written.
@@ -32,11 +32,6 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// True if it is long enough to hold anything.
-    pub(crate) fn has_frame(&self) -> bool {
-        self.has_frame
-    }
-
     /// Why it is not whole, if it is not. Each commit waited for the disk, so a crash tears the last one at most: where two
     /// or more follow a frame that is not what was written, acknowledged records were changed, and the database would
     /// silently leave them out. A change in the last commit looks like a torn write, and only another node that keeps the
