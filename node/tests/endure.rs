@@ -47,7 +47,7 @@ struct Plan {
     lost: Option<usize>,
 }
 
-/// The random numbers of a run: the same seed kills the same nodes in the same order.
+/// The random numbers of a run: the same seed draws the same nodes in the same order; those that are away are left out.
 struct Chance(u64);
 
 impl Chance {
@@ -167,11 +167,15 @@ impl Mesh {
         (self.begun[node], self.back[node]) = (Instant::now(), None);
     }
 
-    fn kill(&mut self, node: usize, back: Option<Instant>) {
-        if let Some(mut killed) = self.nodes[node].take() {
+    /// Kills a node, which comes back at that time, or never. False if it was away already: that is no kill.
+    fn kill(&mut self, node: usize, back: Option<Instant>) -> bool {
+        if let Some(killed) = &mut self.nodes[node] {
             killed.process.kill9();
+        } else if back.is_some() {
+            return false;
         }
         self.back[node] = back;
+        self.nodes[node].take().is_some()
     }
 
     /// Starts those whose time has come.
@@ -255,23 +259,19 @@ fn endure(plan: Plan) {
     let begun = Instant::now();
     let every = plan.lasts / u32::try_from(plan.kills).unwrap();
     let mut submitted_at = begun;
-    let (mut kills, mut tries) = (0, 0);
+    let (mut kills, mut tries, mut lost) = (0, 0, plan.lost);
     while kills < plan.kills || mesh.jobs.len() < plan.jobs {
         let now = Instant::now();
         mesh.bring_back(now);
         if kills < plan.kills && now >= begun + every * u32::try_from(kills).unwrap() {
-            kills += 1;
-            let is_half = kills == plan.kills / 2;
-            let node = plan.lost.filter(|_| is_half).unwrap_or_else(|| chance.pick(NODES));
-            let is_gone = plan.lost == Some(node) && kills * 2 >= plan.kills;
+            let gone = lost.take_if(|_| kills >= plan.kills / 2);
+            let node = gone.unwrap_or_else(|| chance.pick(NODES));
             let away = Duration::from_millis(chance.below(u64::try_from(AWAY_MAX.as_millis()).unwrap()));
-            if is_half || mesh.nodes[node].is_some() {
-                eprintln!(
-                    "kill {kills} of {}: node {node}{}",
-                    plan.kills,
-                    if is_gone { ", for good" } else { "" }
-                );
-                mesh.kill(node, (!is_gone).then(|| now + away));
+            let was_here = mesh.kill(node, gone.is_none().then(|| now + away));
+            kills += usize::from(was_here);
+            if was_here || gone.is_some() {
+                let for_good = if gone.is_some() { ", for good" } else { "" };
+                eprintln!("kill {kills} of {}: node {node}{for_good}", plan.kills);
             }
         }
         if mesh.jobs.len() < plan.jobs && now >= submitted_at {
