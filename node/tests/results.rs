@@ -32,6 +32,13 @@ fn submit(host: &Host, name: &str, function: &str, args: &[&str]) -> String {
     ended.stdout.trim().to_owned()
 }
 
+/// A file with these lines.
+fn file(host: &Host, lines: &str) -> String {
+    let path = host.path("lines.txt");
+    fs::write(&path, lines).unwrap();
+    path.display().to_string()
+}
+
 /// Tasks of a job that are done, as a node knows it.
 fn done(host: &Host, job: &str) -> u64 {
     let jobs = host.json(&["jobs", "--all", "--json"]);
@@ -55,9 +62,7 @@ fn a_chain_of_jobs_goes_on_where_its_node_is_killed() {
     let mut node = host.loopback_node(&["--slots", "2"]);
     // More than is done by the time that a loaded machine takes to look.
     let work = Work::mixed(1000);
-    let path = host.path("lines.txt");
-    fs::write(&path, &work.lines).unwrap();
-    let file = path.display().to_string();
+    let file = file(&host, &work.lines);
     let first = submit(&host, "spin", "spin", &["--each-line", &file]);
     let second = submit(&host, "echo", "upper", &["--each-result", &first]);
     let third = submit(&host, "echo", "echo", &["--each-result", &second]);
@@ -75,9 +80,8 @@ fn a_job_that_was_read_gives_its_results_to_another_one() {
     let _turn = turn();
     let host = Host::new(&mesh_key());
     let _node = host.loopback_node(&["--slots", "2"]);
-    let path = host.path("lines.txt");
-    fs::write(&path, "one\ntwo\nthree\n").unwrap();
-    let first = submit(&host, "echo", "upper", &["--each-line", &path.display().to_string()]);
+    let file = file(&host, "one\ntwo\nthree\n");
+    let first = submit(&host, "echo", "upper", &["--each-line", &file]);
     assert_eq!(host.spawn(&["wait", &first]).finish(WORK).code, Some(0));
     // Each reading is noted in the log of the job.
     assert_eq!(host.cli(&["results", &first]).stdout, host.cli(&["results", &first]).stdout);
@@ -98,9 +102,7 @@ fn jobs_with_results_of_others_end_elsewhere_when_their_node_is_lost() {
         hosts[2].loopback_node(&["--slots", "1", "--peer", &first.address, "--peer", &second.address]);
     all_meet(&[(&hosts[0], &first), (&hosts[1], &second), (&hosts[2], &third)], MEET);
     let work = Work::mixed(120);
-    let path = hosts[0].path("lines.txt");
-    fs::write(&path, &work.lines).unwrap();
-    let file = path.display().to_string();
+    let file = file(&hosts[0], &work.lines);
     let parent = submit(&hosts[0], "spin", "spin", &["--each-line", &file, "--level", "mesh"]);
     let child = submit(&hosts[0], "echo", "upper", &["--each-result", &parent]);
     eventually(WORK, "some results are through", || (done(&hosts[0], &child) >= 10).then_some(()));
@@ -113,9 +115,7 @@ fn what_can_not_take_results_is_told_why() {
     let _turn = turn();
     let host = Host::new(&mesh_key());
     let _node = host.loopback_node(&["--slots", "1"]);
-    let path = host.path("lines.txt");
-    fs::write(&path, "1\n").unwrap();
-    let file = path.display().to_string();
+    let file = file(&host, "1\n");
     let memory = submit(&host, "spin", "spin", &["--each-line", &file, "--level", "memory"]);
     let echo = module("echo");
     let refused = |args: &[&str]| {
@@ -136,9 +136,8 @@ fn a_map_over_results_goes_on_when_its_node_is_back() {
     let host = Host::new(&mesh_key());
     let mut node = host.loopback_node(&["--slots", "2"]);
     let work = Work::mixed(400);
-    let path = host.path("lines.txt");
-    fs::write(&path, &work.lines).unwrap();
-    let parent = submit(&host, "spin", "spin", &["--each-line", &path.display().to_string()]);
+    let file = file(&host, &work.lines);
+    let parent = submit(&host, "spin", "spin", &["--each-line", &file]);
     let task = Task::function(fs::read(module("echo")).unwrap(), "upper");
     let task = task.each_result_of(parent).level(Level::Disk);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
