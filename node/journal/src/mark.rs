@@ -183,9 +183,10 @@ impl Mark {
 }
 
 /// What a write-ahead log was found to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Log {
     /// Nothing is in it.
+    #[default]
     Empty,
     /// It has less than was on the disk.
     Cut,

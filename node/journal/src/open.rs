@@ -89,9 +89,9 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
             was_made = true;
         }
     }
-    let wal = wal::read_log(&files.wal)?;
-    let log = look_at_log(files, mark, &wal);
-    let (db, before, why) = open_existing(files, node, room, Found { mark, log, broken: wal.broken() })?;
+    let found = Found::look(files, mark)?;
+    let log = found.log;
+    let (db, before, why) = open_existing(files, node, room, found)?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
@@ -115,18 +115,27 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
 }
 
 /// What was there before the database looked at it.
+#[derive(Default)]
 struct Found {
     mark: Option<Mark>,
     log: Log,
+    /// The database takes some of it.
+    has_records: bool,
     /// Why the log is not whole, if it is not.
     broken: Option<String>,
 }
 
 impl Found {
+    fn look(files: &Files, mark: Option<Mark>) -> Result<Self, Error> {
+        let wal = wal::read_log(&files.wal)?;
+        let has_records = wal.right_frames().is_some_and(|(_, frames)| frames > 0);
+        Ok(Self { mark, log: look_at_log(files, mark, &wal), has_records, broken: wal.broken() })
+    }
+
     /// Whether a file that says this is the one that this node had last, with a log that was not put into it.
     fn goes_on(&self, about: &Mark) -> bool {
         let is_same = |mark: Mark| mark.compare(about, self.log) == Continuity::Same;
-        !about.closed && self.mark.is_some_and(is_same)
+        self.has_records && !about.closed && self.mark.is_some_and(is_same)
     }
 }
 
@@ -185,7 +194,7 @@ fn open_existing(
             Err(Trouble::Hurt(why)) if rebuilt.is_none() => {
                 rebuild::rebuild(files, node, found.mark, &why)?;
                 // A rebuilt file has no log.
-                (found.log, found.broken) = (Log::Empty, None);
+                found = Found { mark: found.mark, ..Found::default() };
                 rebuilt = Some(why);
             }
             Err(Trouble::Hurt(why)) => return Err(Error::Damaged { path: files.db.clone(), why }),
@@ -223,12 +232,25 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
     }
     examine(&db).map_err(said)?.map_or(Ok(()), |why| Err(Trouble::Hurt(why)))?;
     if found.goes_on(&about) {
-        // What the log has is about to be in the file, so an open that ends behind that must not find a log that is lost.
-        schema::write_about(&db, &Mark { closed: true, ..about }).map_err(said)?;
+        close_life(&db, about).map_err(said)?;
     }
     // A log that begins anew: what a torn write left behind the last record is not looked at again.
     checkpoint(&db, "TRUNCATE").map_err(said)?;
     Ok((db, about))
+}
+
+/// The life before is over. Once all of its log is in the file that is said there, so that an open which ends before the next life
+/// begins is not taken for one that lost its log; not before, for then half of it could pass for all.
+fn close_life(db: &Connection, about: Mark) -> rusqlite::Result<()> {
+    let (in_log, in_file) = checkpoint(db, "PASSIVE")?;
+    if in_log != in_file {
+        return Ok(());
+    }
+    match schema::write_about(db, &Mark { closed: true, ..about }) {
+        // It prevents a false alarm, and no start.
+        Err(error) if says_full(&error) => Ok(()),
+        other => other,
+    }
 }
 
 /// Whose it is, and of what version.
@@ -361,9 +383,7 @@ mod tests {
 
     /// An open that ends before its life begins.
     fn open_in_vain(files: &Files) {
-        let wal = wal::read_log(&files.wal).unwrap();
-        let mark = Mark::read(&files.mark);
-        let found = Found { mark, log: look_at_log(files, mark, &wal), broken: wal.broken() };
+        let found = Found::look(files, Mark::read(&files.mark)).unwrap();
         assert_eq!(found.log, Log::AsKnown);
         drop(try_open(files, ME, &found).unwrap_or_else(|_| unreachable!("it is sound")));
         assert_eq!(disk::length(&files.wal).unwrap().unwrap_or(0), 0, "the log is in the file");
@@ -394,5 +414,33 @@ mod tests {
         open_in_vain(&files);
         let next = open(&files, ME, true, &room).unwrap();
         assert_eq!(next.continuity, Continuity::Older { file: 1, mark: 1 });
+    }
+
+    #[test]
+    fn a_life_is_closed_only_once_all_of_its_log_is_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, _) = unclosed(&dir);
+        let db = schema::open_writer(&files.db).unwrap();
+        let about = || schema::read_about(&db).unwrap().unwrap().0;
+        // What comes behind a reader's look stays in the log.
+        let reader = schema::open_reader(&files.db).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM about").unwrap();
+        schema::write_about(&db, &Mark { next_no: 9, ..about() }).unwrap();
+        close_life(&db, about()).unwrap();
+        assert!(!about().closed);
+        reader.execute_batch("COMMIT").unwrap();
+        close_life(&db, about()).unwrap();
+        assert!(about().closed);
+    }
+
+    #[test]
+    fn a_log_of_zeros_closes_no_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, _) = unclosed(&dir);
+        let bytes = disk::length(&files.wal).unwrap().unwrap();
+        std::fs::write(&files.wal, vec![0; usize::try_from(bytes).unwrap()]).unwrap();
+        let mark = Mark::read(&files.mark).unwrap();
+        let found = Found::look(&files, Some(mark)).unwrap();
+        assert!(!found.has_records && !found.goes_on(&mark));
     }
 }

@@ -12,6 +12,8 @@ use crate::schema::PAGE_BYTES;
 /// Bytes of the header of a write-ahead log, and of a frame in it.
 const LOG_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
+/// How a log begins; its last bit says the order of bytes in the sums.
+const MAGIC: u32 = 0x377f_0683;
 /// Where the header of a log has what tells its rounds apart, in bytes, and how long that is.
 pub(crate) const SALT_PLACE: u64 = 16;
 pub(crate) const SALT_BYTES: usize = 8;
@@ -64,7 +66,9 @@ fn parse_log(mut file: impl Read) -> io::Result<Log> {
     }
     let is_big = be32(&header, 0).unwrap_or(0) & 1 == 1;
     let mut sums = sums_of((0, 0), header.get(..24).unwrap_or_default(), is_big);
-    let mut is_right = Some(sums) == be32(&header, 24).zip(be32(&header, 28));
+    // The sums of zeros are zeros.
+    let is_log = be32(&header, 0).is_some_and(|first| first | 1 == MAGIC);
+    let mut is_right = is_log && Some(sums) == be32(&header, 24).zip(be32(&header, 28));
     // Where the header itself was changed, the frames still say which round they are of.
     log.salts = header.get(16..24).filter(|_| is_right).and_then(|salts| salts.first_chunk().copied());
     let mut salts = log.salts.map(|salts| salts.to_vec());

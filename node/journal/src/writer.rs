@@ -235,6 +235,8 @@ impl Writer {
     fn end(&mut self) -> Result<Mark, Failure> {
         self.checkpoints.end();
         self.note_checkpoint()?;
+        // Pages go into the file by their numbers: together with the others, the one that says that it is closed could be the first.
+        self.put_into_file("PASSIVE", Cause::Records)?;
         let closed = Mark { closed: true, ..self.applier.about() };
         let write = |db: &Connection| schema::write_about(db, &closed);
         match write(&self.db) {
