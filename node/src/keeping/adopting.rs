@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use weft_core::durable::{Adopting, Adoption, Kept, LogRecord, NotAdoptable};
-use weft_core::{JobId, Payload};
+use weft_core::{JobId, LogReader, Payload};
 
 use super::shelf::{Shelf, Unreadable};
 
@@ -91,7 +91,7 @@ impl Shelf {
         let mut ends = Vec::new();
         for seq in adoption.records_of(first, tasks) {
             // One record, however long it is.
-            let records = self.page(job, seq, 1)?;
+            let records = self.page(LogReader::Keeper, job, seq, 1)?;
             let Some(LogRecord::Outcomes(all)) = records.into_iter().next() else { continue };
             let of_these = |kept: &Kept| kept.index >= first && u64::from(kept.index) < behind;
             ends.extend(all.into_iter().filter(|kept| of_these(kept) && adoption.takes(seq, kept)));

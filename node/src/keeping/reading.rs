@@ -193,7 +193,7 @@ impl Thread {
         match question {
             Question::Page { reader, job, from, bytes_max } => {
                 let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-                let records = self.shelf.page(job, from, bytes)?;
+                let records = self.shelf.page(reader, job, from, bytes)?;
                 Ok(Word::Input(Input::LogRead { reader, job, from, records: Some(records) }))
             }
             Question::Whole { job } => {

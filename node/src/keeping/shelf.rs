@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Deref, Range};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use weft_core::durable::{Fold, Kept, LogRecord, Restored};
-use weft_core::{BlobId, JobId, Program};
+use weft_core::{BlobId, JobId, LogReader, Program};
 use weft_journal::{Error, Kind, Listing, Reader, Record};
 
 use super::tally::Tally;
@@ -142,13 +142,19 @@ impl Shelf {
         Ok(tally)
     }
 
-    /// Records of a job from one on, for another node that keeps it: none behind those that fill `bytes_max`.
-    pub(super) fn page(&self, job: JobId, from: u32, bytes_max: usize) -> Result<Vec<LogRecord>, Unreadable> {
+    /// Records of a job from one on: none behind those that fill `bytes_max`. That its results were read has a number in a log that
+    /// is this node's alone; it says nothing to a job that takes these results, and can't be in a log that others keep, too.
+    pub(super) fn page(
+        &self,
+        reader: LogReader,
+        job: JobId,
+        from: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<LogRecord>, Unreadable> {
         let records = self.reader().records(job, from.saturating_sub(1), RECORDS, bytes_max.min(BYTES));
         let records = records.map_err(|error| Unreadable::new(job, error))?;
         let read = |record: Record| {
-            // That results were read has a number in a log that is this node's alone, and says nothing to a job that takes them.
-            let is_note = record.kind == Kind::Read;
+            let is_note = record.kind == Kind::Read && reader == LogReader::Child;
             if is_note {
                 Ok(LogRecord::Extended { inputs: Vec::new() })
             } else {
