@@ -226,7 +226,7 @@ impl Shown {
         // Those that could not be written, too.
         let failed = kept::failed_code(self.tally.progress.failed());
         if way.is_attached {
-            self.tally.finish_attached(job.elapsed_ms);
+            self.tally.finish_attached(job.state.has_ended().then_some(job.elapsed_ms));
         }
         if self.left_files > 0 {
             say(&format!("{} tasks left files in /out: --out DIR takes them", self.left_files));

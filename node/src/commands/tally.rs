@@ -79,8 +79,8 @@ impl Tally {
         self.progress.finish(self.workers.len());
     }
 
-    /// The same of a job that took that long, some of which had ended before its results were read.
-    pub(crate) fn finish_attached(self, job_ms: u64) {
+    /// The same of a job that took that long, if it is over; some of it had ended before its results were read.
+    pub(crate) fn finish_attached(self, job_ms: Option<u64>) {
         self.progress.finish_attached(self.workers.len(), job_ms);
     }
 

@@ -151,13 +151,14 @@ impl Progress {
     }
 
     /// The same of a job of which some had ended before: what counts is its own time, not that of reading.
-    pub(crate) fn finish_attached(self, workers: usize, job_ms: u64) {
+    pub(crate) fn finish_attached(self, workers: usize, job_ms: Option<u64>) {
         self.clear();
         say(&self.attached(workers, job_ms));
     }
 
-    fn attached(&self, workers: usize, job_ms: u64) -> String {
-        format!("{}, on {}; the job took {}", self.counts(), nodes(workers), super::millis(job_ms))
+    fn attached(&self, workers: usize, job_ms: Option<u64>) -> String {
+        let took = job_ms.map(|ms| format!("; the job took {}", super::millis(ms))).unwrap_or_default();
+        format!("{}, on {}{took}", self.counts(), nodes(workers))
     }
 
     fn clear(&self) {
@@ -310,7 +311,9 @@ mod tests {
         let mut progress = Progress::silent("a7");
         progress.count(true, false);
         progress.count(false, false);
-        assert_eq!(progress.attached(1, 64_000), "2 tasks: 1 done, 1 failed, on 1 node; the job took 64 s");
+        let said = [progress.attached(1, Some(64_000)), progress.attached(1, None)];
+        let counts = "2 tasks: 1 done, 1 failed, on 1 node";
+        assert_eq!(said, [format!("{counts}; the job took 64 s"), counts.into()]);
     }
 
     #[test]
