@@ -26,7 +26,7 @@ fn name(record: &LogRecord) -> &'static str {
         LogRecord::Cancelled => "cancelled",
         LogRecord::GivenUp { .. } => "given up",
         LogRecord::Restarted { .. } => "restarted",
-        LogRecord::Ended => "ended",
+        LogRecord::Ended { .. } => "ended",
         LogRecord::Retried { .. } => "retried",
         LogRecord::Led { .. } => "led",
         LogRecord::Replaced { .. } => "replaced",
@@ -153,7 +153,7 @@ fn records() -> Vec<LogRecord> {
         LogRecord::GivenUp { failed: 1 },
         LogRecord::Cancelled,
         LogRecord::Rest(rest),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
         LogRecord::Retried { epoch: 9, at },
         LogRecord::Resolved { inputs: vec![(1, blob(b"output", 30_000)), (0, Payload::inline(b"out"))] },
     ]
@@ -212,6 +212,14 @@ const OUTCOMES_UNPACKED: &str = include_str!("golden/outcomes-unpacked.txt");
 fn outcomes_that_older_versions_wrote_are_read_as_what_they_were() {
     let read = LogRecord::decode(&bytes(OUTCOMES_UNPACKED.trim_end()));
     assert_eq!(read, Ok(LogRecord::Outcomes(outcomes())));
+}
+
+#[test]
+fn the_end_of_a_job_in_a_log_of_an_older_version_says_no_time() {
+    assert_eq!(LogRecord::decode(&[2, 9]), Ok(LogRecord::Ended { at: Time::ZERO }));
+    for wrong in [&[7, 9][..], &[2, 9, 9, 9], &[5, 9]] {
+        assert_eq!(LogRecord::decode(wrong), Err(Unsound::Malformed));
+    }
 }
 
 #[test]
@@ -284,7 +292,7 @@ fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads versions 2 to 6: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 7: start the version of weft that wrote it"
             )
         );
     }

@@ -117,7 +117,7 @@ fn kinds(mesh: &Mesh, node: usize, job: JobId) -> Vec<String> {
         LogRecord::Rest(rest) => format!("rest {}", rest.tasks.len()),
         LogRecord::ParentEnded(end) => format!("parent {}", end.succeeded),
         LogRecord::Cancelled => "cancelled".into(),
-        LogRecord::Ended => "ended".into(),
+        LogRecord::Ended { .. } => "ended".into(),
         LogRecord::Retried { epoch, .. } => format!("retried {epoch}"),
         LogRecord::Led { epoch, .. } => format!("led {epoch}"),
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),

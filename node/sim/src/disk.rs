@@ -272,6 +272,7 @@ fn read(records: &[Arc<LogRecord>]) -> Result<Fold, Unsound> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weft_core::Time;
 
     #[test]
     fn a_crash_loses_a_suffix_and_nothing_before_it() {
@@ -281,11 +282,14 @@ mod tests {
             disk.write(1, one, &LogRecord::Closed);
             assert_eq!(disk.sync(1), [one]);
             disk.write(2, other, &LogRecord::Cancelled);
-            disk.write(3, one, &LogRecord::Ended);
+            disk.write(3, one, &LogRecord::Ended { at: Time(9) });
             disk.remove(4, other, Remains::Nothing);
             disk.lose(left);
-            let ended =
-                if left >= 2 { vec![LogRecord::Closed, LogRecord::Ended] } else { vec![LogRecord::Closed] };
+            let ended = if left >= 2 {
+                vec![LogRecord::Closed, LogRecord::Ended { at: Time(9) }]
+            } else {
+                vec![LogRecord::Closed]
+            };
             assert_eq!(disk.log(one), ended, "{left}");
             assert_eq!(disk.jobs().any(|job| job == other), left == 1 || left == 2, "{left}");
             assert_eq!(disk.count_pending(), 0);
@@ -296,7 +300,9 @@ mod tests {
     fn what_was_cut_and_promised_is_safe_when_the_disk_says_so() {
         let job = JobId(1);
         let mut disk = Disk::default();
-        for (ticket, record) in (1..).zip([LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended]) {
+        for (ticket, record) in
+            (1..).zip([LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended { at: Time(9) }])
+        {
             disk.write(ticket, job, &record);
         }
         disk.promise(4, job, 7);

@@ -206,7 +206,7 @@ fn committed(job: JobId, record: &LogRecord) -> Vec<Told> {
             ends.collect()
         }
         LogRecord::GivenUp { failed } => vec![Told::JobGivenUp { job, failed: *failed }],
-        LogRecord::Ended => vec![Told::JobEnded { job }],
+        LogRecord::Ended { .. } => vec![Told::JobEnded { job }],
         LogRecord::Accepted(_)
         | LogRecord::Extended { .. }
         | LogRecord::Closed

@@ -83,7 +83,7 @@ impl Said {
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
             LogRecord::Restarted { epoch, .. } | LogRecord::Led { epoch, .. } => self.epoch = *epoch,
-            LogRecord::Ended => self.ended = true,
+            LogRecord::Ended { .. } => self.ended = true,
             LogRecord::Retried { epoch, .. } => {
                 (self.epoch, self.retries) = (*epoch, self.retries + 1);
                 (self.cancelled, self.given_up, self.ended) = (false, false, false);

@@ -165,6 +165,8 @@ pub struct Shown {
     pub given_up: bool,
     /// Whether it has ended.
     pub has_ended: bool,
+    /// When, in milliseconds since 1970, if its log says so.
+    pub ended_ms: Option<u64>,
 }
 
 /// That tasks of a job were not taken, for people.

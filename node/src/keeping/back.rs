@@ -329,7 +329,7 @@ impl Current {
             | LogRecord::ParentEnded(_)
             | LogRecord::Cancelled
             | LogRecord::GivenUp { .. }
-            | LogRecord::Ended
+            | LogRecord::Ended { .. }
             | LogRecord::Replaced { .. }
             | LogRecord::NotTaken(_)
             | LogRecord::Given { .. }

@@ -21,8 +21,9 @@ pub(super) fn of(me: PeerId, restored: &Restored, tally: &Tally, line: Option<&L
     let submitted_ms = line.map_or(restored.submitted_at().0 / 1000, |line| line.since_ms);
     RestoredJob {
         meta: meta(spec, owner, line.map(title_of).unwrap_or_else(|| title(spec)), submitted_ms),
-        // Without its line it counts from now.
-        ended_ms: has_ended.then(|| line.and_then(|line| line.ended_ms).unwrap_or(now)),
+        // Where neither its line nor its log says when, it counts from now.
+        ended_ms: has_ended
+            .then(|| line.and_then(|line| line.ended_ms).or_else(|| tally.ended_ms()).unwrap_or(now)),
         read_ms: None,
         closed: !restored.is_open(),
         cancelled: restored.is_cancelled(),

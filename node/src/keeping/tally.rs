@@ -1,7 +1,7 @@
 //! What a job's log says of its tasks, as the job table shows it: the same records that the engine's own fold reads.
 
 use weft_core::durable::{Ends, LogRecord};
-use weft_core::{Outcome, Payload, PeerId};
+use weft_core::{Outcome, Payload, PeerId, Time};
 
 use crate::jobs::{Counts, Custody, Led, Shown};
 
@@ -30,6 +30,8 @@ pub(super) struct Tally {
     cancelled: bool,
     given_up: bool,
     pub(super) has_ended: bool,
+    /// When; [`Time::ZERO`] if that is not known.
+    ended_at: Time,
 }
 
 impl Tally {
@@ -62,7 +64,7 @@ impl Tally {
             LogRecord::Closed => self.closed = true,
             LogRecord::Cancelled => (self.cancelled, self.closed) = (true, true),
             LogRecord::GivenUp { .. } => (self.given_up, self.closed) = (true, true),
-            LogRecord::Ended => self.has_ended = true,
+            LogRecord::Ended { at } => (self.has_ended, self.ended_at) = (true, *at),
             LogRecord::Replaced { seat, by } => {
                 if let Some(keeper) = self.keepers.get_mut(usize::from(*seat)) {
                     *keeper = by.peer;
@@ -98,7 +100,12 @@ impl Tally {
     /// What changes of a job, as the table shows it.
     pub(super) fn shown(&self) -> Shown {
         let Self { counts, told, closed, cancelled, given_up, has_ended, .. } = *self;
-        Shown { counts, told, closed, cancelled, given_up, has_ended }
+        Shown { counts, told, closed, cancelled, given_up, has_ended, ended_ms: self.ended_ms() }
+    }
+
+    /// When it ended, in milliseconds since 1970, if its log says so.
+    pub(super) fn ended_ms(&self) -> Option<u64> {
+        (self.has_ended && self.ended_at != Time::ZERO).then_some(self.ended_at.0 / 1000)
     }
 
     /// Tasks that have not ended.

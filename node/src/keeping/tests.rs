@@ -195,7 +195,7 @@ fn what_was_tried_again_is_told_as_it_ended_last() {
     let records = vec![
         accepted(module, 3),
         LogRecord::Outcomes(vec![failed(0), done(1), failed(2)]),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
         LogRecord::Retried { epoch: 2, at: Time(2_000_000) },
         LogRecord::Outcomes(vec![done(2)]),
     ];
@@ -224,7 +224,7 @@ fn what_was_not_taken_of_a_job_is_known_after_a_restart_and_after_its_end() {
     let said = |opened: &Opened| opened.jobs.first().unwrap().1.refused_more.clone();
     let opened = place.open();
     assert_eq!(said(&opened).as_deref(), Some("7 tasks were not taken: no room"));
-    keep(&place, &opened.keeper, vec![LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    keep(&place, &opened.keeper, vec![LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended { at: Time(9) }]);
     opened.keeper.close().unwrap();
     assert_eq!(said(&place.open()).as_deref(), Some("7 tasks were not taken: no room"));
 }
@@ -236,8 +236,11 @@ fn a_job_that_is_forgotten_leaves_nothing() {
     let output = place.store.put(&[1; 100_000]).unwrap();
     let Opened { keeper, .. } = place.open();
     let long = Payload::Blob { id: output, bytes: 100_000 };
-    let records =
-        vec![accepted(module, 1), LogRecord::Outcomes(vec![end(0, Outcome::Done, long)]), LogRecord::Ended];
+    let records = vec![
+        accepted(module, 1),
+        LogRecord::Outcomes(vec![end(0, Outcome::Done, long)]),
+        LogRecord::Ended { at: Time(9) },
+    ];
     keep(&place, &keeper, records);
     assert!(place.store.usage().pinned >= 100_000, "an output is pinned as long as its job is known");
     keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Nothing });
@@ -254,7 +257,11 @@ fn when_a_job_was_read_is_remembered_and_is_no_result() {
     let place = Disk::new();
     let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
-    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    keep(
+        &place,
+        &keeper,
+        vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended { at: Time(9) }],
+    );
     keeper.kept().note_read(JOB, 77_000);
     keeper.close().unwrap();
     let Opened { keeper, jobs, .. } = place.open();
@@ -352,7 +359,11 @@ fn a_record_of_a_job_that_was_forgotten_meanwhile_is_left_out() {
     let place = Disk::new();
     let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
-    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended]);
+    keep(
+        &place,
+        &keeper,
+        vec![accepted(module, 1), LogRecord::Outcomes(vec![failed(0)]), LogRecord::Ended { at: Time(9) }],
+    );
     keeper.add(Order::Forget { ticket: Some(4), job: JOB, remains: Remains::Nothing });
     let retried = Box::new(LogRecord::Retried { epoch: 2, at: Time(2_000_000) });
     keeper.add(Order::Keep { ticket: 5, job: JOB, record: retried, bytes: None, listing: None });
@@ -365,7 +376,11 @@ fn a_job_that_never_was_accepted_takes_no_pin_of_another_one() {
     let place = Disk::new();
     let module = place.store.put(b"module").unwrap();
     let Opened { keeper, .. } = place.open();
-    keep(&place, &keeper, vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended]);
+    keep(
+        &place,
+        &keeper,
+        vec![accepted(module, 1), LogRecord::Outcomes(vec![done(0)]), LogRecord::Ended { at: Time(9) }],
+    );
     let LogRecord::Accepted(mut half) = accepted(module, 2) else { panic!("it is made above") };
     (half.tasks, half.spec.job) = (3, JobId(6));
     let record = Box::new(LogRecord::Accepted(half));

@@ -179,7 +179,7 @@ impl Worker {
         let Some(tally) = self.parts.mesh.get_mut(&job) else { return };
         tally.apply(seq, record);
         self.parts.jobs.show(job, tally.shown());
-        if matches!(record, LogRecord::Ended | LogRecord::Retried { .. }) {
+        if matches!(record, LogRecord::Ended { .. } | LogRecord::Retried { .. }) {
             self.list_followed(job);
         }
     }
@@ -352,7 +352,7 @@ fn kind_of(record: &LogRecord) -> Kind {
         LogRecord::Rest(_) => Kind::Rest,
         LogRecord::Cancelled => Kind::Cancelled,
         LogRecord::Restarted { .. } => Kind::Restarted,
-        LogRecord::Ended => Kind::Ended,
+        LogRecord::Ended { .. } => Kind::Ended,
         LogRecord::Retried { .. } => Kind::Retried,
         LogRecord::Led { .. } | LogRecord::Replaced { .. } => Kind::Epoch,
         LogRecord::ParentEnded(_)

@@ -310,10 +310,10 @@ mod tests {
             LogRecord::Closed,
             ended(0, failed()),
             ended(1, Outcome::Done),
-            LogRecord::Ended,
+            LogRecord::Ended { at: Time(9) },
             LogRecord::Retried { epoch: 6, at: Time(9) },
             rest(expired, &[0]),
-            LogRecord::Ended,
+            LogRecord::Ended { at: Time(9) },
         ];
         let before = read(log.iter().take(5).cloned().collect()).expect("it can be adopted");
         assert_eq!((before.outcomes(), before.had_ended()), (2, true));

@@ -14,7 +14,7 @@ impl Record for LogRecord {
             Self::Led { epoch, at: _ } => Mark::Led(*epoch),
             Self::Retried { epoch, at: _ } => Mark::Retried(*epoch),
             Self::Replaced { seat, by } => Mark::Replaced { seat: *seat, by: *by },
-            Self::Ended => Mark::Ended,
+            Self::Ended { .. } => Mark::Ended,
             Self::Restarted { .. } => Mark::Foreign,
             Self::Extended { .. }
             | Self::Closed

@@ -89,7 +89,7 @@ impl Fold {
                 Ok(())
             }
             LogRecord::Restarted { epoch, at: _ } if job.mesh.is_none() => enter(job, epoch),
-            LogRecord::Ended => end_job(job),
+            LogRecord::Ended { at: _ } => end_job(job),
             LogRecord::Retried { epoch, at } => retry(job, epoch, at),
             LogRecord::Led { epoch, at: _ } if job.mesh.is_some() => enter(job, epoch),
             LogRecord::Replaced { .. } if job.mesh.is_some() => Ok(()),
@@ -186,7 +186,7 @@ fn check_place(job: &Restored, record: &LogRecord) -> Result<(), Unsound> {
         return Err(Unsound::AfterEnd);
     }
     // A job at level mesh that can never be whole is ended, to be forgotten.
-    let may_lack = matches!(record, LogRecord::Ended) && job.mesh.is_some();
+    let may_lack = matches!(record, LogRecord::Ended { .. }) && job.mesh.is_some();
     if may_lack || matches!(record, LogRecord::Extended { .. }) { Ok(()) } else { check_whole(job) }
 }
 

@@ -27,6 +27,10 @@ pub const REASON_BYTES_MAX: usize = 1024;
 const OUTCOMES_VERSION: u8 = 5;
 /// The version from which on jobs take results of others.
 const RESULTS_VERSION: u8 = 6;
+/// The version from which on the end of a job says when it was.
+const ENDED_VERSION: u8 = 7;
+/// The end of a job as programs before that wrote it: its version and the kind's number.
+const ENDED_BEFORE: &[u8] = &[2, 9];
 /// Memory that decoding one record may claim, in bytes: a record of the shortest inputs claims much more than it is long.
 const CLAIM_MAX: usize = 16 << 20;
 /// The same for an input.
@@ -67,7 +71,10 @@ pub enum LogRecord {
         at: Time,
     },
     /// All of it ended; only `Retried` may follow.
-    Ended,
+    Ended {
+        /// When, by the clock of the node that led it; [`Time::ZERO`] in a log of an older program, which did not note it.
+        at: Time,
+    },
     /// Its user wants its tasks that ended otherwise than done tried again. Its times count from here.
     Retried {
         /// One more than the one before.
@@ -167,6 +174,7 @@ impl LogRecord {
     /// reads all others. That of a job with a copy is a kind of its own.
     fn since(&self) -> u8 {
         match self {
+            Self::Ended { .. } => ENDED_VERSION,
             Self::Resolved { .. } => RESULTS_VERSION,
             Self::Accepted(accepted) if accepted.spec.join.takes_results() => RESULTS_VERSION,
             Self::Outcomes(_) => OUTCOMES_VERSION,
@@ -181,7 +189,6 @@ impl LogRecord {
             | Self::Cancelled
             | Self::GivenUp { .. }
             | Self::Restarted { .. }
-            | Self::Ended
             | Self::Retried { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
@@ -223,6 +230,7 @@ impl LogRecord {
             OUTCOMES_VERSION => {
                 decode_versioned::<Packed, CLAIM_MAX>(version, bytes).map(|all| Self::Outcomes(all.0))
             }
+            _ if bytes == ENDED_BEFORE => Some(Self::Ended { at: Time::ZERO }),
             LOG_VERSION_OLDEST..=LOG_VERSION => decode_versioned::<Self, CLAIM_MAX>(version, bytes),
             found => return Err(Unsound::Version { found }),
         };
@@ -256,7 +264,7 @@ impl LogRecord {
             | Self::Cancelled
             | Self::GivenUp { .. }
             | Self::Restarted { .. }
-            | Self::Ended
+            | Self::Ended { .. }
             | Self::Retried { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
@@ -280,7 +288,7 @@ impl LogRecord {
             | Self::Cancelled
             | Self::GivenUp { .. }
             | Self::Restarted { .. }
-            | Self::Ended
+            | Self::Ended { .. }
             | Self::Retried { .. }
             | Self::Led { .. }
             | Self::Replaced { .. }
@@ -383,7 +391,7 @@ mod tests {
         let inputs = alloc::vec![Payload::inline(&[1]), Payload::inline(&[2])];
         let extended = LogRecord::Extended { inputs: inputs.clone() };
         assert_eq!((extended.ends().count(), extended.inputs()), (0, inputs.as_slice()));
-        for record in [LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended] {
+        for record in [LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended { at: Time(9) }] {
             assert_eq!((record.ends(), record.inputs()), (Ends::None, [].as_slice()));
         }
     }

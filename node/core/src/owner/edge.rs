@@ -136,7 +136,7 @@ impl Edge {
             LogRecord::Closed => self.closed = true,
             // No client brings more to what was stopped.
             LogRecord::Cancelled | LogRecord::GivenUp { .. } => self.closed |= !self.takes_results,
-            LogRecord::Ended => self.ended = true,
+            LogRecord::Ended { .. } => self.ended = true,
             LogRecord::Retried { .. } => self.ended = false,
             LogRecord::Extended { .. }
             | LogRecord::Outcomes(_)
@@ -239,7 +239,10 @@ mod tests {
         assert!(!edge.is_over(), "it may be tried again");
         let rest =
             Rest { outcome: Outcome::Cancelled, tasks: alloc::vec![RestTask { index: 1, attempts: 0 }] };
-        assert_eq!(edge.read(&[LogRecord::Cancelled, LogRecord::Rest(rest), LogRecord::Ended]), []);
+        assert_eq!(
+            edge.read(&[LogRecord::Cancelled, LogRecord::Rest(rest), LogRecord::Ended { at: Time(9) }]),
+            []
+        );
         assert_eq!((edge.has_all(), edge.is_over()), (Tasks::All, false));
         edge.on_nothing_more(false);
         assert!(edge.is_over());
@@ -249,17 +252,17 @@ mod tests {
     fn what_was_tried_again_is_not_over() {
         let mut edge = Edge::new(JobId(1));
         let again = LogRecord::Retried { epoch: 2, at: Time::ZERO };
-        edge.read(&[more(1), LogRecord::Closed, failed(0), LogRecord::Ended, again]);
+        edge.read(&[more(1), LogRecord::Closed, failed(0), LogRecord::Ended { at: Time(9) }, again]);
         edge.on_nothing_more(false);
         assert!(!edge.is_over());
-        assert_eq!(edge.read(&[done(0), LogRecord::Ended]).len(), 1);
+        assert_eq!(edge.read(&[done(0), LogRecord::Ended { at: Time(9) }]).len(), 1);
         edge.on_nothing_more(false);
         assert!(edge.is_over());
     }
 
     #[test]
     fn what_takes_results_itself_and_was_stopped_may_get_more_and_nothing_else_may() {
-        let stopped = [more(2), LogRecord::Cancelled, LogRecord::Ended];
+        let stopped = [more(2), LogRecord::Cancelled, LogRecord::Ended { at: Time(9) }];
         let mut edge = Edge::new(JobId(1));
         edge.read(&[taker()]);
         edge.read(&stopped);
@@ -274,7 +277,7 @@ mod tests {
         assert_eq!((edge.tasks(), edge.has_all()), (5, Tasks::All));
         // A job that ended and was neither closed nor stopped, which only a node that lies writes.
         let mut edge = Edge::new(JobId(1));
-        edge.read(&[more(2), LogRecord::Ended]);
+        edge.read(&[more(2), LogRecord::Ended { at: Time(9) }]);
         edge.on_nothing_more(false);
         assert_eq!(edge.has_all(), Tasks::Lacking);
     }

@@ -263,8 +263,9 @@ impl Keeping {
         for Granted { job, is_of_mesh, ranges: _, all } in self.take_granted(ctx.now) {
             self.write(ctx, log, Place { job, is_of_mesh }, LogRecord::Leased { all });
         }
+        let now = ctx.now;
         for (at, end) in ends {
-            if self.write(ctx, log, at, LogRecord::Ended) {
+            if self.write(ctx, log, at, LogRecord::Ended { at: now }) {
                 let event = Event::JobEnded { job: at.job };
                 self.hold(ctx.now, at, Word::Event(Box::new(event)), WORD_BYTES);
                 if at.is_of_mesh {

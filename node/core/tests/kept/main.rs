@@ -63,7 +63,7 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
         LogRecord::Cancelled => "cancelled".into(),
         LogRecord::GivenUp { failed } => format!("given up {failed}"),
         LogRecord::Restarted { epoch, .. } => format!("epoch {epoch}"),
-        LogRecord::Ended => "ended".into(),
+        LogRecord::Ended { .. } => "ended".into(),
         LogRecord::Retried { epoch, .. } => format!("retried {epoch}"),
         LogRecord::Led { epoch, .. } => format!("led {epoch}"),
         LogRecord::Replaced { seat, .. } => format!("replaced {seat}"),

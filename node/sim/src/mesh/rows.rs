@@ -152,15 +152,15 @@ mod tests {
     #[test]
     fn a_record_belongs_to_the_epoch_that_began_before_it() {
         let led = |epoch| LogRecord::Led { epoch, at: Time(1) };
-        let rows = rows(&[led(4), LogRecord::Cancelled, led(6), LogRecord::Ended]);
+        let rows = rows(&[led(4), LogRecord::Cancelled, led(6), LogRecord::Ended { at: Time(9) }]);
         assert_eq!([0, 1, 2, 3, 4].map(|count| rows.epoch_at(count)), [0, 4, 4, 6, 6]);
         assert_eq!((rows.epoch_of_next(&LogRecord::Closed), rows.epoch_of_next(&led(9))), (6, 9));
     }
 
     #[test]
     fn logs_agree_up_to_the_first_record_that_differs() {
-        let one = rows(&[LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended]);
-        let other = rows(&[LogRecord::Closed, LogRecord::Ended]);
+        let one = rows(&[LogRecord::Closed, LogRecord::Cancelled, LogRecord::Ended { at: Time(9) }]);
+        let other = rows(&[LogRecord::Closed, LogRecord::Ended { at: Time(9) }]);
         assert_eq!(one.count_common(&other.0), 1);
         assert!(one.begin_with(&other.first(1).0) && !one.begin_with(&other.0));
         assert!(one.first(1).begin_with_all(&other.0));

@@ -110,7 +110,7 @@ impl Mesh {
     }
 
     fn on_job_ended(&mut self, hosts: &[SimHost], (name, by): (JobId, HostId), rows: &Rows) -> Told {
-        let place = rows.last(|record| matches!(record, LogRecord::Ended));
+        let place = rows.last(|record| matches!(record, LogRecord::Ended { .. }));
         let news = self.commit(hosts, (name, by), rows, place);
         let Some(job) = self.jobs.get_mut(&name) else { return Told::default() };
         Told { again: std::mem::replace(&mut job.told_end, true), ..news }

@@ -6,6 +6,7 @@ use weft_core::{JobId, PeerId};
 
 use super::super::{Custody, Led, Moved, Shown};
 use super::Entry;
+use super::journalled::instant_of;
 
 impl Entry {
     /// Whether it is a job at level `mesh`, which other nodes keep, too.
@@ -52,12 +53,12 @@ impl Entry {
 
     /// As its log is now.
     pub(in crate::jobs) fn show(&mut self, shown: Shown) {
-        let Shown { counts, told, closed, cancelled, given_up, has_ended } = shown;
+        let Shown { counts, told, closed, cancelled, given_up, has_ended, ended_ms } = shown;
         (self.counts, self.closed) = (counts, closed);
         self.journal.iter_mut().for_each(|journal| journal.told = told);
         (self.cancelled_by_user, self.given_up) = (cancelled, given_up);
         match (has_ended, self.ended_at) {
-            (true, None) => self.ended_at = Some(Instant::now()),
+            (true, None) => self.ended_at = Some(ended_ms.map_or_else(Instant::now, instant_of)),
             (false, Some(_)) => self.ended_at = None,
             (true, Some(_)) | (false, None) => {}
         }

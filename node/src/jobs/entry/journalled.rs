@@ -9,6 +9,12 @@ use weft_core::Refusal;
 use super::super::{NotAccepted, RestoredJob, TaskEnd, not_taken, now_ms};
 use super::{Before, Entry, Journalled};
 
+/// The same moment, of milliseconds since 1970. A clock that was set back makes it later, and never later than now.
+pub(super) fn instant_of(ms: u64) -> Instant {
+    let ago = Duration::from_millis(now_ms().saturating_sub(ms));
+    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
+}
+
 impl Entry {
     /// As the journal remembers it.
     pub(in crate::jobs) fn restored(job: RestoredJob) -> Self {
@@ -28,12 +34,9 @@ impl Entry {
             refused_more,
             custody,
         } = job;
-        let ago = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
-        // A clock that was set back makes a job younger, and no more.
-        let at = |ms: u64| Instant::now().checked_sub(ago(ms)).unwrap_or_else(Instant::now);
         let mut entry = Self::new(meta);
-        entry.created = at(entry.meta.submitted_ms);
-        entry.ended_at = ended_ms.map(at);
+        entry.created = instant_of(entry.meta.submitted_ms);
+        entry.ended_at = ended_ms.map(instant_of);
         entry.journal = Some(Journalled { told, read_ms, noted_ms: read_ms });
         entry.accepted = accepted;
         entry.accepted_tasks = counts.tasks;

@@ -216,7 +216,7 @@ fn a_job_of_another_node_is_shown_as_its_log_is_with_what_its_owner_calls_it() {
         listing: Some(Box::new(line)),
     });
     add(&place, &keeper, 2, LogRecord::Outcomes(vec![done(0), failed(1)]));
-    add(&place, &keeper, 3, LogRecord::Ended);
+    add(&place, &keeper, 3, LogRecord::Ended { at: Time(9) });
     place.wait_for(&keeper, 3);
     let told = summary();
     assert_eq!((told.tasks, told.done, told.failed, told.ended), (2, 1, 1, true));
@@ -246,9 +246,9 @@ fn that_results_were_read_takes_no_number_in_a_log_that_is_others_too() {
     let Opened { keeper, .. } = place.open();
     keep(&place, &keeper, vec![theirs(module, 1), LogRecord::Outcomes(vec![done(0)])]);
     keeper.kept().note_read(JOB, 77_000);
-    add(&place, &keeper, 3, LogRecord::Ended);
+    add(&place, &keeper, 3, LogRecord::Ended { at: Time(9) });
     place.wait_for(&keeper, 3);
-    assert_eq!(records(&place, &keeper, 3, u32::MAX), [LogRecord::Ended]);
+    assert_eq!(records(&place, &keeper, 3, u32::MAX), [LogRecord::Ended { at: Time(9) }]);
     keeper.close().unwrap();
     let Opened { keeper, jobs, .. } = place.open();
     assert_eq!(jobs.first().unwrap().1.read_ms, Some(77_000));

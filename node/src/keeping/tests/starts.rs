@@ -22,7 +22,7 @@ fn of_jobs_that_ended_long_ago_the_table_knows_the_figures_and_the_engine_nothin
         let LogRecord::Accepted(mut first) = accepted(module, 1) else { panic!("it is made above") };
         first.spec.job = job;
         let outcomes = LogRecord::Outcomes(vec![failed(0)]);
-        for record in [LogRecord::Accepted(first), outcomes, LogRecord::Ended] {
+        for record in [LogRecord::Accepted(first), outcomes, LogRecord::Ended { at: Time(9) }] {
             ticket += 1;
             keeper.add(Order::Keep { ticket, job, record: Box::new(record), bytes: None, listing: None });
         }
@@ -64,10 +64,10 @@ fn ended_job(place: &Disk) -> BlobId {
             accepted(module, 3),
             LogRecord::Outcomes(vec![failed(0), done(1)]),
             LogRecord::Outcomes(vec![end(2, Outcome::Done, long)]),
-            LogRecord::Ended,
+            LogRecord::Ended { at: Time(9) },
             LogRecord::Retried { epoch: 2, at: Time(2_000_000) },
             LogRecord::Outcomes(vec![failed(0)]),
-            LogRecord::Ended,
+            LogRecord::Ended { at: Time(9) },
         ],
     );
     keeper.add(Order::List { job: JOB, listing: ended_line(2, 1) });

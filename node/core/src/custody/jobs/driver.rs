@@ -165,7 +165,7 @@ impl Custody {
                 return self.perform(ctx, job);
             }
             kept.wish = Some(Wish::Forget);
-            if restored.has_ended() || kept.member.append(LogRecord::Ended).is_some() {
+            if restored.has_ended() || kept.member.append(LogRecord::Ended { at: ctx.now }).is_some() {
                 self.appended.insert(job);
             }
         } else if kept.is_parent && restored.has_ended() {

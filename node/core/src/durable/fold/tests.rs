@@ -79,7 +79,7 @@ fn a_log_says_what_the_job_is() {
         LogRecord::ParentEnded(ParentEnd { parent: PARENT, succeeded: true }),
         LogRecord::Cancelled,
         rest(&[1]),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
     ];
     let job = fold(log.clone()).expect("an owner may write it");
     let figures = job.figures();
@@ -102,10 +102,10 @@ fn of_a_job_that_is_known_to_have_ended_records_of_tasks_may_be_left_out() {
         LogRecord::Restarted { epoch: 2, at: Time(9) },
         LogRecord::Cancelled,
         rest(&[1]),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
         LogRecord::Retried { epoch: 3, at: Time(20) },
         LogRecord::Cancelled,
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
     ];
     let fold = |records: usize| {
         let mut fold = Fold::of_ended(figures);
@@ -146,8 +146,8 @@ fn what_no_owner_writes_is_refused_by_its_name() {
         (vec![accepted(1, 1), LogRecord::ParentEnded(parent)], Unsound::NoSuchParent { parent: JOB }),
         (vec![accepted(1, 1), restarted(1)], Unsound::EpochBack { before: 1, epoch: 1 }),
         (vec![accepted(1, 1), restarted(3), restarted(2)], Unsound::EpochBack { before: 3, epoch: 2 }),
-        (vec![accepted(1, 1), LogRecord::Ended], Unsound::EndedEarly { open: 1 }),
-        (vec![accepted(1, 1), all(), LogRecord::Ended, restarted(2)], Unsound::AfterEnd),
+        (vec![accepted(1, 1), LogRecord::Ended { at: Time(9) }], Unsound::EndedEarly { open: 1 }),
+        (vec![accepted(1, 1), all(), LogRecord::Ended { at: Time(9) }, restarted(2)], Unsound::AfterEnd),
         (vec![accepted(1, 1), LogRecord::Retried { epoch: 2, at: Time(9) }], Unsound::RetriedEarly),
     ];
     for (number, (records, why)) in table.into_iter().enumerate() {
@@ -180,7 +180,7 @@ fn a_log_says_which_tasks_each_worker_was_given() {
     let job = fold(log.clone()).expect("an owner may write it");
     // Of the one that an older program named it is not known what it was given.
     assert_eq!(of(&job), [(1, vec![0, 1]), (2, vec![0, 2]), (9, vec![])]);
-    log.extend([rest(&[2]), LogRecord::Ended]);
+    log.extend([rest(&[2]), LogRecord::Ended { at: Time(9) }]);
     assert_eq!(of(&fold(log.clone()).expect("an owner may write it")), []);
     log.push(LogRecord::Retried { epoch: 2, at: Time(20) });
     log.push(LogRecord::Leased { all: vec![leased(1, &[(2, 0)])] });
@@ -266,12 +266,12 @@ fn a_log_at_level_mesh_says_its_epochs_and_its_members() {
         led(7),
         LogRecord::Replaced { seat: 0, by: seat(4) },
         outcomes(&[(0, failed())]),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
         led(8),
         LogRecord::Replaced { seat: 2, by: seat(1) },
         LogRecord::Retried { epoch: 11, at: Time(20) },
         outcomes(&[(0, Outcome::Done)]),
-        LogRecord::Ended,
+        LogRecord::Ended { at: Time(9) },
     ];
     let upto = |records: usize| fold(log.iter().take(records).cloned().collect()).expect("a leader wrote it");
     let of = |job: &Restored| {
@@ -298,7 +298,8 @@ fn a_log_at_level_mesh_that_lacks_inputs_is_kept_and_says_so() {
     assert!(!part.is_whole());
     assert_eq!(fold(vec![of_mesh(1, 2)]).map(|job| job.is_whole()), Ok(false));
     assert_eq!(fold(vec![of_mesh(2, 2)]).map(|job| job.is_whole()), Ok(true));
-    let ended = fold(vec![of_mesh(1, 2), led(4), LogRecord::Ended]).expect("it is to be forgotten");
+    let ended =
+        fold(vec![of_mesh(1, 2), led(4), LogRecord::Ended { at: Time(9) }]).expect("it is to be forgotten");
     assert!(ended.has_ended() && !ended.is_whole());
     let told = fold(vec![of_mesh(1, 2), outcomes(&[(0, Outcome::Done)])]);
     assert_eq!(told.err(), Some(Unsound::Incomplete { found: 1, tasks: 2 }));

@@ -55,7 +55,12 @@ fn of_a_job_whose_log_takes_no_record_none_is_written_past_it_and_nothing_is_tol
         keeping.on_persisted(&mut ctx, u64::MAX);
         let done: Vec<Effect> = out.drain().collect();
         let expected = [
-            Effect::Persist { ticket: 1, job: OTHER, record: LogRecord::Ended, bytes: None },
+            Effect::Persist {
+                ticket: 1,
+                job: OTHER,
+                record: LogRecord::Ended { at: Time::ZERO },
+                bytes: None,
+            },
             Effect::Notify(Event::JobEnded { job: OTHER }),
         ];
         assert_eq!(done, expected, "{taken}");
@@ -212,7 +217,10 @@ fn what_was_given_of_a_job_that_ended_is_not_written() {
         200 => keeping.end(JOB, true),
         _ => (),
     });
-    assert_eq!(told, [(0, alloc::vec!["given to 1".to_owned()]), (200, alloc::vec!["Ended".to_owned()])]);
+    assert_eq!(
+        told,
+        [(0, alloc::vec!["given to 1".to_owned()]), (200, alloc::vec!["Ended { at: 0.000200s }".to_owned()])]
+    );
 }
 
 #[test]
