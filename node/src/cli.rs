@@ -263,7 +263,7 @@ Files in the data directory:
   lock          held while the node runs
   version       how these files are to be read
   journal/      jobs that outlive the node, with their results
-  journal.node  that this node has had a journal
+  journal.mark  how often the journal was opened
   blobs/        inputs, outputs, modules
   modules/      compiled modules
 

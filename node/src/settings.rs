@@ -9,7 +9,6 @@ mod dir;
 mod error;
 mod former;
 mod grace;
-mod journalled;
 mod layer;
 mod listen;
 mod module;
@@ -30,9 +29,8 @@ pub use dir::{
     write_mesh_key,
 };
 pub use error::SettingsError;
-pub(crate) use former::JOURNAL_DIR;
+pub(crate) use former::{JOURNAL_DIR, JOURNAL_MARK_FILE};
 pub use grace::GRACE_MAX;
-pub(crate) use journalled::{has_had_journal, note_journal};
 pub use layer::{Given, Origin, variable_not_unicode, without_empty_variables};
 pub use private::check_owner;
 pub use quantity::{parse_bytes, parse_duration, parse_whole, size_up_to, time_up_to};

@@ -30,6 +30,8 @@ pub(crate) struct Files {
     pub(crate) hurt_wal: PathBuf,
     /// How often the journal was opened.
     pub(crate) mark: PathBuf,
+    /// The same outside of the directory, as of the last opening or closing.
+    pub(crate) outer_mark: Option<PathBuf>,
     /// How much of the log is on the disk.
     pub(crate) synced: PathBuf,
     /// Why the next open rebuilds the database: a write found it damaged.
@@ -53,11 +55,17 @@ impl Files {
             hurt: file("journal.damaged"),
             hurt_wal: file("journal.damaged-wal"),
             mark: file("journal.mark"),
+            outer_mark: None,
             synced: file("journal.synced"),
             doubt: file("journal.doubt"),
             lock: file("journal.lock"),
             reserve: file("journal.reserve"),
         }
+    }
+
+    /// Where it is noted that the journal is opened or closed.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.mark).chain(&self.outer_mark)
     }
 
     /// Makes the directory and takes its lock, which the system gives back when the process ends.

@@ -34,8 +34,9 @@ pub struct Settings {
     pub dir: PathBuf,
     /// The node that it belongs to.
     pub node: PeerId,
-    /// Whether this node is known to have had a journal here: then one that is not there is lost, and not new.
-    pub had_one: bool,
+    /// A file outside of the directory for a second mark, if there is one: where the directory is gone, or is a copy from earlier
+    /// with a mark of its own, that one knows.
+    pub mark: Option<PathBuf>,
     /// Bytes that are set aside on the disk, to end jobs with when the rest is full.
     pub reserve_bytes: u64,
     /// Free bytes below which new work is refused.
@@ -46,7 +47,7 @@ impl Settings {
     /// With the usual reserve.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, node: PeerId) -> Self {
-        Self { dir: dir.into(), node, had_one: false, reserve_bytes: RESERVE_BYTES, low_bytes: LOW_BYTES }
+        Self { dir: dir.into(), node, mark: None, reserve_bytes: RESERVE_BYTES, low_bytes: LOW_BYTES }
     }
 }
 
@@ -81,10 +82,10 @@ impl Journal {
         fold: &mut dyn Fold,
         told: impl FnMut(Event) + Send + 'static,
     ) -> Result<(Self, Opened), Error> {
-        let files = Files::below(&settings.dir);
+        let files = Files { outer_mark: settings.mark.clone(), ..Files::below(&settings.dir) };
         let lock = files.lock()?;
         let room = Arc::new(Room::new(files.clone(), settings.reserve_bytes, settings.low_bytes));
-        let sound = open::open(&files, settings.node, settings.had_one, &room)?;
+        let sound = open::open(&files, settings.node, &room)?;
         let checker = Checker::new(sound.about.journal, settings.node);
         let back = read_back(&sound.db, &checker, sound.about.next_no, fold);
         let back = back.inspect_err(|error| doubt(&files, error))?;
@@ -215,7 +216,7 @@ impl Journal {
         self.queue.close();
         let closed = writer.join().ok().flatten();
         match (closed, self.queue.failure()) {
-            (Some(closed), _) => closed.write(&self.files.mark),
+            (Some(closed), _) => self.files.marks().try_for_each(|mark| closed.write(mark)),
             (None, Some(failure)) => Err(Error::Failed(failure)),
             (None, None) => Ok(()),
         }

@@ -182,6 +182,35 @@ impl Mark {
     }
 }
 
+/// The marks of this node that were found.
+pub(crate) struct Marks {
+    inner: Option<Mark>,
+    outer: Option<Mark>,
+}
+
+impl Marks {
+    pub(crate) fn read(files: &disk::Files, node: PeerId) -> Self {
+        let read = |path: &std::path::PathBuf| Mark::read(path).filter(|mark| mark.node == node);
+        Self { inner: read(&files.mark), outer: files.outer_mark.as_ref().and_then(read) }
+    }
+
+    /// What the newest mark says. An opening that ended in the middle of a rebuild left none inside.
+    pub(crate) fn said_by(&self, said: Continuity) -> Continuity {
+        if said == Continuity::Same && self.inner.is_none() { Continuity::Unmarked } else { said }
+    }
+
+    /// What is known last of the journal that this node had.
+    pub(crate) fn newest(&self) -> Option<Mark> {
+        match (self.inner, self.outer) {
+            (Some(inner), Some(outer)) if inner.journal == outer.journal && inner.age() > outer.age() => {
+                Some(inner)
+            }
+            (_, Some(outer)) => Some(outer),
+            (inner, None) => inner,
+        }
+    }
+}
+
 /// What a write-ahead log was found to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Log {

@@ -9,7 +9,7 @@ use weft_core::PeerId;
 use crate::check::Id;
 use crate::disk::{self, Files};
 use crate::error::{Error, code, says_full, says_locked};
-use crate::mark::{Continuity, Log, Mark, Stamp};
+use crate::mark::{Continuity, Log, Mark, Marks, Stamp};
 use crate::rebuild;
 use crate::room::Room;
 use crate::schema::{self, checkpoint};
@@ -77,9 +77,10 @@ impl Sound {
 }
 
 /// Finds, makes or rebuilds the database.
-pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> Result<Sound, Error> {
+pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Error> {
     rebuild::finish(files)?;
-    let mark = Mark::read(&files.mark).filter(|mark| mark.node == node);
+    let marks = Marks::read(files, node);
+    let mark = marks.newest();
     let mut rebuilt = None;
     let mut was_made = false;
     if disk::length(&files.db)?.unwrap_or(0) == 0 {
@@ -95,8 +96,7 @@ pub(crate) fn open(files: &Files, node: PeerId, had_one: bool, room: &Room) -> R
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
     let continuity = match mark {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
-        Some(mark) => mark.compare(&before, log),
-        None if was_made && had_one => Continuity::Lost,
+        Some(mark) => marks.said_by(mark.compare(&before, log)),
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,
@@ -222,11 +222,13 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
     }
     let said = |error: rusqlite::Error| trouble(files, error);
     let db = schema::open_writer(&files.db).map_err(said)?;
+    schema::wait_for_others(&db, true).map_err(said)?;
     let about = identify(files, &db, node)?;
     if !schema::begin_wal(&db).map_err(said)? {
         let why = String::from("no memory can be shared between processes there");
         return Err(Error::NoLocks { path: files.db.clone(), why }.into());
     }
+    schema::find_unlocked(&db).map_err(said)?;
     if let Some(why) = disk::read_text(&files.doubt, DOUBT_BYTES_MAX)? {
         return Err(Trouble::Hurt(format!("a write found it damaged: {}", one_line(&why))));
     }
@@ -236,6 +238,7 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
     }
     // A log that begins anew: what a torn write left behind the last record is not looked at again.
     checkpoint(&db, "TRUNCATE").map_err(said)?;
+    schema::wait_for_others(&db, false).map_err(said)?;
     Ok((db, about))
 }
 
@@ -355,16 +358,17 @@ fn begin_life(files: &Files, db: &Connection, about: &Mark, room: &Room) -> Resu
         other => other,
     }
     .map_err(|error| {
-        if says_full(&error) {
-            Error::Full { path: files.db.clone() }
-        } else {
-            Error::database("write to the journal")(error)
+        let path = files.db.clone();
+        match error {
+            error if says_full(&error) => Error::Full { path },
+            error if says_locked(&error) => Error::InUse { path },
+            error => Error::database("write to the journal")(error),
         }
     })?;
-    match about.write(&files.mark) {
-        Err(error) if error.is_disk_full() && room.give_up() => about.write(&files.mark),
+    files.marks().try_for_each(|mark| match about.write(mark) {
+        Err(error) if error.is_disk_full() && room.give_up() => about.write(mark),
         other => other,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -377,7 +381,7 @@ mod tests {
     fn unclosed(dir: &tempfile::TempDir) -> (Files, Room) {
         let files = Files::below(dir.path());
         let room = Room::new(files.clone(), 0, 0);
-        drop(open(&files, ME, false, &room).unwrap());
+        drop(open(&files, ME, &room).unwrap());
         (files, room)
     }
 
@@ -394,13 +398,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (files, room) = unclosed(&dir);
         open_in_vain(&files);
-        let next = open(&files, ME, true, &room).unwrap();
+        let next = open(&files, ME, &room).unwrap();
         assert_eq!((next.continuity, next.about.opens), (Continuity::Same, 2));
         drop(next);
         // And a log that is gone is still noticed.
         disk::remove(&files.wal).unwrap();
         disk::remove(&files.shm).unwrap();
-        let lost = open(&files, ME, true, &room).unwrap();
+        let lost = open(&files, ME, &room).unwrap();
         assert_eq!(lost.continuity, Continuity::OlderOrLogLost { file: 1, mark: 2 });
     }
 
@@ -412,7 +416,7 @@ mod tests {
         let mark = Mark { closed: true, ..Mark::read(&files.mark).unwrap() };
         mark.write(&files.mark).unwrap();
         open_in_vain(&files);
-        let next = open(&files, ME, true, &room).unwrap();
+        let next = open(&files, ME, &room).unwrap();
         assert_eq!(next.continuity, Continuity::Older { file: 1, mark: 1 });
     }
 

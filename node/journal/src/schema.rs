@@ -23,6 +23,8 @@ pub(crate) const VERSION: i64 = 1;
 pub(crate) const PAGE_BYTES: usize = 4096;
 /// For how long a write waits for another process that reads or copies the file.
 const BUSY_MAX: Duration = Duration::from_secs(10);
+/// For how long a step of an opening waits for another process. A node that starts says nothing meanwhile.
+const LOCKED_MAX: Duration = Duration::from_secs(3);
 /// Pages of the write-ahead log that are put into the file together.
 pub(crate) const CHECKPOINT_PAGES: i64 = 1024;
 /// Pages of the log, 16 MiB, from which on it is to begin anew. It does so only once all of it is in the file.
@@ -110,6 +112,16 @@ pub(crate) fn begin_wal(db: &Connection) -> rusqlite::Result<bool> {
     db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))?;
     db.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Whether no other process holds the lock of a writer: with one that does, each later step of an opening would wait for nothing.
+pub(crate) fn find_unlocked(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+}
+
+/// Other processes are waited for as long as an opening may take, and then as long as the journal is written.
+pub(crate) fn wait_for_others(db: &Connection, is_opening: bool) -> rusqlite::Result<()> {
+    db.busy_timeout(if is_opening { LOCKED_MAX } else { BUSY_MAX })
 }
 
 /// Opens the connection that puts what another one wrote into the file.

@@ -193,15 +193,54 @@ fn the_journal_of_another_node_is_refused() {
 }
 
 #[test]
-fn none_where_the_node_had_one_is_lost_and_no_new_one() {
+fn a_second_mark_outside_of_the_directory_knows_one_that_is_gone_and_a_copy_of_it_all() {
+    let (data_dir, yesterday) = (quick_dir(), quick_dir());
+    let (dir, mark) = (data_dir.path().join("journal"), data_dir.path().join("journal.mark"));
+    let open = || {
+        let settings = Settings { mark: Some(mark.clone()), ..settings(&dir) };
+        let open = try_open_with(&settings).unwrap();
+        let continuity = open.opened.continuity;
+        open.put(vec![record(1, u32::try_from(open.opened.records + 1).unwrap())]);
+        open.journal.close().unwrap();
+        continuity
+    };
+    let put_back = || {
+        fs::remove_dir_all(&dir).unwrap();
+        fs::create_dir(&dir).unwrap();
+        copy(yesterday.path(), &dir);
+    };
+    assert_eq!((open(), open()), (Continuity::New, Continuity::Same));
+    copy(&dir, yesterday.path());
+    assert_eq!(open(), Continuity::Same);
+    put_back();
+    assert_eq!(open(), Continuity::Older { file: 2, mark: 3 });
+    assert_eq!(open(), Continuity::Same, "it was told once");
+    fs::remove_file(dir.join("journal.mark")).unwrap();
+    assert_eq!(open(), Continuity::Unmarked, "an opening may have ended in the middle of a rebuild");
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!((open(), open()), (Continuity::Lost, Continuity::Same));
+    put_back();
+    assert_eq!(open(), Continuity::Lost, "it is another one than this node had last");
+    // An older program wrote none outside.
+    fs::remove_file(&mark).unwrap();
+    assert_eq!(open(), Continuity::Same);
+    fs::remove_dir_all(&dir).unwrap();
+    fs::remove_file(&mark).unwrap();
+    assert_eq!(open(), Continuity::New);
+}
+
+#[test]
+fn one_that_another_program_writes_is_in_use() {
     let dir = quick_dir();
-    let continuity =
-        |had_one| try_open_with(&Settings { had_one, ..settings(dir.path()) }).unwrap().opened.continuity;
-    assert_eq!(continuity(true), Continuity::Lost);
-    assert_eq!(continuity(true), Continuity::Same, "it has one again");
-    fs::remove_file(dir.path().join("journal.db")).unwrap();
-    fs::remove_file(dir.path().join("journal.mark")).unwrap();
-    assert_eq!(continuity(false), Continuity::New);
+    drop(open(dir.path()));
+    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = error_of(dir.path());
+    assert!(matches!(error, Error::InUse { .. }), "{error}");
+    other.execute_batch("ROLLBACK; BEGIN; SELECT * FROM about").unwrap();
+    let opened = open(dir.path());
+    assert_eq!(opened.opened.continuity, Continuity::Same, "one that only reads is in no one's way");
+    other.execute_batch("COMMIT").unwrap();
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     /// This node.
     pub(crate) me: PeerId,
-    /// Whether this node has had one.
-    pub(crate) had_one: bool,
+    /// The file outside of it that says how often it was opened, if there is one.
+    pub(crate) mark: Option<PathBuf>,
     /// Bytes of the disk that are set aside.
     pub(crate) reserve_bytes: u64,
 }
@@ -75,8 +75,8 @@ pub(crate) fn open(
     table: &Arc<JobTable>,
     wake: Arc<Notify>,
 ) -> Result<Opened, Error> {
-    let Place { dir, me, had_one, reserve_bytes } = place.clone();
-    let settings = Settings { had_one, reserve_bytes, ..Settings::new(dir, me) };
+    let Place { dir, me, mark, reserve_bytes } = place.clone();
+    let settings = Settings { mark, reserve_bytes, ..Settings::new(dir, me) };
     let news = News::new(wake);
     let mut back = Back::new(place.me);
     let told = news.clone();

@@ -36,7 +36,7 @@ struct Disk {
 impl Disk {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place { dir: dir.path().join("journal"), me: ME, had_one: false, reserve_bytes: 0 };
+        let place = Place { dir: dir.path().join("journal"), me: ME, mark: None, reserve_bytes: 0 };
         let store = weft_blobs::Store::open(dir.path(), Quota { bytes: 1 << 30 }).unwrap();
         Self { _dir: dir, place, store, jobs: Arc::default(), wake: Arc::default() }
     }

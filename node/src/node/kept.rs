@@ -17,7 +17,7 @@ use crate::handle::NodeHandle;
 use crate::jobs::{JobTable, now_ms};
 use crate::keeping::{self, JournalState, Keeper, Place};
 use crate::ports::Ports;
-use crate::settings::{JOURNAL_DIR, Settings, has_had_journal, note_journal};
+use crate::settings::{JOURNAL_DIR, JOURNAL_MARK_FILE, Settings};
 
 /// Between two looks for what may be forgotten, if results are kept for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -69,8 +69,8 @@ impl Keeping {
     ) -> Result<(Self, Option<Keeper>), StartError> {
         let news = Arc::new(Notify::new());
         let data_dir = &settings.data_dir;
-        let (dir, had_one) = (data_dir.join(JOURNAL_DIR), has_had_journal(data_dir, me));
-        let place = Place { dir, me, had_one, reserve_bytes: settings.reserve_bytes };
+        let (dir, mark) = (data_dir.join(JOURNAL_DIR), Some(data_dir.join(JOURNAL_MARK_FILE)));
+        let place = Place { dir, me, mark, reserve_bytes: settings.reserve_bytes };
         let opened = match keeping::open(&place, store, jobs, Arc::clone(&news)) {
             Ok(opened) => opened,
             // Another process that has it goes on with its jobs.
@@ -81,9 +81,6 @@ impl Keeping {
                 return Ok((Self::without(settings, news, &StartError::from(error)), None));
             }
         };
-        if let Err(error) = note_journal(data_dir, me) {
-            tracing::warn!("that this node has a journal can't be noted: {error}");
-        }
         let keeping::Opened {
             keeper,
             restored,

@@ -8,6 +8,9 @@ use super::dir::{DirError, lock};
 
 /// The journal's directory, in the data directory.
 pub(crate) const JOURNAL_DIR: &str = "journal";
+/// How often the journal was opened. The file is not in the journal's directory: it is there when that is gone, is on a disk that is
+/// not mounted, or is a copy from earlier.
+pub(crate) const JOURNAL_MARK_FILE: &str = "journal.mark";
 /// Most journals that are set aside in one directory; beyond them the last one stays, and the node does not start.
 const FORMER_MAX: u32 = 1000;
 

@@ -12,8 +12,7 @@ use std::sync::Once;
 
 use rustix::fs::Access;
 
-use super::journalled::JOURNAL_NODE_FILE;
-use super::{DirError, JOURNAL_DIR};
+use super::{DirError, JOURNAL_DIR, JOURNAL_MARK_FILE};
 
 /// The mode of a directory that only its user may enter.
 pub(super) const DIR_MODE: u32 = 0o700;
@@ -34,7 +33,7 @@ const FILES: [&str; 10] = [
     "api.token",
     "peers",
     "peers.new",
-    JOURNAL_NODE_FILE,
+    JOURNAL_MARK_FILE,
 ];
 /// Directories in it that are the node's from top to bottom.
 const TREES: [&str; 3] = [weft_blobs::DIR, "modules", JOURNAL_DIR];

@@ -55,7 +55,7 @@ async fn life_with(settings: &Settings, copy: Copy) -> Life {
     let (me, store) = (life.handle.info().peer, life.handle.store().clone());
     let module = store.put(b"no module").unwrap();
     life.end().await;
-    let place = Place { dir: settings.data_dir.join(JOURNAL_DIR), me, had_one: false, reserve_bytes: 0 };
+    let place = Place { dir: settings.data_dir.join(JOURNAL_DIR), me, mark: None, reserve_bytes: 0 };
     let wake = Arc::new(Notify::new());
     let opened = keeping::open(&place, &store, &Arc::new(JobTable::new()), Arc::clone(&wake)).unwrap();
     let Opened { keeper, disk, .. } = opened;
