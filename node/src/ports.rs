@@ -341,6 +341,7 @@ fn log_if_lost(store: &Store, fault: &StoreFault, id: BlobId) {
     };
     let todo = "cancel the job if it has not ended, and submit it again";
     fault.log(&format!("blob {id}, which a job of this node rests on, {how}; {todo}"));
+        Some(Loss::Before) => "was not there when this node started",
 }
 
 /// The blob store as the mesh sees it.

@@ -24,11 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Too much is pinned or being written, so that nothing more can be evicted.
-    #[error(
-        "no room for {wanted} bytes: of a quota of {quota} bytes {pinned} are pinned by work and {reserved} are \
-         taken by blobs that arrive now; wait until jobs end, forget jobs whose results you have, or give the store a larger \
-         quota (--store)"
-    )]
+    #[error("{}", no_room(*wanted, *quota, *pinned, *reserved))]
     Full {
         /// Bytes that the blob needs.
         wanted: u64,
@@ -91,6 +87,30 @@ fn advice(error: &io::Error) -> &'static str {
     ];
     let known = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
     known.map_or("; check the disk", |(_, advice)| advice)
+}
+
+/// What is in the way of a blob, and what to do.
+fn no_room(wanted: u64, quota: u64, pinned: u64, reserved: u64) -> String {
+    let [wanted_size, quota_size] = [wanted, quota].map(size);
+    if wanted > quota {
+        return format!(
+            "no room for {wanted_size}: the whole store has {quota_size}; start the node with a larger one (--store)"
+        );
+    }
+    let [pinned, reserved] = [pinned, reserved].map(size);
+    format!(
+        "no room for {wanted_size}: of the store's {quota_size} work needs {pinned}, and blobs that arrive now take {reserved}; \
+         wait until jobs end, forget jobs whose results you have, or start the node with a larger store (--store)"
+    )
+}
+
+/// A length for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
+    }
 }
 
 impl Error {

@@ -63,8 +63,8 @@ pub struct Usage {
     pub evicted: u64,
     /// Number of files whose content had another hash; they were deleted.
     pub corrupt: u64,
-    /// Blobs that work rests on and whose files another program removed or changed; each until it is here again, or no work
-    /// rests on it.
+    /// Blobs that work rests on and that are no longer here, as [`Loss`] says; each until it is here again, or no work rests on
+    /// it.
     pub vanished: usize,
 }
 
@@ -75,6 +75,8 @@ pub enum Loss {
     Removed,
     /// Its file had other bytes than were stored, and was deleted.
     Corrupt,
+    /// It was not there when the store was opened: lost in one of these ways before that.
+    Before,
 }
 
 /// The index of one store.
@@ -88,7 +90,7 @@ pub(crate) struct Index {
     usage: Usage,
     /// Blobs that are pinned once more, because someone is to want them soon.
     awaited: Awaited,
-    /// Pinned blobs whose files were removed or changed by another program, and which of both.
+    /// Pinned blobs that were lost, and how.
     lost: BTreeMap<BlobId, Loss>,
 }
 
@@ -174,6 +176,14 @@ impl Index {
         }
     }
 
+    /// Pins a blob that was here in an earlier life.
+    pub(crate) fn pin_again(&mut self, id: BlobId) {
+        self.pin(id);
+        if !self.blobs.contains_key(&id) {
+            self.note_lost(id, Loss::Before);
+        }
+    }
+
     /// Pins a stored blob until it is wanted so, or until then.
     pub(crate) fn pin_until(&mut self, id: BlobId, wanted: Wanted, until: Instant) {
         if !self.blobs.contains_key(&id) {
@@ -227,7 +237,7 @@ impl Index {
         self.usage.pinned = 0;
     }
 
-    /// Records how another program had a blob lost, if work rests on it.
+    /// Records how a blob was lost, if work rests on it.
     pub(crate) fn note_lost(&mut self, id: BlobId, how: Loss) {
         if self.pins.contains_key(&id) && self.lost.len() < LOST_MAX {
             self.lost.insert(id, how);
@@ -457,6 +467,20 @@ mod tests {
         assert_eq!(index.victim_for(3 * BLOCK_BYTES).unwrap(), Some(id(4)), "the quota is for the others");
         index.remove(id(1));
         assert_eq!((index.usage().aside, index.usage().bytes), (2 * BLOCK_BYTES, BLOCK_BYTES));
+    }
+
+    #[test]
+    fn what_an_earlier_life_had_and_is_not_here_is_lost_until_it_is_here_again() {
+        let mut index = Index::new(u64::MAX);
+        index.insert(id(1), 1, true);
+        index.pin_again(id(1));
+        index.pin_again(id(2));
+        assert_eq!((index.loss(id(1)), index.loss(id(2))), (None, Some(Loss::Before)));
+        assert_eq!(index.usage().vanished, 1);
+        index.insert(id(2), 1, true);
+        assert_eq!((index.loss(id(2)), index.usage().vanished), (None, 0));
+        index.remove(id(1));
+        assert_eq!(index.loss(id(1)), None, "it was not looked for");
     }
 
     #[test]

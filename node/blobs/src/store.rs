@@ -330,6 +330,11 @@ impl Store {
         self.shared.lock().index.taken(id);
     }
 
+    /// Pins a blob that an earlier life of this node had; if it is not here, it is lost.
+    pub fn pin_again(&self, id: BlobId) {
+        self.shared.lock().index.pin_again(id);
+    }
+
     /// How a pinned blob was lost, if it was.
     #[must_use]
     pub fn loss(&self, id: BlobId) -> Option<Loss> {

@@ -193,6 +193,9 @@ pub(super) async fn get(State(api): State<Api>, method: Method, Path(name): Path
         match api.handle.store().loss(id) {
             Some(Loss::Removed) => missing.help("another program removed its file"),
             Some(Loss::Corrupt) => missing.help("its file had other bytes than were stored, and was deleted"),
+            Some(Loss::Before) => missing.help(
+                "its file was not there when the node started: it was removed, or deleted because its bytes were wrong",
+            ),
             None => missing,
         }
     };

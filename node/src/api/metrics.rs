@@ -32,7 +32,12 @@ fn render(status: &Status, counted: &Counters) -> String {
     gauge(&mut text, "store_bytes", "Bytes of the blob store in use", status.store.bytes);
     gauge(&mut text, "store_starved", "Own outcomes that wait for room here", status.store.starved.into());
     let vanished = status.store.vanished;
-    gauge(&mut text, "store_vanished", "Needed blobs that another program removed", vanished.into());
+    gauge(
+        &mut text,
+        "store_vanished",
+        "Needed blobs that were removed, or deleted because their bytes were wrong",
+        vanished.into(),
+    );
     gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
     let Journal { waiting_bytes, low, quarantined, failure } = &status.journal;
     gauge(&mut text, "journal_waiting_bytes", "Bytes of records that wait for the disk", *waiting_bytes);

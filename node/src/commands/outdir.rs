@@ -17,10 +17,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use weft_client::{Existing, Mesh, Output, TaskResult};
+use weft_node::terminal::visible;
 
 use super::Problem;
 use super::outname::Name;
 use super::outtemp::{FILES, Found, OUTPUT, Temp};
+use super::sink::MADE_ROOM;
 use super::sources::{self, FileId, Sources};
 
 /// What to do about outputs of an earlier run.
@@ -96,7 +98,7 @@ impl OutDir {
         if found.has_others && earlier == Earlier::Refuse {
             let shown = path.display();
             return Err(Problem::Usage(format!(
-                "--out: {shown} is not empty; name another directory, or pass --resume to compute only what is not \
+                "--out: {shown} is not empty; name another directory, or pass --resume to write only what is not \
                  there yet, or --force to write over it"
             )));
         }
@@ -318,10 +320,11 @@ impl OutDir {
     }
 
     fn of_client(&self, name: &Name, error: weft_client::Error) -> Unwritten {
-        if let weft_client::Error::NotFound { what: "blob", .. } = &error {
+        if let weft_client::Error::NotFound { what: "blob", help, .. } = &error {
             return Unwritten::This(format!(
-                "{}: its bytes are no longer in the node's store, which made room for others",
-                self.shown(name)
+                "{}: its bytes are no longer in the node's store, {}",
+                self.shown(name),
+                visible(help.as_deref().unwrap_or(MADE_ROOM))
             ));
         }
         if let weft_client::Error::BadFile { .. } = &error {

@@ -222,11 +222,14 @@ impl Out {
     }
 }
 
+/// Why an output is no longer there, where the node names no other reason.
+pub(super) const MADE_ROOM: &str = "which made room for others";
+
 /// Says whose output is no longer there, and how to have it again.
 fn gone(problem: Problem, named: &str) -> Problem {
     let Problem::Client(error) = &problem else { return problem };
     let Error::NotFound { what: "blob", help, .. } = error.as_ref() else { return problem };
-    let why = help.as_deref().unwrap_or("which made room for others");
+    let why = help.as_deref().unwrap_or(MADE_ROOM);
     Problem::Failed(format!(
         "{named}: its output is no longer in the node's store, {}: run the task again, by a new job",
         visible(why)

@@ -125,8 +125,8 @@ fn store(store: &api::Store, data_dir: &str) -> String {
     }
     if *vanished > 0 {
         text.push_str(&format!(
-            "; GONE: {} that work rests on: another program removed {} from {data_dir}/blobs; cancel jobs that wait for \
-             {}, and submit these again",
+            "; GONE: {} that jobs rest on, from {data_dir}/blobs: removed by another program, or deleted because the bytes \
+             were wrong; cancel jobs that wait for {}, and submit these again",
             counted((*vanished).into(), "blob"),
             if *vanished == 1 { "it" } else { "them" },
             if *vanished == 1 { "it" } else { "them" },
@@ -194,7 +194,7 @@ mod tests {
         let gone = |vanished| store(&api::Store { vanished, ..api::Store::default() }, "/data");
         assert!(!gone(0).contains("GONE"));
         let text = gone(1);
-        assert!(text.contains("GONE: 1 blob that work rests on") && text.contains("/data/blobs"), "{text}");
+        assert!(text.contains("GONE: 1 blob that jobs rest on") && text.contains("/data/blobs"), "{text}");
         assert!(gone(2).contains("2 blobs") && gone(2).contains("submit these again"));
     }
 }

@@ -174,7 +174,8 @@ impl Opened {
         let is_copied = found.is_shared();
         let Found { restored, is_told, tally, promised, read_ms: _, blobs } = found;
         let job = restored.job();
-        blobs.iter().for_each(|blob| store.pin(*blob));
+        // Of a job that others keep, too, not all of its outputs need have come here.
+        blobs.iter().for_each(|blob| if is_copied { store.pin(*blob) } else { store.pin_again(*blob) });
         if let Some(seq) = tally.retried {
             self.keeper.kept().shelf.note_retried(job, seq);
         }
@@ -215,8 +216,8 @@ fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
     let missing: BTreeSet<&BlobId> = blobs.iter().filter(|blob| !store.has(**blob)).collect();
     let (first, count) = (missing.first()?, missing.len());
     Some(format!(
-        "blobs that job {job} rests on are not in the store ({count}, the first is {first}): another program removed them; \
-         put them back (`weft blob put FILE`), or cancel the job and submit it again"
+        "blobs that job {job} rests on are not in the store ({count}, the first is {first}): they were removed, or \
+         deleted because their bytes were wrong; put them back (`weft blob put FILE`), or cancel the job and submit it again"
     ))
 }
 

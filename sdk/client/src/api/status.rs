@@ -93,8 +93,8 @@ pub struct Store {
     pub quota_bytes: u64,
     /// Outcomes of own tasks that wait, with their workers, for room on this node.
     pub starved: u32,
-    /// Blobs that work rests on and that another program removed from the data directory, or changed there. Each counts until it
-    /// is there again, or no work rests on it.
+    /// Blobs that work rests on and that are no longer in the data directory: another program removed them, or they were deleted
+    /// because their bytes were not what was stored. Each counts until it is there again, or no work rests on it.
     #[serde(default)]
     pub vanished: u32,
     /// What the store fails at: a full disk, most often. Absent while it works.
