@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use weft_core::log::Header;
@@ -210,6 +211,7 @@ impl Node {
     /// When the network adapter or the API's server has panicked: without them a node would only seem to run.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<Ending, Broken> {
         let handle = self.handle.clone();
+        self.log_notices();
         self.restore();
         let mut stop = std::pin::pin!(async move {
             tokio::select! {
@@ -307,6 +309,7 @@ impl Node {
             next = self.ports.answered();
         }
         self.ports.flush();
+        self.ports.take_words().into_iter().for_each(|word| self.notice(Notice::Kept(word)));
     }
 
     fn on_request(&mut self, request: Request) {
@@ -369,9 +372,20 @@ impl Node {
         }
     }
 
+    /// Has a person told, once: who took the notices reads it there; if they were not taken, it is in the log.
     fn notice(&self, notice: Notice) {
-        if let Err(error) = self.notices.0.try_send(notice) {
-            tracing::debug!(%error, "the notices are not read");
+        match self.notices.0.try_send(notice) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(notice)) => notice.log(),
+            Err(error @ TrySendError::Full(_)) => tracing::debug!(%error, "the notices are not read"),
+        }
+    }
+
+    /// The notices that were not taken go to the log, now and later.
+    fn log_notices(&mut self) {
+        let Some(mut notices) = self.notices.1.take() else { return };
+        while let Ok(notice) = notices.try_recv() {
+            notice.log();
         }
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct Ports {
     keeper: Option<Keeper>,
     /// Jobs whose logs were read for the engine, which is to lead them, as the table shows them then.
     recalled: BTreeMap<JobId, RestoredJob>,
+    /// What a person is to be told of jobs that are led here.
+    words: Vec<String>,
     /// Who leads jobs whose first record is on its way to this node.
     leaders: BTreeMap<JobId, PeerId>,
 }
@@ -102,6 +104,7 @@ impl Ports {
             fault,
             keeper: None,
             recalled: BTreeMap::new(),
+            words: Vec::new(),
             leaders: BTreeMap::new(),
         })
     }
@@ -338,10 +341,10 @@ fn log_if_lost(store: &Store, fault: &StoreFault, id: BlobId) {
         None => return,
         Some(Loss::Removed) => "is gone from its directory: another program removed it",
         Some(Loss::Corrupt) => "is deleted: its file had other bytes than were stored",
+        Some(Loss::Before) => "was not there when this node started",
     };
     let todo = "cancel the job if it has not ended, and submit it again";
     fault.log(&format!("blob {id}, which a job of this node rests on, {how}; {todo}"));
-        Some(Loss::Before) => "was not there when this node started",
 }
 
 /// The blob store as the mesh sees it.

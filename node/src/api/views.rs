@@ -98,13 +98,15 @@ fn troubles(own: &Mutex<BTreeMap<String, String>>, journal: &JournalState) -> Ve
 }
 
 fn journal(handle: &NodeHandle, state: JournalState) -> api::Journal {
-    let JournalState { failure, is_disk_low, quarantined, unreadable: _ } = state;
-    let failure = failure.or_else(|| handle.unopened_journal().map(String::from));
+    let JournalState { failure, incomplete, is_disk_low, quarantined, unreadable: _ } = state;
+    let unopened = handle.unopened_journal().map(String::from);
+    let (failure, incomplete) = (failure.or_else(|| unopened.clone()), incomplete.or(unopened));
     api::Journal {
         waiting_bytes: u64::try_from(handle.journal_waiting_bytes()).unwrap_or(u64::MAX),
         low: is_disk_low,
         quarantined: quarantined.into_iter().map(|(job, _)| job.to_string()).collect(),
         failure,
+        incomplete,
     }
 }
 

@@ -21,22 +21,22 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
     } else {
         mesh.page(&filter).await?
     };
+    let api::Status { peer: me, journal, .. } = mesh.status().await?;
+    let lacking = lacking(&journal);
+    // A list must not look whole where jobs may be missing in it.
+    lacking.iter().for_each(|text| say(text));
+    let code = if journal.failure.is_some() && journal.incomplete.is_some() { 1 } else { 0 };
     if args.json {
-        return if args.mesh { print_json(&found) } else { print_json(&found.jobs) }.map(|()| 0);
+        return if args.mesh { print_json(&found) } else { print_json(&found.jobs) }.map(|()| code);
     }
     let api::MeshJobs { jobs, silent } = found;
     if !silent.is_empty() {
         let names: Vec<&str> = silent.iter().map(api::Node::called).collect();
         say(&format!("no answer from {}: jobs that they lead may be missing", names.join(", ")));
     }
-    // A list must not look whole where records of a job can't be used.
-    let api::Status { peer: me, journal, .. } = mesh.status().await?;
-    if let Some(text) = in_quarantine(&journal.quarantined) {
-        say(&text);
-    }
     let Some(oldest) = jobs.first() else {
-        say(&nothing(args));
-        return Ok(0);
+        say(nothing(args, lacking.is_empty()));
+        return Ok(code);
     };
     let is_everybodys = args.mesh || jobs.iter().any(|job| job.owner.peer != me || job.leader.peer != me);
     table(&jobs, is_everybodys).print()?;
@@ -46,7 +46,14 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
             say(&format!("older jobs: --before {}, or --all", short(&oldest.job)));
         }
     }
-    Ok(0)
+    Ok(code)
+}
+
+/// Why jobs of this node may be in no list, in sentences.
+fn lacking(journal: &api::Journal) -> Vec<String> {
+    let incomplete =
+        journal.incomplete.as_ref().map(|why| format!("jobs of this node may be missing: {why}"));
+    incomplete.into_iter().chain(in_quarantine(&journal.quarantined)).collect()
 }
 
 /// Which jobs of this node are in no list, because their records can't be used.
@@ -77,16 +84,16 @@ async fn filter(mesh: &Mesh, args: &JobsArgs) -> Result<JobFilter, Problem> {
     })
 }
 
-fn nothing(args: &JobsArgs) -> String {
-    let is_all = args.state.is_empty()
+/// That there is no job in the list.
+fn nothing(args: &JobsArgs, is_whole: bool) -> &'static str {
+    let is_all = is_whole
+        && args.state.is_empty()
         && args.label.is_empty()
         && args.name.is_none()
         && args.owner.is_none()
         && args.since.is_none()
         && args.before.is_none();
-    let text =
-        if is_all { "no jobs: `weft run`, `weft map` and `weft submit` make some" } else { "no such jobs" };
-    String::from(text)
+    if is_all { "no jobs: `weft run`, `weft map` and `weft submit` make some" } else { "no such jobs" }
 }
 
 /// The jobs; with whose they are and who leads them, where that is not this node for all of them.

@@ -113,7 +113,10 @@ fn store(store: &api::Store, data_dir: &str) -> String {
         counted(*blobs, "blob")
     );
     if *aside_bytes > 0 {
-        text.push_str(&format!(", and {} set aside because the journal was damaged", bytes(*aside_bytes)));
+        text.push_str(&format!(
+            ", and {} set aside, as jobs of the journal that can't be read may rest on it",
+            bytes(*aside_bytes)
+        ));
     }
     if *uploads_wait {
         text.push_str("; uploads wait for room");
@@ -129,7 +132,6 @@ fn store(store: &api::Store, data_dir: &str) -> String {
              were wrong; cancel jobs that wait for {}, and submit these again",
             counted((*vanished).into(), "blob"),
             if *vanished == 1 { "it" } else { "them" },
-            if *vanished == 1 { "it" } else { "them" },
         ));
     }
     if let Some(fault) = fault {
@@ -140,7 +142,7 @@ fn store(store: &api::Store, data_dir: &str) -> String {
 
 /// Where jobs at level `disk` are.
 fn journal(journal: &api::Journal) -> String {
-    let api::Journal { waiting_bytes, low, quarantined, failure } = journal;
+    let api::Journal { waiting_bytes, low, quarantined, failure, incomplete: _ } = journal;
     let mut text = match (failure, low) {
         (Some(failure), _) => format!("FAILED: {failure}"),
         (None, true) => String::from("LOW: the disk has too little room for new jobs of level disk"),

@@ -50,6 +50,8 @@ pub(crate) enum Word {
 pub struct JournalState {
     /// Why nothing more is kept, if it failed.
     pub failure: Option<String>,
+    /// Why it does not have all that was put into it, if so: jobs may be missing.
+    pub incomplete: Option<String>,
     /// Whether new jobs are refused for want of room on the disk.
     pub is_disk_low: bool,
     /// Jobs whose records can't be used, with the reason. They can only be forgotten.
@@ -171,6 +173,11 @@ impl News {
             state = self.wrote.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.seen.failure.is_none()
+    }
+
+    /// Notes why the journal does not have all that was put into it, if so.
+    pub(super) fn note_incomplete(&self, why: Option<&String>) {
+        self.lock().seen.incomplete = why.cloned();
     }
 
     /// Notes that a job's records can't be used.

@@ -85,6 +85,7 @@ pub(crate) fn open(
     let (shelf, own) = (readers(READERS_MAX)?, readers(READERS_MORE)?);
     let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
     let troubles = troubles_of(&opened);
+    news.note_incomplete(troubles.first());
     back.read_again(&shelf);
     let Unused { unaccepted, given_up } = Unused::sorted(std::mem::take(&mut back.unusable), &journal, &news);
     let damage = troubles.first().cloned().or_else(|| news.journal().troubles().next());
@@ -223,13 +224,13 @@ fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
 
 /// What is wrong with the journal's file.
 fn troubles_of(opened: &weft_journal::Opened) -> Vec<String> {
-    let mut troubles = Vec::new();
-    if !opened.continuity.is_whole() {
-        troubles.push(opened.continuity.to_string());
-    }
-    if let Some(rebuilt) = &opened.rebuilt {
+    let rebuilt = opened.rebuilt.as_ref().map(|rebuilt| {
         let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
-        troubles.push(format!("the journal's file was damaged ({why}); the damaged file is kept as {kept}"));
-    }
-    troubles
+        format!(
+            "the journal's file was damaged ({why}) and was rebuilt from what can be recognised in it; the damaged file is kept as \
+             {kept}"
+        )
+    });
+    let is_whole = opened.continuity.is_whole();
+    rebuilt.or_else(|| (!is_whole).then(|| opened.continuity.to_string())).into_iter().collect()
 }

@@ -198,13 +198,11 @@ impl Node {
     pub(super) fn tell_what_was_kept(&self) {
         let troubles = &self.kept.troubles;
         for (number, text) in troubles.iter().enumerate() {
-            tracing::warn!("{text}");
             self.handle.info().set_trouble(format!("{ABOUT} {number}"), Some(text.clone()));
             self.notice(Notice::Trouble(text.clone()));
         }
         // They are no troubles of the node's own list: each is over once its job is forgotten.
         for text in self.ports.keeper().map(Keeper::journal).iter().flat_map(JournalState::troubles) {
-            tracing::warn!("{text}");
             self.notice(Notice::Trouble(text));
         }
         for restored in self.kept.restored.iter().filter(|restored| !restored.has_ended()) {
@@ -220,7 +218,6 @@ impl Node {
             } else {
                 format!("job {job} goes on: {}", kept_and_open(kept, open))
             };
-            tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
         let unfinished = self.kept.mesh.iter().filter(|(_, job)| !job.has_ended());
@@ -231,7 +228,6 @@ impl Node {
                 "copies of {} are here: the nodes that own them lead them",
                 counted(copies as u64, "unfinished job")
             );
-            tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
         if kept > 0 {
@@ -239,7 +235,6 @@ impl Node {
                 "kept here and on two other nodes each, one of which leads it: {}",
                 counted(kept as u64, "unfinished job")
             );
-            tracing::info!("{text}");
             self.notice(Notice::Kept(text));
         }
     }
@@ -286,7 +281,6 @@ impl Node {
                 "job {job} is cancelled: its client did not come back with the rest of its inputs; `weft retry {job}` runs the \
                  other tasks that it has"
             );
-            tracing::warn!("{text}");
             self.notice(Notice::Kept(text));
             self.handle.jobs().cancel(job);
             self.apply(Input::Command(Command::Cancel { job }));
@@ -299,8 +293,8 @@ impl Node {
         let text = format!(
             "blob {blob}, which job {job} rests on, is gone from this node's store: another program removed it, or its bytes went bad"
         );
-        tracing::error!("{text}");
         if self.handle.jobs().is_followed(job) {
+            self.notice(Notice::Kept(text));
             return self.apply(Input::BlobLost { job, blob });
         }
         self.notice(Notice::Kept(format!("{text}; the job is cancelled")));
@@ -318,7 +312,6 @@ impl Node {
         let text = format!(
             "{why}; no job is kept on disk any more, and this node ends as soon as all that is in its memory has ended"
         );
-        tracing::error!("{text}");
         self.handle.info().set_trouble(String::from(ABOUT), Some(text.clone()));
         self.notice(Notice::Trouble(text));
         self.handle.jobs().note_journal_failed(&why);
@@ -345,7 +338,6 @@ impl Node {
                 "job {job} is forgotten: its results were not read for {} s (--keep-results)",
                 self.kept.keep_results.as_secs()
             );
-            tracing::warn!("{text}");
             self.notice(Notice::Kept(text));
             self.apply(Input::Command(Command::ForgetJob { job }));
         }

@@ -142,7 +142,6 @@ impl Node {
     }
 
     fn say(&self, text: String) {
-        tracing::info!("{text}");
         self.notice(Notice::Leaving(text));
     }
 }

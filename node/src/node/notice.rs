@@ -41,3 +41,18 @@ pub enum Notice {
     /// That the node drains or ends, and what becomes of work meanwhile, in a sentence.
     Leaving(String),
 }
+
+impl Notice {
+    /// Writes it to the log.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Trouble(text) => tracing::warn!("{text}"),
+            Self::Kept(text) | Self::Leaving(text) => tracing::info!("{text}"),
+            Self::Listening(_)
+            | Self::PeerUp { .. }
+            | Self::PeerDown { .. }
+            | Self::Refused { .. }
+            | Self::SameIdentity { .. } => tracing::debug!("{self:?}"),
+        }
+    }
+}

@@ -78,6 +78,11 @@ impl Ports {
         self.recalled.remove(&job);
     }
 
+    /// What a person is to be told of jobs that are led here since the last input.
+    pub(crate) fn take_words(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.words)
+    }
+
     /// Jobs whose logs were read, as the table would show them.
     #[cfg(test)]
     pub(crate) fn count_recalled(&self) -> usize {
@@ -192,7 +197,7 @@ impl Ports {
             return tracing::warn!("job {job} is led here, and its log was not read: it is shown as before");
         };
         let (kept, left) = (shown.counts.ended(), shown.counts.tasks.saturating_sub(shown.counts.ended()));
-        tracing::info!("job {job} is led here from now on: {}", kept_and_open(kept, left));
+        self.words.push(format!("job {job} is led here from now on: {}", kept_and_open(kept, left)));
         let is_open = !shown.closed && shown.ended_ms.is_none() && !shown.meta.takes_results;
         if let Some(custody) = &mut shown.custody {
             custody.led = Led::Here;

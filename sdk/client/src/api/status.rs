@@ -114,6 +114,10 @@ pub struct Journal {
     /// Why no job is kept any more. Absent while the journal works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Why jobs that this node had may be in no list: the journal could not be opened, or does not have all that was put into it.
+    /// Absent if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
 }
 
 /// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a
