@@ -88,6 +88,7 @@ use places::{Bounds, Lasting, Place, Places};
 pub use convert::MEMORY_BYTES_MAX;
 pub use endpoint::{Published, bind, load_or_make_token, publish};
 pub use policy::{RETRIES_MAX, TIME_MS_MAX};
+pub use title::job_name_problem;
 
 /// The head of a request, in bytes: its line and all headers.
 const HEAD_BYTES_MAX: usize = 64 << 10;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use weft_client::api::ErrorBody;
+
 use super::error::ApiError;
 use crate::jobs::Title;
 
@@ -31,6 +33,14 @@ pub(super) fn title(name: String, labels: Vec<(String, String)>) -> Result<Title
     Ok(Title { name, labels: checked })
 }
 
+/// Why no job can be called so, if none can.
+#[must_use]
+pub fn job_name_problem(name: &str) -> Option<String> {
+    let ErrorBody { error, expected, help } = check_name(name).err()?.into_body();
+    let parts = [Some(error), expected.map(|expected| format!("expected {expected}")), help];
+    Some(parts.into_iter().flatten().collect::<Vec<String>>().join("; "))
+}
+
 fn check_name(name: &str) -> Result<(), ApiError> {
     let bad = |what: String| ApiError::bad(format!("a job's name {what}"));
     if name.len() > NAME_BYTES_MAX {
@@ -46,7 +56,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     if !name.is_empty() && is_like_an_id(name) {
         let help = "jobs are also found by the first digits of their ids";
         return Err(bad(format!("can't be {name:?}, which looks like an id"))
-            .expected("a letter from g to z")
+            .expected("a name with a letter from g to z, or of more than 16 characters")
             .help(help));
     }
     Ok(())

@@ -19,7 +19,8 @@ pub(crate) struct KeepArgs {
     /// [default: memory; of `weft submit`: mesh where three nodes can keep it, else disk].
     #[arg(long, help_heading = HEADING, value_name = "memory|disk|mesh")]
     pub(crate) level: Option<Level>,
-    /// Call the job NAME, which other verbs take in the place of its id.
+    /// Call the job NAME, which other verbs take in the place of its id. So that it can't be taken for an id, it has a letter from
+    /// g to z, or more than 16 characters; it has no slash.
     #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Label the job, for `weft jobs --label`. May be repeated.
@@ -233,7 +234,7 @@ pub(crate) struct JobsArgs {
     /// Show the jobs of the whole mesh: also those that the other nodes lead which are connected.
     #[arg(long)]
     pub(crate) mesh: bool,
-    /// Print JSON, one array, instead of a table.
+    /// Print JSON instead of a table: one array; with --mesh an object with `jobs`, and `silent`, the nodes that gave no answer.
     #[arg(long)]
     pub(crate) json: bool,
 }

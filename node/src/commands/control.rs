@@ -20,7 +20,9 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     let before = mesh.status().await?;
     mesh.drain(!args.off).await?;
     if args.off {
-        say("the node takes new tasks again");
+        let (name, again) =
+            (before.name, if before.draining { "takes new tasks again" } else { "was not draining" });
+        say(&format!("node {name} {again}"));
         return Ok(0);
     }
     let status = mesh.status().await?;
@@ -87,7 +89,7 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
     loop {
         let status = match mesh.status().await {
             Err(_going) if stopping => {
-                until_gone(mesh, told).await?;
+                until_gone(mesh, &format!("node {}", told.name), end_time(told)).await?;
                 return Ok(Idle::Ended);
             }
             other => other?,
@@ -102,10 +104,19 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
 
 /// Ends the node, and reports the jobs that end with it.
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
-    let status = mesh.status().await?;
-    let states = vec![JobState::Waiting, JobState::Running];
-    let unfinished = mesh.list_all(&JobFilter { states, ..JobFilter::default() }).await?;
-    mesh.stop().await?;
+    let status = match mesh.status().await {
+        // It answers no more, and has its data directory still: it was told to end before.
+        Err(_going) if !args.no_wait && is_held(mesh) => {
+            until_gone(mesh, "the node", END_TIME).await?;
+            say("the node has stopped");
+            return Ok(0);
+        }
+        other => other?,
+    };
+    let unfinished = match tell_to_stop(mesh).await {
+        Err(_gone) if status.stopping => Vec::new(),
+        other => other?,
+    };
     let led = unfinished.iter().filter(|job| job.leader.peer == status.peer);
     let (of_mesh, others): (Vec<&api::Job>, Vec<&api::Job>) = led.partition(|job| job.level == Level::Mesh);
     let (lost, kept): (Vec<&api::Job>, Vec<&api::Job>) =
@@ -122,18 +133,28 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     if args.no_wait {
         return Ok(0);
     }
-    until_gone(mesh, &status).await?;
+    until_gone(mesh, &format!("node {}", status.name), end_time(&status)).await?;
     said(&status.name, Idle::Ended);
     Ok(0)
 }
 
+/// The jobs that had not ended when the node was told to end.
+async fn tell_to_stop(mesh: &Mesh) -> Result<Vec<api::Job>, weft_client::Error> {
+    let states = vec![JobState::Waiting, JobState::Running];
+    let unfinished = mesh.list_all(&JobFilter { states, ..JobFilter::default() }).await?;
+    mesh.stop().await?;
+    Ok(unfinished)
+}
+
+/// How long a node that was told to end may take.
+fn end_time(told: &api::Status) -> Duration {
+    END_TIME + Duration::from_millis(told.grace_ms)
+}
+
 /// Waits for the end of a node that was told to end.
-async fn until_gone(mesh: &Mesh, told: &api::Status) -> Result<(), Problem> {
-    let time = END_TIME + Duration::from_millis(told.grace_ms);
+async fn until_gone(mesh: &Mesh, node: &str, time: Duration) -> Result<(), Problem> {
     tokio::time::timeout(time, gone(mesh)).await.map_err(|_late| {
-        let text =
-            format!("node {} has not ended within {} s; its log may say why", told.name, time.as_secs());
-        Problem::Failed(text)
+        Problem::Failed(format!("{node} has not ended within {} s; its log may say why", time.as_secs()))
     })
 }
 
@@ -169,7 +190,12 @@ fn how(status: &api::Status) -> String {
 
 /// Waits until no node holds the data directory.
 async fn gone(mesh: &Mesh) {
-    while matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. })) {
+    while is_held(mesh) {
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether a node holds the data directory.
+fn is_held(mesh: &Mesh) -> bool {
+    matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. }))
 }

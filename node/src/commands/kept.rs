@@ -20,6 +20,9 @@ pub(crate) fn keep(task: Task, given: KeepArgs) -> Result<Task, Problem> {
     if name.as_ref().is_some_and(String::is_empty) {
         return Err(Problem::Usage(String::from("--name: it is empty; leave the flag out for no name")));
     }
+    if let Some(problem) = name.as_deref().and_then(weft_node::api::job_name_problem) {
+        return Err(Problem::Usage(format!("--name: {problem}")));
+    }
     let mut names: Vec<&str> = label.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if let Some(twice) =

@@ -250,7 +250,7 @@ impl Shown {
         let id = short(self.job.id());
         let from = self.order.as_ref().map(Reorder::next).filter(|next| *next > 0);
         let from = from.map(|next| format!(" --from {next}")).unwrap_or_default();
-        format!("job {} is as it was: `weft attach {id}{from}` shows the rest of it", self.job.id())
+        format!("job {} is not touched by that: `weft attach {id}{from}` shows the rest of it", self.job.id())
     }
 }
 

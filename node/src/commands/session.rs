@@ -58,7 +58,12 @@ pub(crate) struct Stops {
 enum Stopped {
     /// More tasks failed than it allows.
     GaveUp(u64),
-    Halted(Halt),
+    /// `--halt` held.
+    Halted {
+        halt: Halt,
+        /// Each input had been handed out and had ended then.
+        has_all: bool,
+    },
 }
 
 /// One job under way.
@@ -192,7 +197,8 @@ impl Session {
                 Ok(results.cancel().await?)
             }
             (_, Some(halt)) => {
-                self.stopped = Some(Stopped::Halted(halt));
+                let has_all = total == Some(done + failed);
+                self.stopped = Some(Stopped::Halted { halt, has_all });
                 feed.stop();
                 if halt.when == When::Now { Ok(results.cancel().await?) } else { Ok(()) }
             }
@@ -236,13 +242,10 @@ impl Session {
                 say(&too_many(most));
                 Ok(code)
             }
-            Some(Stopped::Halted(halt)) => {
-                let rest = if halt.when == When::Now {
-                    "the rest was cancelled"
-                } else {
-                    "no further input was begun"
-                };
-                say(&format!("{rest}, see --halt"));
+            Some(Stopped::Halted { halt, has_all }) => {
+                if let Some(rest) = left_by(halt, has_all) {
+                    say(&format!("{rest}, see --halt"));
+                }
                 Ok(if halt.is_success() { 0 } else { code })
             }
             // The node was first.
@@ -309,6 +312,15 @@ impl Session {
         Problem::Failed(format!(
             "{problem}; the job is kept: once its node runs again, `weft attach {id}` goes on with it"
         ))
+    }
+}
+
+/// What became of the inputs that were left when `--halt` held; nothing if there were none.
+fn left_by(halt: Halt, has_all: bool) -> Option<&'static str> {
+    match (has_all, halt.when) {
+        (true, _) => None,
+        (false, When::Now) => Some("the rest was cancelled"),
+        (false, When::Soon) => Some("no further input was begun"),
     }
 }
 

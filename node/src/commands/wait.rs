@@ -15,7 +15,7 @@ pub(crate) async fn wait(mesh: &Mesh, args: &WaitArgs) -> Result<u8, Problem> {
     let ended = tokio::select! {
         ended = job.wait() => ended?,
         () = interrupt.came() => {
-            let text = format!("interrupted; job {} goes on: `weft wait {}`", job.id(), short(job.id()));
+            let text = format!("interrupted; job {} goes on: `weft wait {}` waits again", job.id(), short(job.id()));
             return Err(Problem::Interrupted(text));
         }
     };

@@ -29,6 +29,7 @@ pub(crate) async fn why(mesh: &Mesh, args: &WhyArgs) -> Result<u8, Problem> {
         matches!(why.task, api::TaskState::Ended | api::TaskState::Cancelled | api::TaskState::Expired);
     if why.responses.is_empty() {
         match &why.ended {
+            Some(ended) if ended.exit_code.is_none() => {}
             Some(_) => say(&format!(
                 "`weft results {} --from {}` shows its output first",
                 visible(&why.job),

@@ -233,9 +233,9 @@ fn what_can_not_be_kept_or_called_so_is_refused_in_one_line() {
     tried(&["--label", "team"]).refused(2, &["--label", "NAME=VALUE"]);
     tried(&["--label", "a=1", "--label", "a=2"]).refused(2, &["--label", "twice"]);
     tried(&["--name", ""]).refused(2, &["--name"]);
-    tried(&["--name", "cafe"]).refused(1, &["looks like an id"]);
-    tried(&["--name", "a/b"]).refused(1, &["slashes"]);
-    tried(&["--name", "a\u{1b}[31mb"]).refused(1, &["control characters"]);
+    tried(&["--name", "cafe"]).refused(2, &["looks like an id"]);
+    tried(&["--name", "a/b"]).refused(2, &["slashes"]);
+    tried(&["--name", "a\u{1b}[31mb"]).refused(2, &["control characters"]);
     tried(&["--label", "a=\u{7}"]).refused(1, &["control characters"]);
     let many: Vec<String> = (0..33).map(|number| format!("--label=l{number}=x")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();

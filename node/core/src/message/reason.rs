@@ -92,7 +92,10 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy { slots, held } => write!(f, "busy: {held} tasks held for {slots} slots"),
+            Self::Busy { slots, held } => {
+                let (tasks, all) = (plural(*held), plural(*slots));
+                write!(f, "busy: it holds {held} task{tasks} for {slots} slot{all}")
+            }
             Self::Label { name, wanted } => write!(f, "label {name}={wanted} is not there"),
             Self::Memory { wanted_bytes, limit_bytes } => {
                 write!(
@@ -127,7 +130,7 @@ impl fmt::Display for Reason {
             Self::Class { least } => write!(f, "class: it takes {} and above", least.word()),
             Self::Slots { wanted, slots } => write!(f, "slots: {wanted} wanted together, it has {slots}"),
             Self::Owner => f.write_str("owner: it refuses tasks of this owner"),
-            Self::NoRoom => f.write_str("its disk is full: no room for the module, an input or an output"),
+            Self::NoRoom => f.write_str("no room in its store or on its disk for the module, an input or an output"),
             Self::NoVote => f.write_str(
                 "it has no vote (--verify): it is reached in another way than those that have one, and may be one of \
                  their machines",
@@ -135,6 +138,10 @@ impl fmt::Display for Reason {
             Self::Probation => f.write_str("it lost tasks or lied: it is given one task at a time"),
         }
     }
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// The flag with which a node grants more; none of what no node grants.
