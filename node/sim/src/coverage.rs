@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weft_core::durable::LogRecord;
 use weft_core::snapshot::Counters;
 use weft_core::{Command, Effect, Event, Input, JobId, Time};
 
@@ -84,11 +85,23 @@ impl Coverage {
             u64::from(matches!(effect, Effect::Notify(Event::DependenciesSatisfied { .. }))),
         );
         self.add("a job is refused", u64::from(matches!(effect, Effect::Notify(Event::Refused { .. }))));
+        if let Effect::Persist { record, .. } = effect {
+            self.on_record(record);
+        }
         let Effect::Notify(Event::TaskEnded { job, report, .. }) = effect else { return };
         self.add(report.outcome.word(), 1);
         let began = self.submitted.get(job).copied().unwrap_or(now);
         self.took_us += now.since_us(began);
         self.ended += 1;
+    }
+
+    /// What becomes of a job at level `mesh` when a node of it is gone.
+    fn on_record(&mut self, record: &LogRecord) {
+        self.add("another member leads a job", u64::from(matches!(record, LogRecord::Led { .. })));
+        self.add(
+            "a member's seat is another node's",
+            u64::from(matches!(record, LogRecord::Replaced { .. })),
+        );
     }
 
     pub(crate) fn on_fault(&mut self, fault: &Fault) {
@@ -109,7 +122,8 @@ impl Coverage {
             Fault::Drain { .. } => "fault: draining is switched",
             Fault::GiveBack(_) => "fault: a draining node gives back what it runs",
             Fault::DiskFails(_) => "fault: a disk fails",
-            Fault::Full { .. } => "fault: a disk is full or has room",
+            Fault::Full { on: true, .. } => "fault: a disk is full",
+            Fault::Full { on: false, .. } => "fault: a disk has room again",
             Fault::Lie { .. } => "fault: a peer lies",
         };
         self.add(name, 1);
@@ -122,7 +136,7 @@ impl Coverage {
 }
 
 /// Rare branches that 120 seeds must reach: a swarm that never reaches one proves nothing about it.
-pub const SOMETIMES: [&str; 41] = [
+pub const SOMETIMES: [&str; 46] = [
     "a bid ends",
     "a blob can't be had",
     "a call ends",
@@ -133,9 +147,11 @@ pub const SOMETIMES: [&str; 41] = [
     "a join fires",
     "a lease ends",
     "a task was stopped for want of memory",
+    "a member's seat is another node's",
     "a peer falls silent",
     "a wide task begins",
     "an award is refused",
+    "another member leads a job",
     "an outcome is sent again",
     "outcomes are read back",
     "outcomes come with credit",
@@ -154,8 +170,11 @@ pub const SOMETIMES: [&str; 41] = [
     "weft_tasks_given_back_total",
     "weft_bids_unasked_total",
     "fault: a disk fails",
+    "fault: a disk is an older one",
+    "fault: a disk is full",
     "fault: a disk is lost",
     "fault: a draining node gives back what it runs",
+    "fault: a machine is lost for ever",
     "fault: a machine loses power",
     "fault: a peer lies",
     "fault: a process is ended by its user",
