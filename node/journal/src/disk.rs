@@ -63,11 +63,6 @@ impl Files {
         }
     }
 
-    /// Where it is noted that the journal is opened or closed.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = &PathBuf> {
-        std::iter::once(&self.mark).chain(&self.outer_mark)
-    }
-
     /// Makes the directory and takes its lock, which the system gives back when the process ends.
     pub(crate) fn lock(&self) -> Result<File, Error> {
         make_dir(&self.dir).map_err(Error::io("make", &self.dir))?;

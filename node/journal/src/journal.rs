@@ -216,7 +216,11 @@ impl Journal {
         self.queue.close();
         let closed = writer.join().ok().flatten();
         match (closed, self.queue.failure()) {
-            (Some(closed), _) => self.files.marks().try_for_each(|mark| closed.write(mark)),
+            (Some(closed), _) => {
+                closed.write(&self.files.mark)?;
+                closed.write_outside(&self.files);
+                Ok(())
+            }
             (None, Some(failure)) => Err(Error::Failed(failure)),
             (None, None) => Ok(()),
         }

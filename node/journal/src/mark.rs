@@ -62,7 +62,7 @@ pub enum Continuity {
 
 impl Continuity {
     /// True if nothing can be missing that was acknowledged, as far as this disk can tell. Not told apart from the newest: a
-    /// copy of the whole directory, and after a power cut, which takes what was not synced, a log that lost its last commits.
+    /// copy of the directory and of the mark outside of it, one from the same life that was killed, and after a power cut, which takes what was not synced, a log that lost its last commits.
     #[must_use]
     pub fn is_whole(self) -> bool {
         matches!(self, Self::New | Self::Same)
@@ -154,6 +154,11 @@ impl Mark {
             self.next_no
         );
         disk::replace(path, &format!("{text}\n{}\n", sum_of(&text)))
+    }
+
+    /// Puts it outside of the directory, too. Where that can't be written, the mark inside is newer and is what counts.
+    pub(crate) fn write_outside(&self, files: &disk::Files) {
+        let _older = files.outer_mark.as_ref().map(|path| self.write(path));
     }
 
     /// What says which of two copies is older.

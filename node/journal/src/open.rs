@@ -365,10 +365,12 @@ fn begin_life(files: &Files, db: &Connection, about: &Mark, room: &Room) -> Resu
             error => Error::database("write to the journal")(error),
         }
     })?;
-    files.marks().try_for_each(|mark| match about.write(mark) {
-        Err(error) if error.is_disk_full() && room.give_up() => about.write(mark),
+    match about.write(&files.mark) {
+        Err(error) if error.is_disk_full() && room.give_up() => about.write(&files.mark),
         other => other,
-    })
+    }?;
+    about.write_outside(files);
+    Ok(())
 }
 
 #[cfg(test)]
