@@ -274,8 +274,16 @@ fn serve(
         let mut notices = node.notices().expect("a fresh node has its notices");
         let pass_on = async {
             while let Some(notice) = notices.recv().await {
-                // Once the mesh is up, notices are not read: the bound is reached and the rest is dropped.
-                let _unread = told.try_send(notice);
+                match notice {
+                    // What is wrong and what becomes of work is not for the thread that waits for the mesh.
+                    Notice::Trouble(_) | Notice::Kept(_) | Notice::Leaving(_) => notice.log(),
+                    // Once the mesh is up, the others are not read: the bound is reached and the rest is dropped.
+                    Notice::Listening(_)
+                    | Notice::PeerUp { .. }
+                    | Notice::PeerDown { .. }
+                    | Notice::Refused { .. }
+                    | Notice::SameIdentity { .. } => drop(told.try_send(notice)),
+                }
             }
         };
         let (dropped, stop) = oneshot::channel::<()>();

@@ -376,8 +376,7 @@ impl Node {
     fn notice(&self, notice: Notice) {
         match self.notices.0.try_send(notice) {
             Ok(()) => {}
-            Err(TrySendError::Closed(notice)) => notice.log(),
-            Err(error @ TrySendError::Full(_)) => tracing::debug!(%error, "the notices are not read"),
+            Err(TrySendError::Closed(notice) | TrySendError::Full(notice)) => notice.log(),
         }
     }
 

@@ -44,7 +44,7 @@ pub enum Notice {
 
 impl Notice {
     /// Writes it to the log.
-    pub(super) fn log(&self) {
+    pub(crate) fn log(&self) {
         match self {
             Self::Trouble(text) => tracing::warn!("{text}"),
             Self::Kept(text) | Self::Leaving(text) => tracing::info!("{text}"),
