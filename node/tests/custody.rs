@@ -153,6 +153,20 @@ fn a_node_that_comes_back_leads_its_job_again() {
     assert!(trio.ended(0, &job) >= before, "what was told is known still");
     trio.assert_results_at(0, &job, &work);
     trio.assert_results_at(2, &job, &work);
+    // There is no fourth node that could take its place.
+    let drained = trio.hosts[1].cli(&["drain", "--wait"]);
+    assert_eq!(drained.code, Some(0), "{}", drained.stderr);
+    assert!(drained.stderr.contains("its disk still has 1 job at level mesh"), "{}", drained.stderr);
+    // By the record that both have; each rounds it once or twice.
+    let took_ms = |place: usize| {
+        eventually(JOB, "it knows that the job has ended", || {
+            let shown = trio.job(place, &job)?;
+            shown["ended_ms"].as_u64()?;
+            shown["elapsed_ms"].as_u64()
+        })
+    };
+    let took = [took_ms(1), took_ms(2)];
+    assert!(took[0].abs_diff(took[1]) <= 5, "{took:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) struct KeepArgs {
     #[arg(long, help_heading = HEADING, value_name = "memory|disk|mesh")]
     pub(crate) level: Option<Level>,
     /// Call the job NAME, which other verbs take in the place of its id. So that it can't be taken for an id, it has a letter from
-    /// g to z, or more than 16 characters; it has no slash.
+    /// g to z or another character that is no hexadecimal digit, or more than 16 characters; it has no slash.
     #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Label the job, for `weft jobs --label`. May be repeated.

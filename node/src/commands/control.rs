@@ -30,13 +30,35 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     say(&format!("node {} takes no new tasks{given_back} and {left}; {}", status.name, after_that(&status)));
     if args.wait {
         tokio::select! {
-            ended = idle(mesh, &status) => said(&status.name, ended?),
+            ended = idle(mesh, &status) => {
+                let ended = ended?;
+                said(&status.name, ended);
+                if ended == Idle::Drained {
+                    still_kept(mesh, &status).await?.iter().for_each(|text| say(text));
+                }
+            }
             _ = tokio::signal::ctrl_c() => {
                 return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
             }
         }
     }
     Ok(0)
+}
+
+/// What is on the disk of a node that drains and other nodes rely on, if it is something.
+async fn still_kept(mesh: &Mesh, status: &api::Status) -> Result<Option<String>, Problem> {
+    let all = mesh.list_all(&JobFilter::default()).await?;
+    let is_keeper = |job: &&api::Job| {
+        job.level == Level::Mesh && job.keepers.iter().any(|keeper| keeper.peer == status.peer)
+    };
+    let jobs = u64::try_from(all.iter().filter(is_keeper).count()).unwrap_or(u64::MAX);
+    Ok((jobs > 0).then(|| {
+        format!(
+            "its disk still has {} at level mesh: it must not go yet. Other nodes that can take its places within minutes, and \
+             `weft drain --wait` says how many are left",
+            counted(jobs, "job")
+        )
+    }))
 }
 
 /// What a node gave back when it was told to drain.
@@ -106,8 +128,8 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let status = match mesh.status().await {
         // It answers no more, and has its data directory still: it was told to end before.
-        Err(_going) if !args.no_wait && is_held(mesh) => {
-            until_gone(mesh, "the node", END_TIME).await?;
+        Err(unheard) if !args.no_wait && is_held(mesh) => {
+            until_gone(mesh, "the node", END_TIME).await.map_err(|_late| unheard)?;
             say("the node has stopped");
             return Ok(0);
         }
