@@ -176,8 +176,8 @@ impl News {
     }
 
     /// Notes why the journal does not have all that was put into it, if so.
-    pub(super) fn note_incomplete(&self, why: Option<&String>) {
-        self.lock().seen.incomplete = why.cloned();
+    pub(super) fn note_incomplete(&self, why: Option<String>) {
+        self.lock().seen.incomplete = why;
     }
 
     /// Notes that a job's records can't be used.

@@ -84,11 +84,11 @@ pub(crate) fn open(
     let readers = |count: usize| (0..count).map(|_| journal.reader()).collect::<Result<Vec<Reader>, _>>();
     let (shelf, own) = (readers(READERS_MAX)?, readers(READERS_MORE)?);
     let (shelf, own) = (Arc::new(Shelf::new(shelf)), Arc::new(Shelf::new(own)));
-    let troubles = troubles_of(&opened);
-    news.note_incomplete(troubles.first());
+    let hurt = trouble_of(&opened);
+    news.note_incomplete(hurt.clone());
     back.read_again(&shelf);
     let Unused { unaccepted, given_up } = Unused::sorted(std::mem::take(&mut back.unusable), &journal, &news);
-    let damage = troubles.first().cloned().or_else(|| news.journal().troubles().next());
+    let damage = hurt.clone().or_else(|| news.journal().troubles().next());
     if damage.is_some() {
         // What jobs rest on that are not known now may be wanted again, by a backup of the journal.
         store.set_aside();
@@ -121,7 +121,7 @@ pub(crate) fn open(
         jobs: Vec::new(),
         unlisted: Vec::new(),
         latest: back.latest,
-        troubles,
+        troubles: hurt.into_iter().collect(),
         damage,
     };
     let lines = std::mem::take(&mut back.lines);
@@ -222,8 +222,8 @@ fn missing(store: &Store, job: JobId, blobs: &[BlobId]) -> Option<String> {
     ))
 }
 
-/// What is wrong with the journal's file.
-fn troubles_of(opened: &weft_journal::Opened) -> Vec<String> {
+/// What is wrong with the journal as a whole, if something is.
+fn trouble_of(opened: &weft_journal::Opened) -> Option<String> {
     let rebuilt = opened.rebuilt.as_ref().map(|rebuilt| {
         let (why, kept) = (&rebuilt.why, rebuilt.kept.display());
         format!(
@@ -232,5 +232,5 @@ fn troubles_of(opened: &weft_journal::Opened) -> Vec<String> {
         )
     });
     let is_whole = opened.continuity.is_whole();
-    rebuilt.or_else(|| (!is_whole).then(|| opened.continuity.to_string())).into_iter().collect()
+    rebuilt.or_else(|| (!is_whole).then(|| opened.continuity.to_string()))
 }
