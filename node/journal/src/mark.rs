@@ -52,8 +52,10 @@ pub enum Continuity {
     LogCut,
     /// It was not closed, and its write-ahead log is gone: what was written last is lost.
     LogLost,
-    /// There was one, and it is gone or another one.
+    /// There was one, and it is gone.
     Lost,
+    /// It is whole, and this node had another one meanwhile: as where its disk was not mounted for a while.
+    Another,
     /// Its file was hurt and was rebuilt: a job of which nothing was left would not be missed.
     Rebuilt,
     /// Nothing says whether it is the one: its mark is missing.
@@ -61,8 +63,9 @@ pub enum Continuity {
 }
 
 impl Continuity {
-    /// True if nothing can be missing that was acknowledged, as far as this disk can tell. Not told apart from the newest: a
-    /// copy of the directory and of the mark outside of it, one from the same life that was killed, and after a power cut, which takes what was not synced, a log that lost its last commits.
+    /// True if nothing can be missing that was acknowledged, as far as this disk can tell. Not told apart from the newest: a copy
+    /// of the directory and of the mark outside of it; a copy of the directory from the same life, if that was killed; and after
+    /// a power cut, which takes what was not synced, a log that lost its last commits.
     #[must_use]
     pub fn is_whole(self) -> bool {
         matches!(self, Self::New | Self::Same)
@@ -94,6 +97,10 @@ impl fmt::Display for Continuity {
             ),
             Self::Lost => f.write_str(
                 "the journal that this node had is gone: what it accepted is lost, unless another node keeps it",
+            ),
+            Self::Another => f.write_str(
+                "the journal is another one than this node had last: what it accepted with that one is not in this one, unless \
+                 another node keeps it",
             ),
             Self::Rebuilt => f.write_str(
                 "the journal's file was damaged and was rebuilt from what can be recognised in it",
@@ -199,19 +206,30 @@ impl Marks {
         Self { inner: read(&files.mark), outer: files.outer_mark.as_ref().and_then(read) }
     }
 
-    /// What the newest mark says. An opening that ended in the middle of a rebuild left none inside.
-    pub(crate) fn said_by(&self, said: Continuity) -> Continuity {
-        if said == Continuity::Same && self.inner.is_none() { Continuity::Unmarked } else { said }
-    }
-
-    /// What is known last of the journal that this node had.
+    /// What is known last of the journal in this directory: by the mark inside, where the one outside is of another journal.
     pub(crate) fn newest(&self) -> Option<Mark> {
         match (self.inner, self.outer) {
-            (Some(inner), Some(outer)) if inner.journal == outer.journal && inner.age() > outer.age() => {
-                Some(inner)
+            (Some(inner), Some(outer)) if inner.journal == outer.journal && inner.age() < outer.age() => {
+                Some(outer)
             }
-            (_, Some(outer)) => Some(outer),
-            (inner, None) => inner,
+            (Some(inner), _) => Some(inner),
+            (None, outer) => outer,
+        }
+    }
+
+    /// What they say about a journal that was found with this log; nothing if there are none.
+    pub(crate) fn compare(&self, found: &Mark, log: Log) -> Option<Continuity> {
+        let said = self.newest()?.compare(found, log);
+        Some(if said == Continuity::Same { self.of_same() } else { said })
+    }
+
+    /// The same of one that is what the newest of them says.
+    fn of_same(&self) -> Continuity {
+        match (self.inner, self.outer) {
+            // An opening that ended in the middle of a rebuild left none.
+            (None, _) => Continuity::Unmarked,
+            (Some(inner), Some(outer)) if inner.journal != outer.journal => Continuity::Another,
+            (Some(_), _) => Continuity::Same,
         }
     }
 }

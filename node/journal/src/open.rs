@@ -94,9 +94,9 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
     let log = found.log;
     let (db, before, why) = open_existing(files, node, room, found)?;
     rebuilt = rebuilt.or(why.map(|why| Rebuilt { why, kept: files.hurt.clone() }));
-    let continuity = match mark {
+    let continuity = match marks.compare(&before, log) {
         _ if rebuilt.is_some() => Continuity::Rebuilt,
-        Some(mark) => marks.said_by(mark.compare(&before, log)),
+        Some(said) => said,
         None if was_made => Continuity::New,
         None if before.opens == 0 => Continuity::New,
         None => Continuity::Unmarked,
