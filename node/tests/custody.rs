@@ -157,16 +157,6 @@ fn a_node_that_comes_back_leads_its_job_again() {
     let drained = trio.hosts[1].cli(&["drain", "--wait"]);
     assert_eq!(drained.code, Some(0), "{}", drained.stderr);
     assert!(drained.stderr.contains("its disk still has 1 job at level mesh"), "{}", drained.stderr);
-    // By the record that both have; each rounds it once or twice.
-    let took_ms = |place: usize| {
-        eventually(JOB, "it knows that the job has ended", || {
-            let shown = trio.job(place, &job)?;
-            shown["ended_ms"].as_u64()?;
-            shown["elapsed_ms"].as_u64()
-        })
-    };
-    let took = [took_ms(1), took_ms(2)];
-    assert!(took[0].abs_diff(took[1]) <= 5, "{took:?}");
 }
 
 #[test]

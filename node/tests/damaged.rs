@@ -13,7 +13,7 @@ mod support;
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Kept {
     }
 
     /// The file, or what belongs to it.
-    fn file(&self, name: &str) -> std::path::PathBuf {
+    fn file(&self, name: &str) -> PathBuf {
         self.host.path("journal").join(name)
     }
 
@@ -241,22 +241,43 @@ fn a_journal_that_another_process_has_is_in_use() {
     terminate(node);
 }
 
+/// A directory that must not be written until this goes.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    /// None where this user may not mount.
+    fn mount(dir: PathBuf) -> Option<Self> {
+        let mount = |args: &[&str]| {
+            Command::new("mount").args(args).arg(&dir).status().is_ok_and(|status| status.success())
+        };
+        let source = dir.display().to_string();
+        if !mount(&["--bind", &source]) {
+            eprintln!("nothing can be mounted: nothing is shown");
+            return None;
+        }
+        let is_read_only = mount(&["-o", "remount,bind,ro"]);
+        let mounted = Self(dir);
+        assert!(is_read_only, "what could be mounted can be mounted read-only");
+        Some(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let Self(dir) = self;
+        let _unmounted = Command::new("umount").arg("-l").arg(dir).status();
+    }
+}
+
 #[test]
 fn a_journal_on_a_disk_that_must_not_be_written_is_named() {
     let _turn = turn();
     let kept = Kept::new();
-    let dir = kept.host.path("journal");
-    let mount = |args: &[&str]| {
-        Command::new("mount").args(args).arg(&dir).status().is_ok_and(|status| status.success())
-    };
-    let source = dir.display().to_string();
-    if !mount(&["--bind", &source]) || !mount(&["-o", "remount,bind,ro"]) {
-        return eprintln!("nothing can be mounted: nothing is shown");
-    }
+    let Some(mounted) = ReadOnly::mount(kept.host.path("journal")) else { return };
     let node = kept.start_hurt("cannot");
     kept.assert_listed(0, "can't be opened", 1);
     ends_with(node, 3, "can't be opened");
-    assert!(Command::new("umount").arg(&dir).status().unwrap().success());
+    drop(mounted);
     let node = start(&kept.host);
     assert_eq!(kept.result(0).map_err(|ended| ended.stderr), Ok(String::from("the first one")));
     terminate(node);

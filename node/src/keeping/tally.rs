@@ -169,6 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_job_ended_when_its_log_says_so_if_it_does() {
+        let mut tally = Tally::default();
+        let ended = |tally: &Tally| (tally.shown().has_ended, tally.shown().ended_ms);
+        tally.apply(1, &LogRecord::Ended { at: Time(5_000_999) });
+        assert_eq!(ended(&tally), (true, Some(5000)));
+        tally.apply(2, &LogRecord::Retried { epoch: 2, at: Time(6_000_000) });
+        assert_eq!(ended(&tally), (false, None));
+        tally.apply(3, &LogRecord::Ended { at: Time::ZERO });
+        assert_eq!(ended(&tally), (true, None), "an older program wrote it");
+    }
+
+    #[test]
     fn a_task_that_the_job_does_not_have_takes_no_memory() {
         let mut tally = Tally::default();
         tally.apply(1, &LogRecord::Extended { inputs: vec![Payload::empty(); 2] });

@@ -216,9 +216,10 @@ fn a_job_of_another_node_is_shown_as_its_log_is_with_what_its_owner_calls_it() {
         listing: Some(Box::new(line)),
     });
     add(&place, &keeper, 2, LogRecord::Outcomes(vec![done(0), failed(1)]));
-    add(&place, &keeper, 3, LogRecord::Ended { at: Time(9) });
+    add(&place, &keeper, 3, LogRecord::Ended { at: Time(9_000_000) });
     place.wait_for(&keeper, 3);
     let told = summary();
+    assert!(told.ended_ms.unwrap() < 1_000_000_000, "when it ended by its log, and not when that came here");
     assert_eq!((told.tasks, told.done, told.failed, told.ended), (2, 1, 1, true));
     assert_eq!(told.here(), Err(Moved { job: JOB, leader: Some(OWNER) }));
     assert_eq!((told.meta.title.name.as_str(), told.meta.title.labels["team"].as_str()), ("friday", "fonts"));
