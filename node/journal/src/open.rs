@@ -111,6 +111,7 @@ pub(crate) fn open(files: &Files, node: PeerId, room: &Room) -> Result<Sound, Er
         ..before
     };
     begin_life(files, &db, &about, room)?;
+    schema::wait_long_for_others(&db).map_err(Error::database("set up the journal"))?;
     Ok(Sound { db, about, continuity, rebuilt })
 }
 
@@ -222,7 +223,7 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
     }
     let said = |error: rusqlite::Error| trouble(files, error);
     let db = schema::open_writer(&files.db).map_err(said)?;
-    schema::wait_for_others(&db, true).map_err(said)?;
+    schema::wait_briefly_for_others(&db).map_err(said)?;
     let about = identify(files, &db, node)?;
     if !schema::begin_wal(&db).map_err(said)? {
         let why = String::from("no memory can be shared between processes there");
@@ -238,7 +239,6 @@ fn try_open(files: &Files, node: PeerId, found: &Found) -> Result<(Connection, M
     }
     // A log that begins anew: what a torn write left behind the last record is not looked at again.
     checkpoint(&db, "TRUNCATE").map_err(said)?;
-    schema::wait_for_others(&db, false).map_err(said)?;
     Ok((db, about))
 }
 

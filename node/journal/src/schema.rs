@@ -119,9 +119,14 @@ pub(crate) fn find_unlocked(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
 }
 
-/// Other processes are waited for as long as an opening may take, and then as long as the journal is written.
-pub(crate) fn wait_for_others(db: &Connection, is_opening: bool) -> rusqlite::Result<()> {
-    db.busy_timeout(if is_opening { LOCKED_MAX } else { BUSY_MAX })
+/// While the journal is opened.
+pub(crate) fn wait_briefly_for_others(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(LOCKED_MAX)
+}
+
+/// While it is written.
+pub(crate) fn wait_long_for_others(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_MAX)
 }
 
 /// Opens the connection that puts what another one wrote into the file.
