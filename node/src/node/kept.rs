@@ -281,7 +281,7 @@ impl Node {
                 "job {job} is cancelled: its client did not come back with the rest of its inputs; `weft retry {job}` runs the \
                  other tasks that it has"
             );
-            self.notice(Notice::Kept(text));
+            self.notice(Notice::Trouble(text));
             self.handle.jobs().cancel(job);
             self.apply(Input::Command(Command::Cancel { job }));
         }
@@ -294,10 +294,10 @@ impl Node {
             "blob {blob}, which job {job} rests on, is gone from this node's store: another program removed it, or its bytes went bad"
         );
         if self.handle.jobs().is_followed(job) {
-            self.notice(Notice::Kept(text));
+            self.notice(Notice::Trouble(text));
             return self.apply(Input::BlobLost { job, blob });
         }
-        self.notice(Notice::Kept(format!("{text}; the job is cancelled")));
+        self.notice(Notice::Trouble(format!("{text}; the job is cancelled")));
         let is_refused = self.handle.jobs().refuse_unaccepted(job, &Refusal::BlobMissing { blob });
         self.apply(Input::Command(Command::Cancel { job }));
         if is_refused {
@@ -338,7 +338,7 @@ impl Node {
                 "job {job} is forgotten: its results were not read for {} s (--keep-results)",
                 self.kept.keep_results.as_secs()
             );
-            self.notice(Notice::Kept(text));
+            self.notice(Notice::Trouble(text));
             self.apply(Input::Command(Command::ForgetJob { job }));
         }
         false

@@ -34,7 +34,7 @@ pub enum Notice {
         /// The address.
         address: String,
     },
-    /// Something is wrong with the network or the journal, in a sentence that says what to do.
+    /// Something is wrong with the network, the journal or a job, in a sentence that says what there is to do.
     Trouble(String),
     /// What became of jobs that are kept on disk, in a sentence.
     Kept(String),
