@@ -175,8 +175,8 @@ impl Opened {
         let is_copied = found.is_shared();
         let Found { restored, is_told, tally, promised, read_ms: _, blobs } = found;
         let job = restored.job();
-        // Of a job that others keep, too, not all of its outputs need have come here.
-        blobs.iter().for_each(|blob| if is_copied { store.pin(*blob) } else { store.pin_again(*blob) });
+        // Of a job that another node may lead, not all of its outputs need have come here.
+        blobs.iter().for_each(|blob| if is_followed { store.pin(*blob) } else { store.pin_again(*blob) });
         if let Some(seq) = tally.retried {
             self.keeper.kept().shelf.note_retried(job, seq);
         }
