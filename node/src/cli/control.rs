@@ -6,7 +6,8 @@ pub(crate) struct DrainArgs {
     /// Take new tasks again. What was given back does not come back by itself.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) off: bool,
-    /// Wait until the node holds no task and all its results were delivered. Ctrl-C ends the wait, not the draining.
+    /// Wait until the node holds no task and all its results were delivered. It then says how
+    /// many jobs at level mesh have a place on its disk. Ctrl-C ends the wait, not the draining.
     #[arg(long)]
     pub(crate) wait: bool,
 }

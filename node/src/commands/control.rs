@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_client::{JobFilter, JobState, Level, Mesh, api};
+use weft_client::{Error, JobFilter, JobState, Level, Mesh, api};
 use weft_node::counts::counted;
 use weft_node::settings::{self, DirError};
 
@@ -54,8 +54,8 @@ async fn still_kept(mesh: &Mesh, status: &api::Status) -> Result<Option<String>,
     let jobs = u64::try_from(all.iter().filter(is_keeper).count()).unwrap_or(u64::MAX);
     Ok((jobs > 0).then(|| {
         format!(
-            "its disk still has {} at level mesh: it must not go yet. Other nodes that can take its places within minutes, and \
-             `weft drain --wait` says how many are left",
+            "its disk still has {} at level mesh, which other nodes keep, too: before it goes for good, let others take these \
+             places, which those that can do within minutes; `weft drain --wait` says how many are left",
             counted(jobs, "job")
         )
     }))
@@ -128,7 +128,7 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
 pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     let status = match mesh.status().await {
         // It answers no more, and has its data directory still: it was told to end before.
-        Err(unheard) if !args.no_wait && is_held(mesh) => {
+        Err(unheard) if is_silent(&unheard) && !args.no_wait && is_held(mesh) => {
             until_gone(mesh, "the node", END_TIME).await.map_err(|_late| unheard)?;
             say("the node has stopped");
             return Ok(0);
@@ -136,7 +136,7 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
         other => other?,
     };
     let unfinished = match tell_to_stop(mesh).await {
-        Err(_gone) if status.stopping => Vec::new(),
+        Err(unheard) if is_silent(&unheard) && status.stopping => Vec::new(),
         other => other?,
     };
     let led = unfinished.iter().filter(|job| job.leader.peer == status.peer);
@@ -160,8 +160,13 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     Ok(0)
 }
 
+/// Whether no node gave an answer.
+fn is_silent(error: &Error) -> bool {
+    matches!(error, Error::NoNode { .. } | Error::Unreachable { .. })
+}
+
 /// The jobs that had not ended when the node was told to end.
-async fn tell_to_stop(mesh: &Mesh) -> Result<Vec<api::Job>, weft_client::Error> {
+async fn tell_to_stop(mesh: &Mesh) -> Result<Vec<api::Job>, Error> {
     let states = vec![JobState::Waiting, JobState::Running];
     let unfinished = mesh.list_all(&JobFilter { states, ..JobFilter::default() }).await?;
     mesh.stop().await?;
