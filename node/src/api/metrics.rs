@@ -39,7 +39,7 @@ fn render(status: &Status, counted: &Counters) -> String {
         vanished.into(),
     );
     gauge(&mut text, "store_failing", "1 while the blob store fails", status.store.fault.is_some().into());
-    let Journal { waiting_bytes, low, quarantined, failure, incomplete: _ } = &status.journal;
+    let Journal { waiting_bytes, low, quarantined, failure, incomplete: _, unopened: _ } = &status.journal;
     gauge(&mut text, "journal_waiting_bytes", "Bytes of records that wait for the disk", *waiting_bytes);
     gauge(&mut text, "journal_low", "1 while the disk has too little room for new kept jobs", (*low).into());
     let quarantined = u64::try_from(quarantined.len()).unwrap_or(u64::MAX);

@@ -107,6 +107,7 @@ fn journal(handle: &NodeHandle, state: JournalState) -> api::Journal {
         quarantined: quarantined.into_iter().map(|(job, _)| job.to_string()).collect(),
         failure,
         incomplete,
+        unopened: handle.unopened_journal().is_some(),
     }
 }
 

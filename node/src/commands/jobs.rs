@@ -25,7 +25,7 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
     let lacking = lacking(&journal);
     // A list must not look whole where jobs may be missing in it.
     lacking.iter().for_each(|text| say(text));
-    let code = if journal.failure.is_some() && journal.incomplete.is_some() { 1 } else { 0 };
+    let code = u8::from(journal.unopened);
     if args.json {
         return if args.mesh { print_json(&found) } else { print_json(&found.jobs) }.map(|()| code);
     }

@@ -142,7 +142,7 @@ fn store(store: &api::Store, data_dir: &str) -> String {
 
 /// Where jobs at level `disk` are.
 fn journal(journal: &api::Journal) -> String {
-    let api::Journal { waiting_bytes, low, quarantined, failure, incomplete: _ } = journal;
+    let api::Journal { waiting_bytes, low, quarantined, failure, incomplete: _, unopened: _ } = journal;
     let mut text = match (failure, low) {
         (Some(failure), _) => format!("FAILED: {failure}"),
         (None, true) => String::from("LOW: the disk has too little room for new jobs of level disk"),

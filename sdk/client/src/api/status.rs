@@ -118,6 +118,9 @@ pub struct Journal {
     /// Absent if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
+    /// Whether it could not be opened: of what is in it nothing is known.
+    #[serde(default)]
+    pub unopened: bool,
 }
 
 /// Counters of a node since its start, by name: one number for each kind of event. docs/operations.md lists them; a
