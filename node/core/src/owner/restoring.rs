@@ -26,6 +26,9 @@ use crate::snapshot::JobView;
 use crate::task::Outcome;
 use crate::time::Time;
 
+/// How far an epoch of a job at level `disk` may be behind the one before it.
+const EPOCHS_APART_MAX: u32 = 65_536;
+
 impl Owner {
     // ---- what the disk says
 
@@ -100,7 +103,7 @@ impl Owner {
             let view = JobView { tasks, done, failed, cancelled, ..record.view() };
             self.history.add(record.job.number, succeeded, view);
         } else {
-            let epoch = job.epoch.saturating_add(1);
+            let epoch = later_epoch(ctx, job.epoch);
             self.books.keeping.record(name, LogRecord::Restarted { epoch, at: ctx.now });
             self.resume(ctx, members, Restored { epoch, ..job }, &[]);
         }
@@ -115,7 +118,7 @@ impl Owner {
             return;
         }
         self.history.forget(name);
-        job.epoch = job.epoch.saturating_add(1);
+        job.epoch = later_epoch(ctx, job.epoch);
         job.try_again(ctx.now);
         self.books.keeping.record(name, LogRecord::Retried { epoch: job.epoch, at: ctx.now });
         self.resume(ctx, members, job, &[]);
@@ -248,4 +251,12 @@ impl Owner {
         record.holders = holders;
         record
     }
+}
+
+/// The epoch of a job's attempts in its next life, or when it is tried again: one of the next [`EPOCHS_APART_MAX`], by chance. Where
+/// the disk is an older copy of itself, epochs began of which the log says nothing, and workers may still bring outcomes of theirs;
+/// the next number might be one of them.
+fn later_epoch(ctx: &mut Ctx<'_>, epoch: u32) -> u32 {
+    let apart = u32::try_from(ctx.draw() % u64::from(EPOCHS_APART_MAX)).unwrap_or(0);
+    epoch.saturating_add(1).saturating_add(apart)
 }

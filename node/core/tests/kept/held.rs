@@ -31,7 +31,8 @@ fn what_a_worker_runs_goes_on_in_the_next_life_of_its_owner() {
     mesh.advance_ms(1000);
     mesh.run_all();
     assert_eq!(words(&mesh, 0).last().map(String::as_str), Some("ended"));
-    assert!(leases_awarded(&mesh).iter().all(|lease| (lease.epoch, lease.index) == (2, 2)));
+    let epoch = epoch(&mesh, 0);
+    assert!(leases_awarded(&mesh).iter().all(|lease| (lease.epoch, lease.index) == (epoch, 2)));
     assert_eq!(mesh.engines[1].snapshot().counters.executed, 3, "nothing ran twice");
     mesh.assert_quiet();
 }
@@ -101,7 +102,7 @@ fn only_a_worker_that_was_given_tasks_is_believed() {
     assert_eq!((asked(&mesh, 1), asked(&mesh, 2)), (1, 0));
     assert_eq!(adopted(&mesh), 1);
     let all = vec![HeldLease { lease: lease(1), state: HeldState::Running }];
-    mesh.say(2, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
+    mesh.say(2, 0, Message::Holding(Holding { job: JOB, epoch: epoch(&mesh, 0), all, is_last: true }));
     let report = mesh.report();
     let false_outcome = Delivery { lease: lease(1), report: report.into(), memo: None, proof: None };
     mesh.say(2, 0, Message::Outcome(vec![false_outcome]));
@@ -138,7 +139,7 @@ fn a_worker_is_believed_only_about_tasks_that_it_was_given() {
         held(open, HeldState::Ended),
         held(own, HeldState::Running),
     ];
-    mesh.say(1, 0, Message::Holding(Holding { job: JOB, epoch: 2, all, is_last: true }));
+    mesh.say(1, 0, Message::Holding(Holding { job: JOB, epoch: epoch(&mesh, 0), all, is_last: true }));
     assert_eq!(adopted(&mesh), 2, "its own task");
     let report = mesh.report();
     let outcome =

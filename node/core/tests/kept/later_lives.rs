@@ -14,7 +14,9 @@ fn a_job_goes_on_where_its_log_ends() {
     assert_eq!(words(&mesh, 0), ["accepted 4", "0 done"], "the second is not on the disk");
     mesh.log.clear();
     mesh.restart(0, 0);
-    assert_eq!(kinds(&mesh, 0), ["epoch 2", "outcomes 1"], "its worker offers the second again");
+    let epoch = epoch(&mesh, 0);
+    let begins = format!("epoch {epoch}");
+    assert_eq!(kinds(&mesh, 0), [begins.as_str(), "outcomes 1"], "its worker offers the second again");
     assert_eq!(leases_awarded(&mesh), [], "no attempt is issued before the disk knows the epoch");
     mesh.sync(0);
     for _ in 0..5 {
@@ -25,7 +27,7 @@ fn a_job_goes_on_where_its_log_ends() {
     let mut told = words(&mesh, 0);
     told[2..5].sort();
     assert_eq!(told, ["accepted 4", "0 done", "1 done", "2 done", "3 done", "ended"]);
-    assert!(leases_awarded(&mesh).iter().all(|lease| lease.epoch == 2 && lease.index > 0));
+    assert!(leases_awarded(&mesh).iter().all(|lease| lease.epoch == epoch && lease.index > 0));
     assert!(
         mesh.pinned(0).iter().all(|blob| mesh.pins[&(0, *blob)] > 0),
         "the life before died with its pins"
@@ -100,13 +102,32 @@ fn an_outcome_of_an_earlier_life_is_acknowledged_and_not_committed() {
     mesh.say(1, 0, Message::Renew(vec![LeaseRange { first: lease, count: 2, paused, progress }]));
     let both = vec![lease, LeaseId { index: 1, ..lease }];
     assert!(mesh.log.iter().any(|(_, to, message)| *to == 1 && *message == Message::Cancel(both.clone())));
-    let (lease, report) = (LeaseId { epoch: 3, ..lease }, mesh.report());
+    let (lease, report) = (LeaseId { epoch: epoch(&mesh, 0) + 1, ..lease }, mesh.report());
     mesh.say(
         1,
         0,
         Message::Outcome(vec![Delivery { lease, report: report.into(), memo: None, proof: None }]),
     );
     assert_eq!((mesh.ended(0), mesh.engines[0].snapshot().counters.forged), (0, 1));
+}
+
+#[test]
+fn a_life_on_an_older_copy_of_the_disk_has_an_epoch_of_its_own() {
+    let mut mesh = Mesh::of(&[0, 1]);
+    mesh.submit_with(0, 2, kept);
+    let copy = mesh.disks[0].logs.clone();
+    let mut epochs = Vec::new();
+    for _ in 0..3 {
+        mesh.disks[0].logs.clone_from(&copy);
+        mesh.restart(0, 0);
+        epochs.push(epoch(&mesh, 0));
+    }
+    epochs.dedup();
+    assert_eq!(
+        (epochs.len(), epochs[0] > 1),
+        (3, true),
+        "what workers bring of another life is known as such"
+    );
 }
 
 #[test]

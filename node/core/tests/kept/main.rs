@@ -75,6 +75,14 @@ fn kinds(mesh: &Mesh, node: usize) -> Vec<String> {
     mesh.records(node).into_iter().map(kind).collect()
 }
 
+/// The epoch that a node's life began.
+fn epoch(mesh: &Mesh, node: usize) -> u32 {
+    let begun = |record: &LogRecord| {
+        if let LogRecord::Restarted { epoch, .. } = record { Some(*epoch) } else { None }
+    };
+    mesh.records(node).iter().find_map(begun).expect("it was started again")
+}
+
 fn acks(mesh: &Mesh, from: usize) -> usize {
     let sent = mesh.log.iter().filter(|(sender, ..)| *sender == from);
     let acks = sent.map(|(.., message)| {

@@ -349,7 +349,9 @@ impl Mesh {
         self.boot_of[node] = boot;
         let me = id(node);
         let config = NodeConfig { disk: self.disk_numbers[node], ..config(node, slots, boot) };
-        self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config, [7; 32]);
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&boot.to_le_bytes());
+        self.engines[node] = Engine::new(me, MeshConfig::DEFAULT, config, seed);
         let disk = &mut self.disks[node];
         (disk.written, disk.synced, disk.lives) = (Vec::new(), 0, disk.lives + 1);
         let remembered = self.disks[node].remembered.clone();
