@@ -128,12 +128,19 @@ impl Disk {
         self.copy = Some(self.safe.clone());
     }
 
-    /// The last copy takes its place, without the jobs at level `disk`; an empty disk if there is none. Only while no process
-    /// writes to it.
+    /// The last copy takes its place; an empty disk if there is none. Only while no process writes to it.
     pub(crate) fn go_back(&mut self) {
-        let mut safe = self.copy.take().unwrap_or_default();
-        safe.logs.retain(|log| is_at_mesh(&log.records));
-        *self = Self { safe, ..Self::default() };
+        *self = Self { safe: self.copy.take().unwrap_or_default(), ..Self::default() };
+    }
+
+    /// A record of a job's log is not what was written, so nothing of it is used any more. Where other nodes rest on it, the next
+    /// process draws another number. Only while no process writes.
+    pub(crate) fn tear(&mut self, job: JobId, others_rest_on_it: bool) {
+        self.forget(job);
+        self.safe.promises.remove(&job);
+        if others_rest_on_it {
+            self.number = 0;
+        }
     }
 
     /// The jobs that have logs, in the order in which they came.

@@ -32,6 +32,13 @@ pub enum Fault {
     Copy(HostId),
     /// The last copy takes the place of what a dead process kept of jobs.
     GoBack(HostId),
+    /// A record on the disk of a dead process is not what was written.
+    Tear {
+        /// The host whose disk it is.
+        host: HostId,
+        /// Determines the record's job, among those on the disk.
+        place: usize,
+    },
     /// A machine is lost with its disk, for ever.
     Lose(HostId),
     /// A process is paused; its inputs are queued.
@@ -140,6 +147,7 @@ impl World {
             Fault::Wipe(host) => self.on_wipe(host),
             Fault::Copy(host) => self.hosts[host.0].disk.copy(),
             Fault::GoBack(host) => self.on_go_back(host),
+            Fault::Tear { host, place } => self.on_tear(host, place),
             Fault::Lose(host) => {
                 self.on_kill(host, false);
                 self.hosts[host.0].is_gone = true;
@@ -194,25 +202,6 @@ impl World {
         let host = &self.hosts[id.0];
         if host.stopping && host.life == life {
             self.on_kill(id, true);
-        }
-    }
-
-    fn on_wipe(&mut self, id: HostId) {
-        let host = &mut self.hosts[id.0];
-        if host.engine.is_none() {
-            host.blobs.clear();
-            host.disk.wipe();
-            self.reference.on_wiped(id);
-            self.note_lost();
-        }
-    }
-
-    fn on_go_back(&mut self, id: HostId) {
-        let host = &mut self.hosts[id.0];
-        if host.engine.is_none() {
-            host.disk.go_back();
-            self.reference.on_wiped(id);
-            self.note_lost();
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weft_core::{Command, JobId, Level, Policy};
 
 use crate::chance::Chance;
+use crate::damage;
 use crate::fault::Fault;
 use crate::host::{HostId, HostSpec};
 
@@ -53,6 +54,7 @@ impl Keeping {
         for (kind, most) in [5, 2, 2].into_iter().enumerate() {
             (0..chance.below(most + 1)).for_each(|_| one(chance, kind));
         }
+        plan.extend(damage::plan(chance, owners, phase_ms));
         plan
     }
 

@@ -291,6 +291,13 @@ impl Kept {
         }
     }
 
+    /// The disk of a job's owner is an older one: what was told since is not owed any more, and a job that was lost since is back.
+    pub(crate) fn on_older(&mut self, name: JobId) {
+        let Some(job) = self.jobs.get_mut(&name) else { return };
+        (job.accepted, job.told_end, job.gone) = (None, false, false);
+        job.told.clear();
+    }
+
     /// A job's owner starts again, with this log; what it says.
     pub(crate) fn on_restarted(&mut self, name: JobId, records: &[LogRecord]) -> Said {
         let said = Said::by(records);

@@ -28,6 +28,7 @@ mod coverage;
 mod credit_invariants;
 mod custody;
 mod custody_plan;
+mod damage;
 mod delivery;
 mod disk;
 mod drain;

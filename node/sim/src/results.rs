@@ -64,6 +64,12 @@ impl Results {
         self.ancestors(job).any(|above| self.stopped.contains(&above))
     }
 
+    /// The log of a job is an older one.
+    pub(crate) fn on_older(&mut self, job: JobId) {
+        self.told.retain(|(of, _), _| *of != job);
+        self.inputs.retain(|(of, _), _| *of != job);
+    }
+
     pub(crate) fn on_tried_again(&mut self, job: JobId) {
         self.tried_again.insert(job);
     }
@@ -131,7 +137,9 @@ impl Reference {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let Some(job) = self.jobs.get_mut(&child).filter(|job| !job.is_stopped()) else { return };
         job.expect_tasks(place + 1);
-        if let Some(task) = job.tasks.get_mut(place).filter(|task| task.ends == 0) {
+        // Where it is tried again, that is so before any user is told.
+        let is_open = |task: &&mut OwedTask| task.outcome != Some(Outcome::Done);
+        if let Some(task) = job.tasks.get_mut(place).filter(is_open) {
             (task.input, task.spec) = (output.clone(), spec);
         }
         self.load.on_inputs(std::slice::from_ref(output), catalog);

@@ -233,7 +233,7 @@ fn unrest(host: &SimHost, world: &World) -> Option<String> {
     let is_lost = |job: JobId| lost(host).contains(&job);
     let waits_in_vain = |job: JobId| world.reference().results.ancestors(job).any(is_lost);
     let jobs = audit.jobs.iter().filter(|audit| !waits_in_vain(audit.job)).count();
-    let pins = if unwanted > 0 || jobs < audit.jobs.len() { 0 } else { host.pins.len() };
+    let pins = if unwanted + in_vain > 0 || jobs < audit.jobs.len() { 0 } else { host.pins.len() };
     // A worker advertises its idle slots at its matchmaker for as long as they are idle.
     let cells = audit.cells;
     let counts = [

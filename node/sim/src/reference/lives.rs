@@ -31,6 +31,19 @@ impl Reference {
         self.kept.on_wiped(kept.into_iter());
     }
 
+    /// The log of a job at level `disk` is lost on the disk of its owner.
+    pub(crate) fn on_log_lost(&mut self, job: JobId) {
+        self.disown(job);
+        self.kept.on_wiped([job].into_iter());
+    }
+
+    /// The log of a job at level `disk` is an older one: what was told since is not owed, and a job that was lost since is back.
+    pub(crate) fn on_older(&mut self, job: JobId) {
+        self.jobs.get_mut(&job).into_iter().for_each(|owed| owed.forgotten = false);
+        self.kept.on_older(job);
+        self.results.on_older(job);
+    }
+
     /// The jobs of a host that are to survive its process.
     pub(crate) fn kept_of(&self, owner: HostId) -> Vec<JobId> {
         let own = self.jobs.iter().filter(|(_, job)| job.owner == owner).map(|(name, _)| *name);
@@ -48,11 +61,8 @@ impl Reference {
         for (index, task) in (0..).zip(&mut owed.tasks) {
             match said.ends.get(&index) {
                 None => task.reopen(),
-                // The record by which it was tried again is lost.
-                Some(end) if task.ends == 0 => {
-                    (task.ends, task.outcome) = (1, Some(end.report.outcome.clone()));
-                }
-                Some(_) => {}
+                // The record by which it was tried again may be lost, or, on an older disk, that by which it ended otherwise.
+                Some(end) => (task.ends, task.outcome) = (1, Some(end.report.outcome.clone())),
             }
         }
         owed.told = said.ends.len();
