@@ -206,7 +206,7 @@ impl Errand {
             }
             ([], None) => Err(self.unknown(heard.silent)),
             ([], Some((job, keepers))) => Err(self.leaderless(job, &keepers).await?),
-            (several, _) => Err(ambiguous(&self.name, several)),
+            (several, _) => Err(ambiguous(&self.api, &self.name, several)),
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn find(api: &Api, name: &str) -> Result<JobSummary, ApiError> {
     match fitting(api, name).as_slice() {
         [] => Err(missing()),
         [job] => jobs.summary(*job).ok_or_else(|| hurt(api, *job).unwrap_or_else(missing)),
-        several => Err(ambiguous(name, several)),
+        several => Err(ambiguous(api, name, several)),
     }
 }
 
@@ -114,13 +114,18 @@ impl Named {
 }
 
 /// That more than one job is meant.
-pub(super) fn ambiguous(name: &str, jobs: &[JobId]) -> ApiError {
+pub(super) fn ambiguous(api: &Api, name: &str, jobs: &[JobId]) -> ApiError {
     let what = match Named::of(name) {
         Named::Id(_) => "have the id",
         Named::Beginning(_) => "begin with",
         Named::Name => "have the name",
     };
-    let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    let now_ms = now_ms();
+    let called = |job: &JobId| match api.handle.jobs().summary(*job) {
+        Some(known) => format!("{job} ({} ago)", millis(now_ms.saturating_sub(known.meta.submitted_ms))),
+        None => job.to_string(),
+    };
+    let ids: Vec<String> = jobs.iter().map(called).collect();
     ApiError::new(StatusCode::CONFLICT, format!("several jobs {what} {name}"))
         .expected(format!("one of {}", ids.join(", ")))
 }

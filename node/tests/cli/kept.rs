@@ -211,7 +211,7 @@ fn jobs_are_listed_in_pages_and_by_what_they_are_called() {
     let said = run(node.path(), &["jobs", "--name", "triplet"]).well();
     assert!(said.out.is_empty() && said.err.contains("no such jobs"), "{said:?}");
     run(node.path(), &["wait", "twin"])
-        .refused(125, &["several jobs have the name twin", &jobs[0], &jobs[1]]);
+        .refused(125, &["several jobs have the name twin", &format!("{} (", jobs[0]), &jobs[1], " ago)"]);
     // Of 17 ids, two begin with the same digit.
     let digits = "0123456789abcdef".split("").filter(|digit| !digit.is_empty());
     let several = |digit: &&str| jobs.iter().filter(|job| job.starts_with(*digit)).count() > 1;
