@@ -1,12 +1,13 @@
 //! `weft jobs`: the jobs that the local node knows, or those of the whole mesh.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weft_client::{JobFilter, Mesh, api};
 
 use super::Problem;
 use crate::cli::JobsArgs;
-use crate::render::{Side, Table, millis, print_json, say, short};
+use crate::render::{Side, Table, json_line, millis, print, say, short};
 
 /// Jobs that are shown without a word about how many.
 const SHOWN: u32 = 100;
@@ -16,20 +17,18 @@ const NAMED_MAX: usize = 8;
 /// Prints the jobs, oldest first.
 pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
     let filter = filter(mesh, args).await?;
-    let found = if args.all || (args.json && args.limit.is_none() && args.before.is_none()) {
-        mesh.pages(&filter).await?
-    } else {
-        mesh.page(&filter).await?
-    };
     let api::Status { peer: me, journal, .. } = mesh.status().await?;
     let lacking = lacking(&journal);
     // A list must not look whole where jobs may be missing in it.
     lacking.iter().for_each(|text| say(text));
     let code = u8::from(journal.unopened);
     if args.json {
-        return if args.mesh { print_json(&found) } else { print_json(&found.jobs) }.map(|()| code);
+        let is_page = !args.all && (args.limit.is_some() || args.before.is_some());
+        json(mesh, &filter, is_page).await?;
+        return Ok(code);
     }
-    let api::MeshJobs { jobs, silent } = found;
+    let api::MeshJobs { jobs, silent } =
+        if args.all { mesh.pages(&filter).await? } else { mesh.page(&filter).await? };
     if !silent.is_empty() {
         let names: Vec<&str> = silent.iter().map(api::Node::called).collect();
         say(&format!("no answer from {}: jobs that they lead may be missing", names.join(", ")));
@@ -47,6 +46,55 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
         }
     }
     Ok(code)
+}
+
+/// The jobs as JSON, a line each: a page of them, or all of them page by page, so that no more is held than a page.
+async fn json(mesh: &Mesh, filter: &JobFilter, is_page: bool) -> Result<(), Problem> {
+    let pages = if is_page { vec![(filter.before.clone(), None)] } else { boundaries(mesh, filter).await? };
+    let (begin, end) = if filter.mesh { ("{\"jobs\": [", "]") } else { ("[", "]\n") };
+    let behind = format!("\n{end}");
+    let (mut gap, mut silent) = ("\n", BTreeMap::new());
+    print(begin)?;
+    for (before, from) in pages {
+        let limit = filter.limit.filter(|_| is_page);
+        let page = mesh.page(&JobFilter { before, limit, ..filter.clone() }).await?;
+        silent.extend(page.silent.into_iter().map(|node| (node.peer.clone(), node)));
+        // Where jobs were forgotten meanwhile, it has some of the page before.
+        let new =
+            page.jobs.iter().filter(|job| from.as_ref().is_none_or(|from| api::Position::of(job) >= *from));
+        let lines: Vec<String> = new.map(json_line).collect::<Result<_, _>>()?;
+        for line in lines {
+            print(&format!("{gap}{}", line.trim_end()))?;
+            gap = ",\n";
+        }
+    }
+    print(if gap == "\n" { end } else { &behind })?;
+    if filter.mesh {
+        let silent: Vec<api::Node> = silent.into_values().collect();
+        print(&format!(", \"silent\": {}}}\n", json_line(&silent)?.trim_end()))?;
+    }
+    Ok(())
+}
+
+/// The pages of all jobs, oldest first: before which job each ends, and with which it begins.
+async fn boundaries(
+    mesh: &Mesh,
+    filter: &JobFilter,
+) -> Result<Vec<(Option<api::Position>, Option<api::Position>)>, Problem> {
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let page = mesh.page(&JobFilter { before: before.clone(), limit: None, ..filter.clone() }).await?;
+        let first = page.jobs.first().map(api::Position::of);
+        // Also of an empty page it is to be known which nodes gave no answer.
+        if first.is_some() || pages.is_empty() {
+            pages.push((before, first.clone()));
+        }
+        if first.is_none() {
+            pages.reverse();
+            return Ok(pages);
+        }
+        before = first;
+    }
 }
 
 /// Why jobs of this node may be in no list, in sentences.
