@@ -25,6 +25,7 @@ const JOB: Duration = Duration::from_secs(180);
 
 /// Three nodes that know each other.
 struct Trio {
+    key: String,
     hosts: [Host; 3],
     nodes: [Option<Node>; 3],
 }
@@ -39,7 +40,7 @@ impl Trio {
         let third =
             hosts[2].loopback_node(&["--slots", "1", "--peer", &first.address, "--peer", &second.address]);
         all_meet(&[(&hosts[0], &first), (&hosts[1], &second), (&hosts[2], &third)], MEET);
-        Self { hosts, nodes: [Some(first), Some(second), Some(third)] }
+        Self { key, hosts, nodes: [Some(first), Some(second), Some(third)] }
     }
 
     /// Submits a job at the first node. It is accepted when this returns.
@@ -156,7 +157,38 @@ fn a_node_that_comes_back_leads_its_job_again() {
     // There is no fourth node that could take its place.
     let drained = trio.hosts[1].cli(&["drain", "--wait"]);
     assert_eq!(drained.code, Some(0), "{}", drained.stderr);
-    assert!(drained.stderr.contains("its disk still has 1 job at level mesh"), "{}", drained.stderr);
+    let left =
+        "its disk still has a place in 1 job at level mesh, and no other node that can take it is connected";
+    assert!(drained.stderr.contains(left), "{}", drained.stderr);
+}
+
+#[test]
+fn a_machine_that_goes_for_good_leaves_its_places_to_others() {
+    let _turn = turn();
+    let mut trio = Trio::start();
+    let work = Work::mixed(60);
+    let job = trio.submit(&work);
+    let fourth = Host::new(&trio.key);
+    let addresses: Vec<String> = trio.nodes.iter().flatten().map(|node| node.address.clone()).collect();
+    let peers = addresses.iter().flat_map(|address| ["--peer", address.as_str()]);
+    let node = fourth.loopback_node(&peers.collect::<Vec<_>>());
+    eventually(MEET, "the fourth node can keep jobs", || {
+        let known = trio.hosts[1].json(&["peers", "--json"]);
+        let can =
+            |peer: &Value| peer["peer"] == node.id && peer["connected"] == true && peer["keeps"] == true;
+        known.as_array()?.iter().any(can).then_some(())
+    });
+    let leaves = trio.hosts[1].spawn(&["drain", "--leave"]).finish(JOB);
+    assert_eq!(leaves.code, Some(0), "{}", leaves.stderr);
+    assert!(leaves.stderr.contains("waits for other nodes to take its place in 1 job"), "{}", leaves.stderr);
+    assert!(!leaves.stderr.contains("its disk still has"), "{}", leaves.stderr);
+    let shown = trio.job(0, &job).unwrap();
+    let keeps = |id: &str| shown["keepers"].as_array().unwrap().iter().any(|keeper| keeper["peer"] == id);
+    assert!(keeps(&node.id) && !keeps(&trio.nodes[1].as_ref().unwrap().id), "{shown}");
+    // The next one goes without a word.
+    trio.kill9(1);
+    trio.kill9(2);
+    trio.assert_results_at(0, &job, &work);
 }
 
 #[test]

@@ -4,12 +4,16 @@
 #[derive(Debug, clap::Args)]
 pub(crate) struct DrainArgs {
     /// Take new tasks again. What was given back does not come back by itself.
-    #[arg(long, conflicts_with = "wait")]
+    #[arg(long, conflicts_with_all = ["wait", "leave"])]
     pub(crate) off: bool,
-    /// Wait until the node holds no task and all its results were delivered. It then says how
-    /// many jobs at level mesh have a place on its disk. Ctrl-C ends the wait, not the draining.
+    /// Wait until the node holds no task and all its results were delivered. It then says what
+    /// other nodes rest on and is on its disk. Ctrl-C ends the wait, not the draining.
     #[arg(long)]
     pub(crate) wait: bool,
+    /// For a machine that goes for good: as --wait, and wait until other nodes have taken its
+    /// places among the three that keep a job at level mesh, as far as there are nodes for that.
+    #[arg(long)]
+    pub(crate) leave: bool,
 }
 
 /// Flags of `weft stop`.

@@ -1,12 +1,13 @@
 //! `weft drain` and `weft stop`: the local node takes no new tasks, or ends.
 
+use std::path::Path;
 use std::time::Duration;
 
 use weft_client::{Error, JobFilter, JobState, Level, Mesh, api};
 use weft_node::counts::counted;
 use weft_node::settings::{self, DirError};
 
-use super::Problem;
+use super::{Problem, places};
 use crate::cli::{DrainArgs, StopArgs};
 use crate::render::{millis, say};
 
@@ -28,15 +29,9 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     let status = mesh.status().await?;
     let (given_back, left) = (given_back(&before, &status), left(&status));
     say(&format!("node {} takes no new tasks{given_back} and {left}; {}", status.name, after_that(&status)));
-    if args.wait {
+    if args.wait || args.leave {
         tokio::select! {
-            ended = idle(mesh, &status) => {
-                let ended = ended?;
-                said(&status.name, ended);
-                if ended == Idle::Drained {
-                    still_kept(mesh, &status).await?.iter().for_each(|text| say(text));
-                }
-            }
+            emptied = emptied(mesh, &status, args.leave) => emptied?,
             _ = tokio::signal::ctrl_c() => {
                 return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
             }
@@ -45,20 +40,15 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     Ok(0)
 }
 
-/// What is on the disk of a node that drains and other nodes rely on, if it is something.
-async fn still_kept(mesh: &Mesh, status: &api::Status) -> Result<Option<String>, Problem> {
-    let all = mesh.list_all(&JobFilter::default()).await?;
-    let is_keeper = |job: &&api::Job| {
-        job.level == Level::Mesh && job.keepers.iter().any(|keeper| keeper.peer == status.peer)
-    };
-    let jobs = u64::try_from(all.iter().filter(is_keeper).count()).unwrap_or(u64::MAX);
-    Ok((jobs > 0).then(|| {
-        format!(
-            "its disk still has {} at level mesh, which other nodes keep, too: before it goes for good, let others take these \
-             places, which those that can do within minutes; `weft drain --wait` says how many are left",
-            counted(jobs, "job")
-        )
-    }))
+/// Waits until a draining node holds no task, and, where it leaves for good, until other nodes have its places; or until it has ended.
+async fn emptied(mesh: &Mesh, status: &api::Status, leaves: bool) -> Result<(), Problem> {
+    let ended = idle(mesh, status).await?;
+    said(&status.name, ended);
+    match (ended, leaves) {
+        (Idle::Ended, _) => Ok(()),
+        (Idle::Drained, true) => places::leave(mesh, status).await,
+        (Idle::Drained, false) => places::tell(mesh, status).await,
+    }
 }
 
 /// What a node gave back when it was told to drain.
@@ -111,7 +101,7 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
     loop {
         let status = match mesh.status().await {
             Err(_going) if stopping => {
-                until_gone(mesh, &format!("node {}", told.name), end_time(told)).await?;
+                until_gone(mesh.data_dir(), &format!("node {}", told.name), end_time(told)).await?;
                 return Ok(Idle::Ended);
             }
             other => other?,
@@ -125,16 +115,17 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
 }
 
 /// Ends the node, and reports the jobs that end with it.
-pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
-    let status = match mesh.status().await {
+pub(crate) async fn stop(data_dir: &Path, args: &StopArgs) -> Result<u8, Problem> {
+    let (mesh, status) = match reach(data_dir).await {
         // It answers no more, and has its data directory still: it was told to end before.
-        Err(unheard) if is_silent(&unheard) && !args.no_wait && is_held(mesh) => {
-            until_gone(mesh, "the node", END_TIME).await.map_err(|_late| unheard)?;
+        Err(unheard) if is_silent(&unheard) && !args.no_wait && is_held(data_dir) => {
+            until_gone(data_dir, "the node", END_TIME).await.map_err(|_late| unheard)?;
             say("the node has stopped");
             return Ok(0);
         }
         other => other?,
     };
+    let mesh = &mesh;
     let unfinished = match tell_to_stop(mesh).await {
         Err(unheard) if is_silent(&unheard) && status.stopping => Vec::new(),
         other => other?,
@@ -155,9 +146,15 @@ pub(crate) async fn stop(mesh: &Mesh, args: &StopArgs) -> Result<u8, Problem> {
     if args.no_wait {
         return Ok(0);
     }
-    until_gone(mesh, &format!("node {}", status.name), end_time(&status)).await?;
+    until_gone(mesh.data_dir(), &format!("node {}", status.name), end_time(&status)).await?;
     said(&status.name, Idle::Ended);
     Ok(0)
+}
+
+async fn reach(data_dir: &Path) -> Result<(Mesh, api::Status), Error> {
+    let mesh = Mesh::connect_in(data_dir).await?;
+    let status = mesh.status().await?;
+    Ok((mesh, status))
 }
 
 /// Whether no node gave an answer.
@@ -179,8 +176,8 @@ fn end_time(told: &api::Status) -> Duration {
 }
 
 /// Waits for the end of a node that was told to end.
-async fn until_gone(mesh: &Mesh, node: &str, time: Duration) -> Result<(), Problem> {
-    tokio::time::timeout(time, gone(mesh)).await.map_err(|_late| {
+async fn until_gone(data_dir: &Path, node: &str, time: Duration) -> Result<(), Problem> {
+    tokio::time::timeout(time, gone(data_dir)).await.map_err(|_late| {
         Problem::Failed(format!("{node} has not ended within {} s; its log may say why", time.as_secs()))
     })
 }
@@ -216,13 +213,13 @@ fn how(status: &api::Status) -> String {
 }
 
 /// Waits until no node holds the data directory.
-async fn gone(mesh: &Mesh) {
-    while is_held(mesh) {
+async fn gone(data_dir: &Path) {
+    while is_held(data_dir) {
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Whether a node holds the data directory.
-fn is_held(mesh: &Mesh) -> bool {
-    matches!(settings::lock(mesh.data_dir()), Err(DirError::InUse { .. }))
+fn is_held(data_dir: &Path) -> bool {
+    matches!(settings::lock(data_dir), Err(DirError::InUse { .. }))
 }

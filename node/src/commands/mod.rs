@@ -23,6 +23,7 @@ mod outdir;
 mod outname;
 mod outtemp;
 mod peers;
+mod places;
 mod plan;
 mod reach;
 mod receipt;
@@ -204,7 +205,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Adopt(args) => adopt::adopt(&connect(data_dir).await?, &args).await,
         Verb::Forget(args) => kept::forget(&connect(data_dir).await?, &args).await,
         Verb::Drain(args) => control::drain(&connect(data_dir).await?, &args).await,
-        Verb::Stop(args) => control::stop(&connect(data_dir).await?, &args).await,
+        Verb::Stop(args) => control::stop(&resolve_dir(data_dir)?, &args).await,
         Verb::Why(args) => why::why(&connect(data_dir).await?, &args).await,
         Verb::Demo(args) => demo::demo(args).await,
         Verb::Bench(args) => bench::bench(args).await,

@@ -362,6 +362,13 @@ fn a_node_drains_and_stops_by_word() {
     let draining = || run(node.path(), &["status", "--json"]).well().json()["draining"] == true;
     assert!(run(node.path(), &["drain", "--wait"]).well().err.contains("holds no task any more"));
     assert!(draining());
+    let kept = run(
+        node.path(),
+        &["submit", &module("echo"), "--fn", "upper", "--level", "disk", "--need", "gpu=yes"],
+    )
+    .well();
+    let said = run(node.path(), &["drain", "--leave"]).well();
+    assert!(said.err.contains("its disk has 1 job at level disk, with results"), "{kept:?} {said:?}");
     assert!(run(node.path(), &["drain", "--off"]).well().err.contains("takes new tasks again"));
     assert!(!draining());
     let mut waiting = weft(node.path(), &["run", &module("echo"), "--fn", "upper", "--need", "gpu=yes"]);

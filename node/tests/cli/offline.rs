@@ -29,7 +29,7 @@ const HELP: [(&str, &str); 15] = [
     ("status", "--json"),
     ("jobs", "--json"),
     ("cancel", "JOB"),
-    ("drain", "--off --wait"),
+    ("drain", "--off --wait --leave"),
     ("stop", "--no-wait"),
     ("why", "JOB[/INDEX] --json"),
     ("blob", "put get"),

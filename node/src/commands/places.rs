@@ -1,0 +1,154 @@
+//! The places that the disk of a draining node has among those that keep jobs, and the wait until other nodes have taken them.
+//! `weft drain` asks.
+
+use std::time::{Duration, Instant};
+
+use weft_client::{JobFilter, Level, Mesh, api};
+use weft_node::counts::counted;
+
+use super::Problem;
+use crate::render::say;
+
+/// How often the node is asked.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long no place may be taken, though there is a node for it. Places go a minute or two after a node began to drain.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is on the disk of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Places {
+    /// Jobs at level `mesh` that this disk keeps with two others.
+    shared: u64,
+    /// Those of them whose place there is a node for.
+    movable: u64,
+    /// Jobs at level `disk` that this node owns, and of which no other one has a copy.
+    own: u64,
+}
+
+impl Places {
+    fn of(jobs: &[api::Job], peers: &[api::Peer], me: &str) -> Self {
+        let sits = |job: &api::Job, peer: &str| job.keepers.iter().any(|keeper| keeper.peer == peer);
+        let can_keep = |peer: &&api::Peer| peer.connected && peer.keeps && !peer.draining;
+        let is_movable = |job: &&api::Job| peers.iter().filter(can_keep).any(|peer| !sits(job, &peer.peer));
+        let is_shared = |job: &&api::Job| job.level == Level::Mesh && sits(job, me);
+        let has_copy = |job: &api::Job| job.keepers.len() > 1;
+        let is_own = |job: &&api::Job| job.level == Level::Disk && job.owner.peer == me && !has_copy(job);
+        let count = |jobs: usize| u64::try_from(jobs).unwrap_or(u64::MAX);
+        Self {
+            shared: count(jobs.iter().filter(is_shared).count()),
+            movable: count(jobs.iter().filter(is_shared).filter(is_movable).count()),
+            own: count(jobs.iter().filter(is_own).count()),
+        }
+    }
+
+    async fn ask(mesh: &Mesh, me: &str) -> Result<Self, Problem> {
+        let jobs = mesh.list_all(&JobFilter::default()).await?;
+        Ok(Self::of(&jobs, &mesh.peers().await?, me))
+    }
+
+    /// What is lost, or less safe, when this disk goes for good.
+    fn left(self) -> impl Iterator<Item = String> {
+        let shared = (self.shared > 0).then(|| {
+            format!(
+                "its disk still has a place in {} at level mesh, and no other node that can take it is connected: without that \
+                 disk two nodes keep them",
+                counted(self.shared, "job")
+            )
+        });
+        let own = (self.own > 0).then(|| {
+            format!(
+                "its disk has {} at level disk, with results, which no other node has: read or forget these before it goes for good",
+                counted(self.own, "job")
+            )
+        });
+        shared.into_iter().chain(own)
+    }
+}
+
+/// Says what is on the disk of a draining node and other nodes, or this one later, rest on.
+pub(super) async fn tell(mesh: &Mesh, status: &api::Status) -> Result<(), Problem> {
+    let places = Places::ask(mesh, &status.peer).await?;
+    if places.movable > 0 {
+        say(&format!(
+            "its disk still has a place in {} at level mesh: before it goes for good, `weft drain --leave` waits until other nodes \
+             have these",
+            counted(places.movable, "job")
+        ));
+    }
+    Places { shared: places.shared - places.movable, ..places }.left().for_each(|text| say(&text));
+    Ok(())
+}
+
+/// Waits until other nodes have taken the places of a draining node that they can take; says what stays on its disk.
+pub(super) async fn leave(mesh: &Mesh, status: &api::Status) -> Result<(), Problem> {
+    let mut places = Places::ask(mesh, &status.peer).await?;
+    if places.movable > 0 {
+        let jobs = counted(places.movable, "job");
+        say(&format!(
+            "waits for other nodes to take its place in {jobs} at level mesh, which begins within two minutes"
+        ));
+    }
+    let mut moved_at = Instant::now();
+    while places.movable > 0 {
+        if moved_at.elapsed() > PATIENCE {
+            return Err(Problem::Failed(format!(
+                "no node has taken the place of {} in {} at level mesh for {} s: see `weft jobs`, and whether the others have room",
+                status.name,
+                counted(places.movable, "job"),
+                PATIENCE.as_secs()
+            )));
+        }
+        tokio::time::sleep(PAUSE).await;
+        let now = Places::ask(mesh, &status.peer).await?;
+        if now.movable < places.movable {
+            moved_at = Instant::now();
+        }
+        places = now;
+    }
+    places.left().for_each(|text| say(&text));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(level: Level, keepers: &[&str]) -> api::Job {
+        let keepers: Vec<_> =
+            keepers.iter().map(|peer| serde_json::json!({ "peer": peer, "name": peer })).collect();
+        let job = serde_json::json!({
+            "job": "a7c372edeab46585", "state": "done", "detached": true, "cancelled_by_user": false,
+            "class": "batch", "module": "", "tasks": 9, "queued": 7, "leased": 0, "done": 2, "failed": 0,
+            "cancelled": 0, "retried": 0, "elapsed_ms": 1, "level": level, "owner": keepers[0], "keepers": keepers,
+        });
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn peer(name: &str, connected: bool, keeps: bool, draining: bool) -> api::Peer {
+        let peer = serde_json::json!({
+            "peer": name, "name": name, "connected": connected, "rtt_us": 0, "slots": 1, "free": 1, "memory_bytes": 1,
+            "labels": {}, "backlog": 0, "draining": draining, "keeps": keeps, "leased": 0, "done": 0, "lost": 0,
+        });
+        serde_json::from_value(peer).unwrap()
+    }
+
+    #[test]
+    fn a_place_is_waited_for_where_another_node_can_take_it() {
+        let jobs = [
+            job(Level::Mesh, &["a", "b", "c"]),
+            job(Level::Mesh, &["b", "c", "d"]),
+            job(Level::Disk, &["a"]),
+        ];
+        let three = [peer("b", true, true, false), peer("c", true, true, false)];
+        let places = |more: &[api::Peer]| Places::of(&jobs, &[&three, more].concat(), "a");
+        assert_eq!(places(&[]), Places { shared: 1, movable: 0, own: 1 });
+        assert_eq!(places(&[peer("d", true, true, false)]), Places { shared: 1, movable: 1, own: 1 });
+        for cannot in
+            [peer("d", false, true, false), peer("d", true, false, false), peer("d", true, true, true)]
+        {
+            assert_eq!(places(&[cannot]).movable, 0);
+        }
+        assert_eq!(places(&[]).left().count(), 2);
+        assert_eq!(Places { shared: 0, movable: 0, own: 0 }.left().count(), 0);
+    }
+}
