@@ -376,6 +376,7 @@ fn a_full_disk_refuses_new_jobs_first_and_then_ends_the_node_with_a_code_of_its_
     let ended = owner.process.finish(JOB);
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("the journal failed and takes no more records"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("new jobs at level disk and mesh are refused"), "{}", ended.stderr);
 
     disk.empty();
     let owner = mesh.owner.loopback_node(&["--slots", "1", "--peer", &worker.address]);

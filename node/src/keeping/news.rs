@@ -266,6 +266,7 @@ impl News {
             words.push(Word::Input(Input::JournalFailed));
         }
         if state.seen.is_disk_low != state.told.is_disk_low {
+            log_room(state.seen.is_disk_low);
             words.push(Word::Input(Input::DiskLow(state.seen.is_disk_low)));
         }
         state.told = Told { failed: state.seen.failure.is_some(), is_disk_low: state.seen.is_disk_low };
@@ -292,6 +293,17 @@ impl State {
             self.upto = ticket;
         }
         self.upto > before
+    }
+}
+
+/// Says that the disk refuses new jobs from now on, or does not any more.
+fn log_room(is_low: bool) {
+    if is_low {
+        tracing::warn!(
+            "the disk has too little room: new jobs at level disk and mesh are refused, and those that are kept go on; make room"
+        );
+    } else {
+        tracing::warn!("the disk has room again for jobs at level disk and mesh");
     }
 }
 
