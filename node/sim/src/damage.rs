@@ -36,7 +36,8 @@ impl World {
         for job in self.reference.kept_of(id) {
             if self.hosts[id.0].disk.fold(job).is_ok() {
                 self.coverage.add("a job goes on by an older log", 1);
-                self.reference.on_older(job);
+                let log = self.hosts[id.0].disk.log(job);
+                self.reference.on_older(job, &log);
             } else {
                 self.reference.on_log_lost(job);
             }

@@ -291,11 +291,13 @@ impl Kept {
         }
     }
 
-    /// The disk of a job's owner is an older one: what was told since is not owed any more, and a job that was lost since is back.
-    pub(crate) fn on_older(&mut self, name: JobId) {
+    /// The disk of a job's owner is an older one, with this log: what is in it is owed, what was told since is not, and a job that was
+    /// lost since is back.
+    pub(crate) fn on_older(&mut self, name: JobId, records: &[LogRecord]) {
         let Some(job) = self.jobs.get_mut(&name) else { return };
-        (job.accepted, job.told_end, job.gone) = (None, false, false);
-        job.told.clear();
+        let said = Said::by(records);
+        (job.accepted, job.told_end, job.gone) = (said.accepted.then_some(said.tasks), said.ended, false);
+        job.told = said.ends.into_iter().map(|(index, end)| (index, end.report)).collect();
     }
 
     /// A job's owner starts again, with this log; what it says.

@@ -81,6 +81,9 @@ impl Results {
         {
             self.stopped.insert(job);
         }
+        if let LogRecord::Retried { .. } = record {
+            self.tried_again.insert(job);
+        }
         let (LogRecord::Resolved { inputs }, Some(parent)) = (record, self.parent(job)) else { return };
         for (index, input) in inputs {
             let before = self.inputs.insert((job, *index), input.clone());
@@ -138,7 +141,9 @@ impl Reference {
         let Some(job) = self.jobs.get_mut(&child).filter(|job| !job.is_stopped()) else { return };
         job.expect_tasks(place + 1);
         // Where it is tried again, that is so before any user is told.
-        let is_open = |task: &&mut OwedTask| task.outcome != Some(Outcome::Done);
+        let is_again = self.results.tried_again.contains(&child);
+        let is_open =
+            |task: &&mut OwedTask| task.ends == 0 || is_again && task.outcome != Some(Outcome::Done);
         if let Some(task) = job.tasks.get_mut(place).filter(is_open) {
             (task.input, task.spec) = (output.clone(), spec);
         }

@@ -13,6 +13,9 @@ use crate::time::Time;
 pub(super) struct Holders {
     /// Workers that were given tasks of it, and which, as its log says.
     pub(super) given: Given,
+    /// The same of when this life took it up. An older disk lacks inputs that came later: what was given under their numbers since may
+    /// be something else, so that a worker is believed about these alone.
+    given_before: Given,
     /// Attempts of epochs before this one are of no use: the job was tried again since.
     pub(super) first_epoch: u32,
     /// Those of the workers that have not answered.
@@ -28,7 +31,8 @@ impl Holders {
     pub(super) fn by_log(kept: &Restored) -> Self {
         let accepted = kept.keepers.trio().map(|trio| trio.peers());
         let keepers_changed = accepted != kept.trio().map(|trio| trio.peers());
-        Self { given: kept.given.clone(), first_epoch: kept.first_epoch, keepers_changed, ..Self::default() }
+        let (given, given_before) = (kept.given.clone(), kept.given.clone());
+        Self { given, given_before, first_epoch: kept.first_epoch, keepers_changed, ..Self::default() }
     }
 
     /// Whether tasks wait for answers.
@@ -41,10 +45,10 @@ impl Holders {
         self.unanswered.contains(&worker)
     }
 
-    /// Whether a worker may hold that attempt: the log says that it was given that task, and the attempt is of an earlier epoch of
+    /// Whether a worker may hold that attempt: the log said that it was given that task, and the attempt is of an earlier epoch of
     /// what is tried now.
     pub(super) fn is_believed(&self, job: &Job, worker: PeerId, lease: LeaseId) -> bool {
-        self.given.has(worker, lease.index)
+        self.given_before.has(worker, lease.index)
             && lease.job == job.spec.job
             && (self.first_epoch..job.epoch).contains(&lease.epoch)
             && lease.attempt != RECALLED

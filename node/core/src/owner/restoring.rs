@@ -26,7 +26,7 @@ use crate::snapshot::JobView;
 use crate::task::Outcome;
 use crate::time::Time;
 
-/// How far an epoch of a job at level `disk` may be behind the one before it.
+/// By how much an epoch of a job at level `disk` is greater than the one before it, at most.
 const EPOCHS_APART_MAX: u32 = 65_536;
 
 impl Owner {
@@ -255,8 +255,10 @@ impl Owner {
 
 /// The epoch of a job's attempts in its next life, or when it is tried again: one of the next [`EPOCHS_APART_MAX`], by chance. Where
 /// the disk is an older copy of itself, epochs began of which the log says nothing, and workers may still bring outcomes of theirs;
-/// the next number might be one of them.
+/// the next number might be one of them. As many are left for later lives as there can be in any time.
 fn later_epoch(ctx: &mut Ctx<'_>, epoch: u32) -> u32 {
-    let apart = u32::try_from(ctx.draw() % u64::from(EPOCHS_APART_MAX)).unwrap_or(0);
+    let left = (u32::MAX - 1).saturating_sub(epoch);
+    let most = (left / EPOCHS_APART_MAX).clamp(1, EPOCHS_APART_MAX);
+    let apart = u32::try_from(ctx.draw() % u64::from(most)).unwrap_or(0);
     epoch.saturating_add(1).saturating_add(apart)
 }

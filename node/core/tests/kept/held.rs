@@ -109,6 +109,40 @@ fn only_a_worker_that_was_given_tasks_is_believed() {
     assert_eq!((adopted(&mesh), mesh.ended(0)), (1, 0));
 }
 
+#[test]
+fn what_was_given_after_a_copy_of_the_disk_was_made_does_not_count() {
+    let extend = |mesh: &mut Mesh, input: &[u8]| {
+        let inputs = vec![Payload::inline(input)];
+        mesh.input(0, Input::Command(Command::Extend { job: JOB, inputs }));
+    };
+    for goes_back in [true, false] {
+        let mut mesh = Mesh::of(&[0, 3]);
+        mesh.submit_with(0, 1, |what| {
+            kept(what);
+            what.closed = false;
+        });
+        let copy = mesh.disks[0].logs.clone();
+        extend(&mut mesh, b"one");
+        assert_eq!(given(&mesh, 1), [0, 1]);
+        mesh.advance_ms(1000);
+        mesh.switch_off(0);
+        if goes_back {
+            mesh.disks[0].logs.clone_from(&copy);
+        }
+        mesh.restart(0, 0);
+        if goes_back {
+            extend(&mut mesh, b"another");
+            mesh.advance_ms(1000);
+            let again = |lease: &LeaseId| lease.index == 1 && lease.epoch == epoch(&mesh, 0);
+            assert!(leases_awarded(&mesh).iter().any(again), "the same worker has the same number again");
+        }
+        let report = mesh.report();
+        let outcome = Delivery { lease: lease(1), report: report.into(), memo: None, proof: None };
+        mesh.say(1, 0, Message::Outcome(vec![outcome]));
+        assert_eq!(mesh.ended(0), usize::from(!goes_back), "a result of another input counts");
+    }
+}
+
 /// The places of the tasks that a node was given.
 fn given(mesh: &Mesh, to: usize) -> Vec<u32> {
     let mut grants = Vec::new();

@@ -1,5 +1,6 @@
 //! What becomes of jobs when their owner's process dies, comes back, or loses its disk. Part of the model.
 
+use weft_core::durable::LogRecord;
 use weft_core::{Command, JobId, LeaseId, Outcome, Payload};
 
 use super::{OwedTask, Reference};
@@ -38,9 +39,9 @@ impl Reference {
     }
 
     /// The log of a job at level `disk` is an older one: what was told since is not owed, and a job that was lost since is back.
-    pub(crate) fn on_older(&mut self, job: JobId) {
+    pub(crate) fn on_older(&mut self, job: JobId, records: &[LogRecord]) {
         self.jobs.get_mut(&job).into_iter().for_each(|owed| owed.forgotten = false);
-        self.kept.on_older(job);
+        self.kept.on_older(job, records);
         self.results.on_older(job);
     }
 
