@@ -48,57 +48,98 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
     Ok(code)
 }
 
-/// The jobs as JSON, a line each: a page of them, or all of them page by page, so that no more is held than a page.
+/// The jobs as JSON, a line each: a page of them, or all of them page by page.
 async fn json(mesh: &Mesh, filter: &JobFilter, is_page: bool) -> Result<(), Problem> {
-    let pages = if is_page { vec![(filter.before.clone(), None)] } else { boundaries(mesh, filter).await? };
-    let (begin, end) = if filter.mesh { ("{\"jobs\": [", "]") } else { ("[", "]\n") };
-    let behind = format!("\n{end}");
-    let (mut gap, mut silent) = ("\n", BTreeMap::new());
-    print(begin)?;
-    for (before, from) in pages {
-        let limit = filter.limit.filter(|_| is_page);
-        let page = mesh.page(&JobFilter { before, limit, ..filter.clone() }).await?;
-        silent.extend(page.silent.into_iter().map(|node| (node.peer.clone(), node)));
-        // Where jobs were forgotten meanwhile, it has some of the page before.
-        let new =
-            page.jobs.iter().filter(|job| from.as_ref().is_none_or(|from| api::Position::of(job) >= *from));
-        let lines: Vec<String> = new.map(json_line).collect::<Result<_, _>>()?;
-        for line in lines {
-            print(&format!("{gap}{}", line.trim_end()))?;
-            gap = ",\n";
+    let mut list = JsonList::begin(filter.mesh)?;
+    if is_page {
+        list.add(&mesh.page(filter).await?)?;
+        return list.end();
+    }
+    for part in parts(mesh, filter, &mut list).await? {
+        for page in pages_of(mesh, filter, part).await? {
+            list.add(&page)?;
         }
     }
-    print(if gap == "\n" { end } else { &behind })?;
-    if filter.mesh {
-        let silent: Vec<api::Node> = silent.into_values().collect();
-        print(&format!(", \"silent\": {}}}\n", json_line(&silent)?.trim_end()))?;
-    }
-    Ok(())
+    list.end()
 }
 
-/// The pages of all jobs, oldest first: before which job each ends, and with which it begins.
-async fn boundaries(
-    mesh: &Mesh,
-    filter: &JobFilter,
-) -> Result<Vec<(Option<api::Position>, Option<api::Position>)>, Problem> {
-    let (mut pages, mut before) = (Vec::new(), None);
+/// A part of all jobs: those before one and from one on; the newest ones, or the oldest, where one of these is none.
+#[derive(Clone, Debug)]
+struct Part {
+    before: Option<api::Position>,
+    from: Option<api::Position>,
+}
+
+/// All jobs in parts of a page each, oldest first.
+async fn parts(mesh: &Mesh, filter: &JobFilter, list: &mut JsonList) -> Result<Vec<Part>, Problem> {
+    let (mut parts, mut before) = (Vec::new(), None);
     loop {
         let page = mesh.page(&JobFilter { before: before.clone(), limit: None, ..filter.clone() }).await?;
-        let first = page.jobs.first().map(api::Position::of);
-        // Also of an empty page it is to be known which nodes gave no answer.
-        if first.is_some() || pages.is_empty() {
-            pages.push((before, first.clone()));
+        list.note_silent(&page);
+        let from = page.jobs.first().map(api::Position::of);
+        parts.push(Part { before, from: from.clone() });
+        if from.is_none() {
+            parts.reverse();
+            return Ok(parts);
         }
-        if first.is_none() {
+        before = from;
+    }
+}
+
+/// The jobs of a part, oldest first. They are more than a page where others came since it was measured.
+async fn pages_of(mesh: &Mesh, filter: &JobFilter, part: Part) -> Result<Vec<api::MeshJobs>, Problem> {
+    let (mut pages, mut before) = (Vec::new(), part.before);
+    loop {
+        let mut page = mesh.page(&JobFilter { before, limit: None, ..filter.clone() }).await?;
+        before = page.jobs.first().map(api::Position::of);
+        let is_last = before.is_none() || part.from.is_some() && before <= part.from;
+        page.jobs.retain(|job| part.from.as_ref().is_none_or(|from| api::Position::of(job) >= *from));
+        pages.push(page);
+        if is_last {
             pages.reverse();
             return Ok(pages);
         }
-        before = first;
+    }
+}
+
+/// A list of jobs that is written as it comes.
+struct JsonList {
+    is_mesh: bool,
+    is_empty: bool,
+    silent: BTreeMap<String, api::Node>,
+}
+
+impl JsonList {
+    fn begin(is_mesh: bool) -> Result<Self, Problem> {
+        print(if is_mesh { "{\"jobs\": [" } else { "[" })?;
+        Ok(Self { is_mesh, is_empty: true, silent: BTreeMap::new() })
+    }
+
+    fn note_silent(&mut self, page: &api::MeshJobs) {
+        self.silent.extend(page.silent.iter().map(|node| (node.peer.clone(), node.clone())));
+    }
+
+    fn add(&mut self, page: &api::MeshJobs) -> Result<(), Problem> {
+        self.note_silent(page);
+        for job in &page.jobs {
+            let gap = if std::mem::replace(&mut self.is_empty, false) { "\n" } else { ",\n" };
+            print(&format!("{gap}{}", json_line(job)?.trim_end()))?;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Problem> {
+        let gap = if self.is_empty { "" } else { "\n" };
+        if !self.is_mesh {
+            return print(&format!("{gap}]\n"));
+        }
+        let silent: Vec<api::Node> = self.silent.into_values().collect();
+        print(&format!("{gap}], \"silent\": {}}}\n", json_line(&silent)?.trim_end()))
     }
 }
 
 /// Why jobs of this node may be in no list, in sentences.
-fn lacking(journal: &api::Journal) -> Vec<String> {
+pub(super) fn lacking(journal: &api::Journal) -> Vec<String> {
     let incomplete =
         journal.incomplete.as_ref().map(|why| format!("jobs of this node may be missing: {why}"));
     incomplete.into_iter().chain(in_quarantine(&journal.quarantined)).collect()
