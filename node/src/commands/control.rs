@@ -31,7 +31,7 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
     say(&format!("node {} takes no new tasks{given_back} and {left}; {}", status.name, after_that(&status)));
     if args.wait || args.leave {
         tokio::select! {
-            emptied = emptied(mesh, &status, args.leave) => emptied?,
+            emptied = emptied(mesh, &status, args.leave) => return emptied,
             _ = tokio::signal::ctrl_c() => {
                 return Err(Problem::Interrupted("interrupted; the node still takes no new tasks".into()));
             }
@@ -41,13 +41,18 @@ pub(crate) async fn drain(mesh: &Mesh, args: &DrainArgs) -> Result<u8, Problem> 
 }
 
 /// Waits until a draining node holds no task, and, where it leaves for good, until other nodes have its places; or until it has ended.
-async fn emptied(mesh: &Mesh, status: &api::Status, leaves: bool) -> Result<(), Problem> {
+/// The exit code: 1 if it leaves for good and something is on its disk still.
+async fn emptied(mesh: &Mesh, status: &api::Status, leaves: bool) -> Result<u8, Problem> {
     let ended = idle(mesh, status).await?;
     said(&status.name, ended);
     match (ended, leaves) {
-        (Idle::Ended, _) => Ok(()),
-        (Idle::Drained, true) => places::leave(mesh, status).await,
-        (Idle::Drained, false) => places::tell(mesh, status).await,
+        (Idle::Ended, true) => {
+            let text = "it ended before it was known what is on its disk: start it again, and drain it before it is told to stop";
+            Err(Problem::Failed(text.into()))
+        }
+        (Idle::Ended, false) => Ok(0),
+        (Idle::Drained, true) => places::leave(mesh, status).await.map(u8::from),
+        (Idle::Drained, false) => places::tell(mesh, status).await.map(|()| 0),
     }
 }
 
@@ -116,14 +121,9 @@ async fn idle(mesh: &Mesh, told: &api::Status) -> Result<Idle, Problem> {
 
 /// Ends the node, and reports the jobs that end with it.
 pub(crate) async fn stop(data_dir: &Path, args: &StopArgs) -> Result<u8, Problem> {
-    let (mesh, status) = match reach(data_dir).await {
-        // It answers no more, and has its data directory still: it was told to end before.
-        Err(unheard) if is_silent(&unheard) && !args.no_wait && is_held(data_dir) => {
-            until_gone(data_dir, "the node", END_TIME).await.map_err(|_late| unheard)?;
-            say("the node has stopped");
-            return Ok(0);
-        }
-        other => other?,
+    let Some((mesh, status)) = reach(data_dir, args).await? else {
+        say("the node has stopped");
+        return Ok(0);
     };
     let mesh = &mesh;
     let unfinished = match tell_to_stop(mesh).await {
@@ -151,7 +151,26 @@ pub(crate) async fn stop(data_dir: &Path, args: &StopArgs) -> Result<u8, Problem
     Ok(0)
 }
 
-async fn reach(data_dir: &Path) -> Result<(Mesh, api::Status), Error> {
+/// The node, once it answers; none if it has ended before that. One that is silent and holds the data directory was told to end
+/// before, or has only just been started.
+async fn reach(data_dir: &Path, args: &StopArgs) -> Result<Option<(Mesh, api::Status)>, Error> {
+    let until = tokio::time::Instant::now() + END_TIME;
+    let mut was_there = false;
+    loop {
+        match ask(data_dir).await {
+            Ok(found) => return Ok(Some(found)),
+            Err(unheard) if !is_silent(&unheard) || args.no_wait => return Err(unheard),
+            Err(_) if was_there && !is_held(data_dir) => return Ok(None),
+            Err(unheard) if !is_held(data_dir) || tokio::time::Instant::now() >= until => {
+                return Err(unheard);
+            }
+            Err(_) => was_there = true,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask(data_dir: &Path) -> Result<(Mesh, api::Status), Error> {
     let mesh = Mesh::connect_in(data_dir).await?;
     let status = mesh.status().await?;
     Ok((mesh, status))
@@ -221,5 +240,6 @@ async fn gone(data_dir: &Path) {
 
 /// Whether a node holds the data directory.
 fn is_held(data_dir: &Path) -> bool {
-    matches!(settings::lock(data_dir), Err(DirError::InUse { .. }))
+    // To take the lock makes the directory.
+    data_dir.is_dir() && matches!(settings::lock(data_dir), Err(DirError::InUse { .. }))
 }

@@ -7,15 +7,17 @@ use weft_client::{JobFilter, Level, Mesh, api};
 use weft_node::counts::counted;
 
 use super::Problem;
+use super::jobs::lacking;
 use crate::render::say;
 
 /// How often the node is asked.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long no place may be taken, though there is a node for it. Places go a minute or two after a node began to drain.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long no place may be taken, though there is a node for it. Places go a minute or two after a node began to drain, but of a job
+/// of which another node is away only once that one has been replaced, 10 minutes after it went.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What is on the disk of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Places {
     /// Jobs at level `mesh` that this disk keeps with two others.
     shared: u64,
@@ -23,21 +25,29 @@ struct Places {
     movable: u64,
     /// Jobs at level `disk` that this node owns, and of which no other one has a copy.
     own: u64,
+    /// Copies of jobs at level `disk` of other nodes.
+    copies: u64,
 }
 
 impl Places {
     fn of(jobs: &[api::Job], peers: &[api::Peer], me: &str) -> Self {
         let sits = |job: &api::Job, peer: &str| job.keepers.iter().any(|keeper| keeper.peer == peer);
         let can_keep = |peer: &&api::Peer| peer.connected && peer.keeps && !peer.draining;
-        let is_movable = |job: &&api::Job| peers.iter().filter(can_keep).any(|peer| !sits(job, &peer.peer));
+        // What is still handed in here stays until all of it has come.
+        let is_fed_here = |job: &api::Job| job.open && job.leader.peer == me;
+        let is_movable = |job: &&api::Job| {
+            !is_fed_here(job) && peers.iter().filter(can_keep).any(|peer| !sits(job, &peer.peer))
+        };
         let is_shared = |job: &&api::Job| job.level == Level::Mesh && sits(job, me);
-        let has_copy = |job: &api::Job| job.keepers.len() > 1;
-        let is_own = |job: &&api::Job| job.level == Level::Disk && job.owner.peer == me && !has_copy(job);
+        let is_disk = |job: &&api::Job| job.level == Level::Disk;
+        let is_own = |job: &&api::Job| job.owner.peer == me && job.keepers.len() < 2;
+        let is_copy = |job: &&api::Job| job.owner.peer != me && sits(job, me);
         let count = |jobs: usize| u64::try_from(jobs).unwrap_or(u64::MAX);
         Self {
             shared: count(jobs.iter().filter(is_shared).count()),
             movable: count(jobs.iter().filter(is_shared).filter(is_movable).count()),
-            own: count(jobs.iter().filter(is_own).count()),
+            own: count(jobs.iter().filter(is_disk).filter(is_own).count()),
+            copies: count(jobs.iter().filter(is_disk).filter(is_copy).count()),
         }
     }
 
@@ -48,24 +58,28 @@ impl Places {
 
     /// What is lost, or less safe, when this disk goes for good.
     fn left(self) -> impl Iterator<Item = String> {
-        let shared = (self.shared > 0).then(|| {
+        let told =
+            |jobs: u64, what: &dyn Fn(String) -> String| (jobs > 0).then(|| what(counted(jobs, "job")));
+        let shared = told(self.shared, &|jobs| {
             format!(
-                "its disk still has a place in {} at level mesh, and no other node that can take it is connected: without that \
-                 disk two nodes keep them",
-                counted(self.shared, "job")
+                "its disk still has a place in {jobs} at level mesh, which no other node can take now: when that disk goes, two nodes \
+                 keep them"
             )
         });
-        let own = (self.own > 0).then(|| {
+        let own = told(self.own, &|jobs| {
             format!(
-                "its disk has {} at level disk, with results, which no other node has: read or forget these before it goes for good",
-                counted(self.own, "job")
+                "its disk alone has {jobs} at level disk: before it goes for good, wait for those that go on, and read or forget the \
+                 others"
             )
         });
-        shared.into_iter().chain(own)
+        let copies = told(self.copies, &|jobs| {
+            format!("its disk has the copy of {jobs} of other nodes at level disk")
+        });
+        [shared, own, copies].into_iter().flatten()
     }
 }
 
-/// Says what is on the disk of a draining node and other nodes, or this one later, rest on.
+/// Says what is on the disk of a draining node and other nodes, or this one later, rely on.
 pub(super) async fn tell(mesh: &Mesh, status: &api::Status) -> Result<(), Problem> {
     let places = Places::ask(mesh, &status.peer).await?;
     if places.movable > 0 {
@@ -79,8 +93,9 @@ pub(super) async fn tell(mesh: &Mesh, status: &api::Status) -> Result<(), Proble
     Ok(())
 }
 
-/// Waits until other nodes have taken the places of a draining node that they can take; says what stays on its disk.
-pub(super) async fn leave(mesh: &Mesh, status: &api::Status) -> Result<(), Problem> {
+/// Waits until other nodes have taken the places of a draining node that they can take; says what stays on its disk, and whether
+/// something does.
+pub(super) async fn leave(mesh: &Mesh, status: &api::Status) -> Result<bool, Problem> {
     let mut places = Places::ask(mesh, &status.peer).await?;
     if places.movable > 0 {
         let jobs = counted(places.movable, "job");
@@ -90,23 +105,33 @@ pub(super) async fn leave(mesh: &Mesh, status: &api::Status) -> Result<(), Probl
     }
     let mut moved_at = Instant::now();
     while places.movable > 0 {
+        let stays = |why: &str| {
+            let jobs = counted(places.movable, "job");
+            Problem::Failed(format!(
+                "node {} still has its place in {jobs} at level mesh: {why}",
+                status.name
+            ))
+        };
         if moved_at.elapsed() > PATIENCE {
-            return Err(Problem::Failed(format!(
-                "no node has taken the place of {} in {} at level mesh for {} s: see `weft jobs`, and whether the others have room",
-                status.name,
-                counted(places.movable, "job"),
-                PATIENCE.as_secs()
-            )));
+            return Err(stays(
+                "no other node took one for 15 minutes; see in `weft jobs` who keeps them, whether one of those is away, and whether \
+                 the others have room",
+            ));
         }
         tokio::time::sleep(PAUSE).await;
+        if !mesh.status().await?.draining {
+            return Err(stays("it was told to take tasks again"));
+        }
         let now = Places::ask(mesh, &status.peer).await?;
         if now.movable < places.movable {
             moved_at = Instant::now();
         }
         places = now;
     }
+    let missing = lacking(&mesh.status().await?.journal);
+    missing.iter().for_each(|text| say(text));
     places.left().for_each(|text| say(&text));
-    Ok(())
+    Ok(!missing.is_empty() || places != Places::default())
 }
 
 #[cfg(test)]
@@ -138,17 +163,21 @@ mod tests {
             job(Level::Mesh, &["a", "b", "c"]),
             job(Level::Mesh, &["b", "c", "d"]),
             job(Level::Disk, &["a"]),
+            job(Level::Disk, &["a", "b"]),
+            job(Level::Disk, &["b", "a"]),
         ];
         let three = [peer("b", true, true, false), peer("c", true, true, false)];
         let places = |more: &[api::Peer]| Places::of(&jobs, &[&three, more].concat(), "a");
-        assert_eq!(places(&[]), Places { shared: 1, movable: 0, own: 1 });
-        assert_eq!(places(&[peer("d", true, true, false)]), Places { shared: 1, movable: 1, own: 1 });
+        let alone = Places { shared: 1, movable: 0, own: 1, copies: 1 };
+        assert_eq!(places(&[]), alone);
+        assert_eq!(places(&[peer("d", true, true, false)]), Places { movable: 1, ..alone });
         for cannot in
             [peer("d", false, true, false), peer("d", true, false, false), peer("d", true, true, true)]
         {
-            assert_eq!(places(&[cannot]).movable, 0);
+            assert_eq!(places(&[cannot]), alone);
         }
-        assert_eq!(places(&[]).left().count(), 2);
-        assert_eq!(Places { shared: 0, movable: 0, own: 0 }.left().count(), 0);
+        assert_eq!((alone.left().count(), Places::default().left().count()), (3, 0));
+        let fed = api::Job { open: true, leader: jobs[0].keepers[0].clone(), ..jobs[0].clone() };
+        assert_eq!(Places::of(&[fed], &[peer("d", true, true, false)], "a").movable, 0);
     }
 }
