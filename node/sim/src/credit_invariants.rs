@@ -55,11 +55,12 @@ impl CreditModel {
                 }
             }
             CellMessage::Match(word) => {
-                // The same bid may be matched again by a matchmaker that was asked meanwhile.
+                // The same bid may be matched again by a matchmaker that was asked meanwhile, or be known to this node's own.
+                let is_advertised = self.advertised.contains_key(&(word.worker, word.bid));
                 if self.requested.contains(&(from, word.call, word.request_id)) {
                     self.hearsay.remove(&word.bid);
                     self.rightly.insert(word.bid);
-                } else if !self.rightly.contains(&word.bid) {
+                } else if !self.rightly.contains(&word.bid) && !is_advertised {
                     self.hearsay.insert(word.bid);
                 }
             }
