@@ -51,8 +51,10 @@ pub(crate) async fn jobs(mesh: &Mesh, args: &JobsArgs) -> Result<u8, Problem> {
 /// The jobs as JSON, a line each: a page of them, or all of them page by page.
 async fn json(mesh: &Mesh, filter: &JobFilter, is_page: bool) -> Result<(), Problem> {
     let mut list = JsonList::begin(filter.mesh)?;
-    if is_page {
-        list.add(&mesh.page(filter).await?)?;
+    let limit = filter.limit.filter(|_| is_page);
+    let newest = mesh.page(&JobFilter { limit, ..filter.clone() }).await?;
+    if is_page || !has_older(mesh, filter, &newest, &mut list).await? {
+        list.add(&newest)?;
         return list.end();
     }
     for part in parts(mesh, filter, &mut list).await? {
@@ -61,6 +63,19 @@ async fn json(mesh: &Mesh, filter: &JobFilter, is_page: bool) -> Result<(), Prob
         }
     }
     list.end()
+}
+
+/// Whether there are jobs before those of a page. Mostly there are none, and nothing is asked for a second time.
+async fn has_older(
+    mesh: &Mesh,
+    filter: &JobFilter,
+    page: &api::MeshJobs,
+    list: &mut JsonList,
+) -> Result<bool, Problem> {
+    let Some(first) = page.jobs.first().map(api::Position::of) else { return Ok(false) };
+    let older = mesh.page(&JobFilter { before: Some(first), limit: None, ..filter.clone() }).await?;
+    list.note_silent(&older);
+    Ok(!older.jobs.is_empty())
 }
 
 /// A part of all jobs: those before one and from one on; the newest ones, or the oldest, where one of these is none.
