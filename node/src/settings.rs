@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use dir::{
     DirError, DirLock, JOINED_FILE, KeyFile, add_joined_peers, check_version, clear_joined_peers,
-    data_dir_of, disk_advice, is_full, joined_peers, load_or_make_identity, lock, read_mesh_key,
+    data_dir_of, disk_advice, is_full, is_held, joined_peers, load_or_make_identity, lock, read_mesh_key,
     write_mesh_key,
 };
 pub use error::SettingsError;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weft_client::{Error, JobFilter, JobState, Level, Mesh, api};
 use weft_node::counts::counted;
-use weft_node::settings::{self, DirError};
+use weft_node::settings;
 
 use super::{Problem, places};
 use crate::cli::{DrainArgs, StopArgs};
@@ -160,8 +160,8 @@ async fn reach(data_dir: &Path, args: &StopArgs) -> Result<Option<(Mesh, api::St
         match ask(data_dir).await {
             Ok(found) => return Ok(Some(found)),
             Err(unheard) if !is_silent(&unheard) || args.no_wait => return Err(unheard),
-            Err(_) if was_there && !is_held(data_dir) => return Ok(None),
-            Err(unheard) if !is_held(data_dir) || tokio::time::Instant::now() >= until => {
+            Err(_) if was_there && !settings::is_held(data_dir) => return Ok(None),
+            Err(unheard) if !settings::is_held(data_dir) || tokio::time::Instant::now() >= until => {
                 return Err(unheard);
             }
             Err(_) => was_there = true,
@@ -233,13 +233,7 @@ fn how(status: &api::Status) -> String {
 
 /// Waits until no node holds the data directory.
 async fn gone(data_dir: &Path) {
-    while is_held(data_dir) {
+    while settings::is_held(data_dir) {
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Whether a node holds the data directory.
-fn is_held(data_dir: &Path) -> bool {
-    // To take the lock makes the directory.
-    data_dir.is_dir() && matches!(settings::lock(data_dir), Err(DirError::InUse { .. }))
 }

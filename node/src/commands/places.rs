@@ -10,8 +10,8 @@ use super::Problem;
 use super::jobs::lacking;
 use crate::render::say;
 
-/// How often the node is asked.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How often the node is asked for all of its jobs, which may be many.
+const PAUSE: Duration = Duration::from_secs(3);
 /// How long no place may be taken, though there is a node for it. Places go a minute or two after a node began to drain, but of a job
 /// of which another node is away only once that one has been replaced, 10 minutes after it went.
 const PATIENCE: Duration = Duration::from_secs(900);

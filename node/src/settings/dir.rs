@@ -20,6 +20,8 @@ const JOINED_MAX: usize = 32;
 
 /// The file that holds the version of the data directory, a whole number.
 const VERSION_FILE: &str = "version";
+/// What a process locks that holds the directory.
+const LOCK_FILE: &str = "lock";
 /// The version that this node reads and writes. A directory without the file is of this version, too: it is new, or was
 /// used before there was such a file, and no file in it has changed its form since. The journal has a version of its own.
 const VERSION: u32 = 1;
@@ -159,7 +161,7 @@ pub fn data_dir_of(given: Option<PathBuf>) -> Result<PathBuf, DirError> {
 pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
     make_dir(data_dir)?;
     private::close(data_dir);
-    let path = data_dir.join("lock");
+    let path = data_dir.join(LOCK_FILE);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(&path);
     let file = file.map_err(|source| DirError::Io { action: "write", path: path.clone(), source })?;
     match file.try_lock() {
@@ -172,6 +174,13 @@ pub fn lock(data_dir: &Path) -> Result<DirLock, DirError> {
         Err(TryLockError::WouldBlock) => Err(DirError::InUse { data_dir: data_dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(DirError::Io { action: "lock", path, source }),
     }
+}
+
+/// Whether a process holds the data directory now. Nothing is made where there is none.
+#[must_use]
+pub fn is_held(data_dir: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(data_dir.join(LOCK_FILE));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Whether the data directory notes its version; one that does not is new, or of the first version. Nothing else in a

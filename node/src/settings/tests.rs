@@ -274,10 +274,14 @@ fn a_new_identity_sets_the_journal_of_the_former_one_aside() {
 fn a_directory_is_held_by_one_node() {
     let dir = tempfile::tempdir().unwrap();
     let held = lock(dir.path()).unwrap();
+    assert!(is_held(dir.path()));
     let text = lock(dir.path()).expect_err("it is held").to_string();
     assert!(text.contains(&dir.path().display().to_string()), "{text}");
     drop(held);
     drop(lock(dir.path()).unwrap());
+    assert!(!is_held(dir.path()));
+    let none = dir.path().join("none");
+    assert!(!is_held(&none) && !none.exists());
 }
 
 #[test]
