@@ -19,6 +19,7 @@ mod adopting;
 mod back;
 mod blobs;
 mod disk;
+mod gather;
 mod keeper;
 mod lines;
 mod news;

@@ -174,6 +174,7 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                 | Effect::Cut { .. }
                 | Effect::Promise { .. }
                 | Effect::ReadLog { .. }
+                | Effect::Gather { .. }
                 | Effect::Recall { .. }
                 | Effect::Remember { .. }
                 | Effect::Retain { .. } => {}

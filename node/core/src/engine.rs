@@ -110,6 +110,7 @@ impl Engine {
         self.settle();
         self.note_committed();
         self.seal();
+        self.gather();
         let anybody = self.members.any_connected();
         memo::gossip::flush(&mut self.parts().0, anybody);
         memo::shelf::flush(&mut self.parts().0);
@@ -199,6 +200,7 @@ impl Engine {
                 self.custody.on_restore_gone(&forgotten, &left, knows_all);
             }
             Input::LogRead { reader, job, from, records } => self.on_log_read(reader, job, from, records),
+            Input::Gathered { job, gathered } => owner.on_gathered(&mut ctx, members, job, gathered),
             Input::Recalled { job, restored } => {
                 self.with_custody(|custody, ctx, members| custody.on_recalled(ctx, members, job, restored));
             }

@@ -1,6 +1,7 @@
 //! The inputs of an engine. Plain data, so that a log of them can be replayed.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -143,6 +144,13 @@ pub enum Input {
         /// The records, none if the log has none there; nothing if it could not be read now.
         records: Option<Vec<LogRecord>>,
     },
+    /// Answers [`crate::Effect::Gather`].
+    Gathered {
+        /// The job that gathers.
+        job: JobId,
+        /// The input, or why there is none.
+        gathered: Gathered,
+    },
     /// Answers [`crate::Effect::Recall`]: what the log says, or nothing if it can't be read.
     Recalled {
         /// The job.
@@ -161,6 +169,21 @@ pub enum Input {
     /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
     /// any job.
     Retained(Vec<Retained>),
+}
+
+/// All results of several jobs as one input, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Gathered {
+    /// They are this input.
+    Input(Payload),
+    /// By the log of a parent that job has ended, and not every task of it is done.
+    NotDone(JobId),
+    /// There is no log of a parent, as far as could be read, or its end is not in it: it is asked for again.
+    Missing(JobId),
+    /// They could not be read or written now: it is asked for again.
+    NotNow,
+    /// They can't be one input; the text says why, for people.
+    Unfit(String),
 }
 
 /// How a fetch ended, and whose fault a failure is.

@@ -63,7 +63,7 @@ pub use effect::{Effect, Event, Left, LogReader, Remains, Work};
 pub use engine::Engine;
 pub use host::Host;
 pub use id::{BidId, BlobId, CallId, JobId, LeaseId, PeerId, RunId, TaskId};
-pub use input::{Command, Fetched, Input};
+pub use input::{Command, Fetched, Gathered, Input};
 pub use message::{Gossip, Known, Message};
 pub use outcome::Verified;
 pub use policy::{Backoff, OWNERS_MAX, Owners, Policy};

@@ -89,6 +89,8 @@ pub enum Refusal {
     },
     /// A job that takes results of others as its inputs gets no inputs from a client.
     TakesResults,
+    /// A job is to gather the results of its parents, and names none.
+    GathersNothing,
     /// Results of a job in memory are not kept, so that no other job can take them.
     ResultsNotKept {
         /// The parent.
@@ -176,6 +178,9 @@ impl fmt::Display for Refusal {
             Self::TakesResults => f.write_str(
                 "the job takes the results of another one as its inputs, so it gets no inputs of its own: submit them as another job",
             ),
+            Self::GathersNothing => {
+                f.write_str("a job gathers the results of one job or several, and none was named: name one")
+            }
             Self::ResultsNotKept { job } => write!(
                 f,
                 "it takes the results of job {job}, which is in memory, where results are not kept: submit that one with --level \
@@ -225,6 +230,13 @@ impl Submission {
             Join::EachResult if !self.inputs.is_empty() || self.closed => Err(Refusal::TakesResults),
             Join::EachResult if asked != 1 => Err(Refusal::ResultsOfSeveral { asked }),
             Join::EachResult => Ok(()),
+            Join::Gather if asked == 0 => Err(Refusal::GathersNothing),
+            // The one input is the place of what is gathered.
+            Join::Gather if !self.closed || !self.inputs.iter().all(|input| input.bytes_len() == 0) => {
+                Err(Refusal::TakesResults)
+            }
+            Join::Gather if self.inputs.len() > 1 => Err(Refusal::TakesResults),
+            Join::Gather => Ok(()),
         }
     }
 

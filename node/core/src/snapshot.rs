@@ -1,6 +1,7 @@
 //! A read-only view of an engine, for the API and for tests. Plain data, made on request.
 
 mod counters;
+mod deadline;
 mod kept;
 
 use alloc::string::String;
@@ -13,6 +14,7 @@ use crate::message::{Capacity, Class, Progress, Reason};
 pub use crate::reputation::{ReputationView, Trust};
 pub use crate::self_fencing::{Cause, SelfFencingView};
 pub use counters::{Counter, Counters};
+pub use deadline::Deadline;
 pub use kept::{CopyView, KeptView};
 
 /// The state of an engine at one instant.
@@ -274,18 +276,6 @@ impl fmt::Display for Note {
     }
 }
 
-/// The time left until a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    /// It can still be met, by what is known.
-    Left {
-        /// The time left, in milliseconds.
-        ms: u32,
-    },
-    /// It has passed, or no worker can meet it: the task is treated as one without a deadline.
-    Missed,
-}
-
 /// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskView {
@@ -294,6 +284,8 @@ pub enum TaskView {
         /// The job.
         of: JobId,
     },
+    /// The results of its job's parents are made into its input.
+    Gathering,
     /// It waits for a lease.
     Queued {
         /// Tasks of its job that wait before it.

@@ -73,6 +73,14 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// Its inputs, which it has no more; of a job that gathers, the place of its one input.
+    pub(crate) fn take_inputs(&mut self) -> Vec<Payload> {
+        let inputs = core::mem::take(&mut self.inputs);
+        if self.join == Join::Gather { alloc::vec![Payload::empty()] } else { inputs }
+    }
+}
+
 /// How the parents of a job must have ended, and whether it takes their results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Join {
@@ -86,15 +94,27 @@ pub enum Join {
     /// index, with that one's output as input. Each begins when its own parent's task is done; where that ended otherwise, it
     /// ends as [`crate::Outcome::ParentFailed`] once the parent has ended.
     EachResult,
+    /// The job has one task, and its input is all results of its parents, which are kept jobs: one parcel, in which each output is a
+    /// file ([`crate::Effect::Gather`]). It begins when every task of every parent is done; where one ended otherwise, it ends as
+    /// [`crate::Outcome::ParentFailed`].
+    Gather,
 }
 
 impl Join {
-    /// Whether the job gets its tasks from the results of its parent, and none from its client. They begin one by one while the parent
-    /// runs.
+    /// Whether the inputs of the job are results of its parents, and none come from its client.
     #[must_use]
     pub fn takes_results(self) -> bool {
         match self {
             Self::AllSucceeded | Self::AllEnded => false,
+            Self::EachResult | Self::Gather => true,
+        }
+    }
+
+    /// Whether the job has a task for each task of its parent. They begin one by one while the parent runs.
+    #[must_use]
+    pub fn takes_each(self) -> bool {
+        match self {
+            Self::AllSucceeded | Self::AllEnded | Self::Gather => false,
             Self::EachResult => true,
         }
     }
@@ -103,7 +123,7 @@ impl Join {
     #[must_use]
     pub fn wants_success(self) -> bool {
         match self {
-            Self::AllSucceeded => true,
+            Self::AllSucceeded | Self::Gather => true,
             Self::AllEnded | Self::EachResult => false,
         }
     }

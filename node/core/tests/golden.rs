@@ -257,6 +257,16 @@ fn the_first_record_of_a_job_that_takes_results_is_a_kind_of_its_own() {
 }
 
 #[test]
+fn the_first_record_of_a_job_that_gathers_is_a_kind_of_its_own() {
+    let mut accepted = accepted();
+    (accepted.spec.join, accepted.spec.inputs) = (Join::Gather, vec![Payload::empty()]);
+    (accepted.spec.after, accepted.tasks) = (vec![JobId(7)], 1);
+    let gathering = LogRecord::Accepted(Box::new(accepted));
+    assert_eq!(gathering.encode().first(), Some(&8), "an older program refuses it");
+    assert_eq!(LogRecord::decode(&gathering.encode()), Ok(gathering));
+}
+
+#[test]
 fn what_takes_results_is_read_with_the_inputs_that_are_known() {
     let more = LogRecord::Extended { inputs: vec![Payload::empty(); 2] };
     let resolved = |index| LogRecord::Resolved { inputs: vec![(index, Payload::inline(b"out"))] };
@@ -292,7 +302,7 @@ fn a_record_of_a_version_that_is_too_old_is_refused_with_what_to_do() {
         assert_eq!(
             error.map(|error| error.to_string()).as_deref(),
             Some(
-                "a record is of version 1, this program reads versions 2 to 7: start the version of weft that wrote it"
+                "a record is of version 1, this program reads versions 2 to 8: start the version of weft that wrote it"
             )
         );
     }

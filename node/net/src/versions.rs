@@ -4,9 +4,9 @@
 use std::fmt;
 
 /// The newest version of the protocol that this node speaks.
-const VERSION: u8 = 13;
+const VERSION: u8 = 14;
 /// The oldest one that it also speaks: [`VERSION`] or the one before it, so that a mesh can be upgraded node by node.
-const OLDEST: u8 = 13;
+const OLDEST: u8 = 14;
 
 /// The versions that a node speaks: all from the oldest to the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ mod tests {
 
     /// Versions of the log, and the version of the protocol that came with each: records of jobs at level mesh travel as they are
     /// on disk, so a node that can't read them is not admitted.
-    const LOGS: [(u8, u8); 4] = [(4, 9), (5, 11), (6, 12), (7, 13)];
+    const LOGS: [(u8, u8); 5] = [(4, 9), (5, 11), (6, 12), (7, 13), (8, 14)];
 
     #[test]
     fn a_node_that_can_not_read_the_newest_records_is_not_admitted() {

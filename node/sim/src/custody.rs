@@ -42,7 +42,7 @@ impl World {
         let rows = self.rows(id, job);
         let known = self.reference.mesh.on_written((job, id), &rows, record);
         self.hosts[id.0].disk.append(ticket, job, known);
-        if self.reference.results.parent(job).is_some() {
+        if self.reference.takes_results(job) {
             let said = Said::by(self.rows(id, job).0.iter().map(AsRef::as_ref));
             self.reference.on_results_written(job, record, said.tasks, &self.catalog);
         }
@@ -85,7 +85,7 @@ impl World {
         pair_in(host, host.disk.records(job).iter().map(AsRef::as_ref))
     }
 
-    fn rows(&self, id: HostId, job: JobId) -> Rows {
+    pub(crate) fn rows(&self, id: HostId, job: JobId) -> Rows {
         Rows(self.hosts[id.0].disk.written(job).0)
     }
 

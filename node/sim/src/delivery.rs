@@ -68,6 +68,7 @@ impl World {
             | Input::RestoreGone { .. }
             | Input::BlobLost { .. }
             | Input::LogRead { .. }
+            | Input::Gathered { .. }
             | Input::Recalled { .. }
             | Input::Remembered(_)
             | Input::Retained(_) => {}

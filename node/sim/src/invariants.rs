@@ -25,7 +25,7 @@
 //!       what_a_worker_has_of_a_lost_job_is_left_to_its_next_leader,
 //!       no_lease_of_an_older_epoch_begins; at rest: at_quiescence_no_member_holds_what_was_forgotten
 //!       of copies of jobs at level disk: a_copy_never_leads, a_copy_has_what_its_owner_wrote
-//!    7  a_join_fires_once_after_its_parents, an_input_is_its_parents_told_output; at rest: a_job_takes_each_result_of_its_parent
+//!    7  a_join_fires_once_after_its_parents, an_input_is_its_parents_told_output, a_gathered_input_is_all_told_outputs; at rest: a_job_takes_each_result_of_its_parent
 //!    8  not here: the engine has no schedules
 //!    9  an_output_is_the_tasks_own              10  state_is_bounded, words_fit
 //!    after all faults are mended, in the swarm: a_healed_mesh_ends_what_it_owes, no_slot_idles_beside_an_eligible_task
@@ -44,6 +44,7 @@ use crate::copies;
 use crate::credit_invariants;
 use crate::drain;
 use crate::fetches;
+use crate::gathers;
 use crate::gone;
 use crate::holders;
 use crate::host::{HostId, SimHost};
@@ -107,6 +108,7 @@ pub(crate) const INVARIANTS: &[(&str, Check)] = &[
     // First: a fault that breaks this one breaks others, too, whose texts say less.
     ("a_join_fires_once_after_its_parents", joins::invariant_a_join_fires_once_after_its_parents),
     ("an_input_is_its_parents_told_output", results::an_input_is_its_parents_told_output),
+    ("a_gathered_input_is_all_told_outputs", gathers::a_gathered_input_is_all_told_outputs),
     ("an_accepted_job_is_never_lost", kept::an_accepted_job_is_never_lost),
     ("one_committed_outcome_over_all_lives", kept::one_committed_outcome_over_all_lives),
     ("a_told_outcome_never_changes", kept::a_told_outcome_never_changes),
@@ -209,7 +211,7 @@ fn invariant_an_accepted_task_is_in_one_state(scene: &Scene<'_>) -> Result<(), S
             format!("the held tasks differ from those that wait for parents: {job:?}")
         })?;
         // Another node may lead it and tell its user; or its tasks are results of another job, and come when that is read.
-        if scene.reference.mesh.has(job.job) || scene.reference.results.parent(job.job).is_some() {
+        if scene.reference.mesh.has(job.job) || scene.reference.takes_results(job.job) {
             continue;
         }
         let owed = scene.reference.jobs.get(&job.job);

@@ -9,7 +9,6 @@ use weft_core::{JobId, Join, LeaseId, Outcome, Refusal, Submission, TaskId, Time
 use crate::host::HostId;
 use crate::invariants::{Scene, ensure};
 use crate::reference::OwedJob;
-use crate::results::Results;
 
 /// The order of all jobs, from what was submitted and what happened.
 #[derive(Debug, Default)]
@@ -59,9 +58,9 @@ impl Joins {
     }
 
     /// A job was not accepted. Of one whose results it takes, its owner may know nothing any more.
-    pub(crate) fn on_refused(&mut self, job: JobId, reason: Refusal, results: &Results) {
+    pub(crate) fn on_refused(&mut self, job: JobId, reason: Refusal, takes_results: bool) {
         self.held.remove(&job);
-        let expected = self.refusals.remove(&job) || results.parent(job).is_some();
+        let expected = self.refusals.remove(&job) || takes_results;
         self.demand(expected || !matches!(reason, Refusal::ParentUnknown { .. }), || {
             format!("{job:?} was refused, its owner knows all of its parents: {reason}")
         });
@@ -77,14 +76,14 @@ impl Joins {
         self.demand(free, || format!("{task:?} began before any job that has it may begin"));
     }
 
-    /// A task's end was reported.
-    pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome, results: &Results) {
+    /// A task's end was reported; `parents`: the jobs whose results it takes.
+    pub(crate) fn on_end(&mut self, name: JobId, outcome: &Outcome, parents: &[JobId]) {
         let held = self.held.get(&name);
         let may = match outcome {
-            Outcome::ParentFailed { job } if results.parent(name) == Some(*job) => true,
+            Outcome::ParentFailed { job } if parents.contains(job) => true,
             Outcome::ParentFailed { job } => held.is_some_and(|held| {
                 let failed = self.ended.get(job) == Some(&false);
-                held.join == Join::AllSucceeded && failed && held.parents.contains(job)
+                held.join.wants_success() && failed && held.parents.contains(job)
             }),
             Outcome::Cancelled | Outcome::Expired(_) => true,
             Outcome::Done
@@ -137,7 +136,7 @@ impl Joins {
         let failed = || held.parents.iter().find(|job| self.ended.get(job) == Some(&false)).copied();
         match held.join {
             Join::AllSucceeded => failed(),
-            Join::AllEnded | Join::EachResult => None,
+            Join::AllEnded | Join::EachResult | Join::Gather => None,
         }
     }
 

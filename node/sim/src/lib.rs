@@ -36,6 +36,7 @@ mod fabric;
 mod fault;
 mod fault_plan;
 mod fetches;
+mod gathers;
 mod gone;
 mod holders;
 mod host;

@@ -176,7 +176,7 @@ impl Options {
         memories::ask_the_mesh(&mut Chance::new(seed, "memories"), any_liar, &mut all);
         self.keeping.choose(&mut Chance::new(seed, "kept"), &mut all);
         self.custody.choose(&mut Chance::new(seed, "custody's jobs"), &mut all);
-        results::take_results(self, &mut Chance::new(seed, "results"), catalog, &mut all);
+        results::take_results(self, seed, catalog, &mut all);
         all
     }
 

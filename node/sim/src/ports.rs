@@ -79,6 +79,7 @@ impl World {
             Effect::ReadLog { reader, job, from, bytes_max } => {
                 self.read_later(id, Read::Part { reader, job, from, bytes_max });
             }
+            Effect::Gather { job, parents } => self.gather_later(id, job, parents),
             Effect::Recall { job } => self.read_later(id, Read::Whole { job }),
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));

@@ -46,6 +46,8 @@ pub(crate) enum Event {
     Persisted { host: HostId, life: u32, ticket: u64 },
     /// A driver of one process of a host has read a log: as it was when it was asked, or as it is.
     Read { host: HostId, life: u32, read: Read, rows: Option<Rows> },
+    /// A driver of one process of a host has made a job's input of the results of its parents.
+    Gather { host: HostId, life: u32, job: JobId, parents: Vec<(JobId, u32)> },
     /// A user wants something of the node that leads a job at level `mesh`.
     Wish { job: JobId, wish: Wish, tries: u32 },
     /// A fetch of one process of a host ends.

@@ -8,11 +8,12 @@ mod lives;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_core::{
-    BlobId, CallId, Command, Event, JobId, LeaseId, Outcome, Payload, PeerId, Policy, Program, Report,
+    BlobId, CallId, Command, Event, JobId, Join, LeaseId, Outcome, Payload, PeerId, Policy, Program, Report,
     TaskId, Terms, Time,
 };
 
 use crate::copies::Copies;
+use crate::gathers::Gathers;
 use crate::host::HostId;
 use crate::joins::Joins;
 use crate::kept::Kept;
@@ -107,6 +108,7 @@ pub struct Reference {
     pub(crate) ledger: Ledger,
     pub(crate) joins: Joins,
     pub(crate) results: Results,
+    pub(crate) gathers: Gathers,
     pub(crate) kept: Kept,
     pub(crate) mesh: Mesh,
     pub(crate) copies: Copies,
@@ -160,8 +162,12 @@ impl Reference {
                 self.kept.on_submit(submission);
                 self.mesh.on_submit(owner, submission);
                 self.results.on_submit(submission);
+                self.gathers.on_submit(submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
+                if submission.join == Join::Gather {
+                    job.expect_tasks(1);
+                }
                 self.ledger.on_tasks(job, 0);
                 self.joins.on_tasks(submission.job, job, 0);
             }
@@ -247,7 +253,8 @@ impl Reference {
                     owed.on_end(index, &report, worker, attempts);
                     owed.on_means(index, memo.is_some(), proof.is_some());
                 }
-                self.joins.on_end(job, &report.outcome, &self.results);
+                let parents = self.parents_taken(job);
+                self.joins.on_end(job, &report.outcome, &parents);
                 let is_after_cancel = self.is_after_cancel(now, job);
                 Some(Fact::Ended(End { job, index, report, worker, memo, proof, verified, is_after_cancel }))
             }
@@ -276,12 +283,13 @@ impl Reference {
                     if self.mesh.has(job) { self.mesh.on_refused(job) } else { self.kept.on_refused(job) };
                 if is_new {
                     self.jobs.remove(&job);
-                    self.joins.on_refused(job, reason, &self.results);
+                    let takes = self.takes_results(job);
+                    self.joins.on_refused(job, reason, takes);
                 }
                 None
             }
             Event::DependenciesSatisfied { job } => {
-                if let Some(owed) = self.jobs.get(&job) {
+                if let Some(owed) = self.jobs.get(&job).filter(|_| !self.takes_results(job)) {
                     self.joins.on_fired(job, owed);
                 }
                 None

@@ -173,6 +173,7 @@ pub fn kind(input: &Input) -> &'static str {
         Input::BlobLost { .. } => "bytes of a kept job are gone",
         Input::RestoreGone { .. } => "jobs that are gone are named",
         Input::LogRead { .. } => "records are read",
+        Input::Gathered { .. } => "results are made into an input",
         Input::Recalled { .. } => "a log is recalled",
         Input::Remembered(_) => "known results are read back",
         Input::Retained(_) => "outcomes are read back",

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_core::durable::LogRecord;
-use weft_core::{Command, Event, JobId, Join, Level, Outcome, Payload, Policy, Recall, Submission};
+use weft_core::{Command, Event, JobId, Join, Level, Outcome, Payload, Policy, Submission};
 
 use crate::breach::Breach;
 use crate::chance::Chance;
+use crate::gathers::{gather_results, may_be_taken};
 use crate::host::HostId;
 use crate::invariants::Scene;
-use crate::keeping::is_plain;
 use crate::options::Options;
 use crate::reference::{OwedJob, OwedTask, Reference};
 use crate::workload::{Catalog, JobSpec, TaskSpec};
@@ -49,8 +49,17 @@ impl Results {
         self.parents.get(&job).copied()
     }
 
+    /// The output that was told of a task that was done.
+    pub(crate) fn told(&self, job: JobId, index: u32) -> Option<Payload> {
+        self.told.get(&(job, index)).cloned()
+    }
+
+    pub(crate) fn was_tried_again(&self, job: JobId) -> bool {
+        self.tried_again.contains(&job)
+    }
+
     /// The job whose results it takes, the one whose results that one takes, and so on.
-    pub(crate) fn ancestors(&self, job: JobId) -> impl Iterator<Item = JobId> + '_ {
+    fn ancestors(&self, job: JobId) -> impl Iterator<Item = JobId> + '_ {
         std::iter::successors(self.parent(job), |parent| self.parent(*parent))
     }
 
@@ -116,7 +125,7 @@ impl Results {
 
 impl OwedJob {
     /// It has at least that many tasks, whose inputs may not be known yet.
-    fn expect_tasks(&mut self, tasks: usize) {
+    pub(crate) fn expect_tasks(&mut self, tasks: usize) {
         while self.tasks.len() < tasks {
             self.tasks.push(OwedTask::new(Payload::empty(), TaskSpec::UNKNOWN));
         }
@@ -135,7 +144,7 @@ impl Reference {
         }
     }
 
-    fn take_result(&mut self, child: JobId, index: u32, output: &Payload, catalog: &Catalog) {
+    pub(crate) fn take_result(&mut self, child: JobId, index: u32, output: &Payload, catalog: &Catalog) {
         let Some(spec) = catalog.read(output) else { return };
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let Some(job) = self.jobs.get_mut(&child).filter(|job| !job.is_stopped()) else { return };
@@ -161,7 +170,9 @@ impl Reference {
         catalog: &Catalog,
     ) {
         self.results.on_written(name, record);
-        let takes = self.results.parent(name).is_some();
+        let expected = self.expected_input(name);
+        self.gathers.on_written(name, record, expected.as_ref());
+        let takes = self.takes_results(name);
         let Some(job) = self.jobs.get_mut(&name).filter(|_| takes) else { return };
         job.expect_tasks(tasks);
         if let LogRecord::Resolved { inputs } = record {
@@ -174,6 +185,26 @@ impl Reference {
         if let LogRecord::Cancelled = record {
             (job.cancelled, job.closed) = (true, true);
         }
+    }
+
+    /// The jobs whose results are the inputs of a job.
+    pub(crate) fn parents_taken(&self, job: JobId) -> Vec<JobId> {
+        self.results.parent(job).into_iter().chain(self.gathers.parents(job).iter().copied()).collect()
+    }
+
+    /// Whether the inputs of a job are results of others.
+    pub(crate) fn takes_results(&self, job: JobId) -> bool {
+        self.results.parent(job).is_some() || !self.gathers.parents(job).is_empty()
+    }
+
+    /// The jobs whose results a job takes, those whose results these take, and so on.
+    pub(crate) fn all_before(&self, job: JobId) -> BTreeSet<JobId> {
+        let mut all = BTreeSet::new();
+        let mut next = vec![job];
+        while let Some(job) = next.pop() {
+            next.extend(self.parents_taken(job).into_iter().filter(|parent| all.insert(*parent)));
+        }
+        all
     }
 
     /// The first job that lacks a task, or has one too many, or ended one without need.
@@ -215,10 +246,12 @@ pub(crate) fn an_input_is_its_parents_told_output(scene: &Scene<'_>) -> Result<(
 /// In swarms that keep jobs, further jobs take the results of some of these, and others of theirs.
 pub(crate) fn take_results(
     options: &Options,
-    chance: &mut Chance,
+    seed: u64,
     catalog: &mut Catalog,
     all: &mut Vec<(Duration, HostId, Command)>,
 ) {
+    gather_results(options, &mut Chance::new(seed, "gathers"), catalog, all);
+    let chance = &mut Chance::new(seed, "results");
     let mut parents: Vec<(Duration, HostId, JobId, Level)> = all.iter().filter_map(may_be_taken).collect();
     let mut next = 0;
     while let Some((at, owner, parent, level)) = parents.get(next).copied() {
@@ -244,14 +277,4 @@ pub(crate) fn take_results(
         }
         parents.push((at, owner, job, level));
     }
-}
-
-/// A kept job whose results another may take. What other nodes tell of its tasks has no input that the simulator can read.
-fn may_be_taken(
-    (at, owner, command): &(Duration, HostId, Command),
-) -> Option<(Duration, HostId, JobId, Level)> {
-    let Command::Submit(what) = command else { return None };
-    let is_kept = what.level != Level::Memory && is_plain(&what.policy);
-    let is_read = what.terms.memo != Recall::Mesh && what.policy.verify <= 1;
-    (is_kept && is_read).then_some((*at, *owner, what.job, what.level))
 }

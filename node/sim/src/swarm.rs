@@ -211,7 +211,8 @@ fn require_forgotten(world: &World) -> Result<(), Violation> {
 }
 
 fn require_results(world: &World) -> Result<(), Violation> {
-    let Some(text) = world.reference().lacking_results() else { return Ok(()) };
+    let lacking = world.reference().lacking_results().or_else(|| world.reference().needless_gap());
+    let Some(text) = lacking else { return Ok(()) };
     Err(world.violation(results::NOT_ALL, text))
 }
 
@@ -231,7 +232,7 @@ fn unrest(host: &SimHost, world: &World) -> Option<String> {
     let unwanted = audit.kept.iter().filter(|(owner, _)| gone(*owner)).count();
     // What takes results of such a job waits, too.
     let is_lost = |job: JobId| lost(host).contains(&job);
-    let waits_in_vain = |job: JobId| world.reference().results.ancestors(job).any(is_lost);
+    let waits_in_vain = |job: JobId| world.reference().all_before(job).into_iter().any(is_lost);
     let jobs = audit.jobs.iter().filter(|audit| !waits_in_vain(audit.job)).count();
     let pins = if unwanted + in_vain > 0 || jobs < audit.jobs.len() { 0 } else { host.pins.len() };
     // A worker advertises its idle slots at its matchmaker for as long as they are idle.

@@ -86,7 +86,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
     let program = Program {
         module: BlobId(module),
         module_bytes: 0,
-        entry: entry(function, parcels)?,
+        entry: entry(function, parcels, join)?,
         args,
         env: last_of_each(env),
         files: input(files)?,
@@ -134,8 +134,11 @@ fn profile_in(profile: api::Profile) -> Profile {
     }
 }
 
-fn entry(function: Option<String>, parcels: bool) -> Result<Entry, ApiError> {
-    match (function, parcels) {
+fn entry(function: Option<String>, parcels: bool, join: api::Join) -> Result<Entry, ApiError> {
+    let gathers = join == api::Join::Gather;
+    match (function, parcels || gathers) {
+        (Some(_), _) if gathers => Err(ApiError::bad("a function that gathers results")
+            .expected("a command, which finds them as files under /in")),
         (Some(_), true) => Err(ApiError::bad("a function with parcels").expected("a command")),
         (Some(name), false) => Ok(Entry::Function(name)),
         (None, true) => Ok(Entry::Parcel),
@@ -199,6 +202,7 @@ pub(super) fn join(join: api::Join) -> Join {
         api::Join::AllSucceeded => Join::AllSucceeded,
         api::Join::AllEnded => Join::AllEnded,
         api::Join::EachResult => Join::EachResult,
+        api::Join::Gather => Join::Gather,
     }
 }
 

@@ -158,6 +158,7 @@ fn status_of(reason: &Refusal) -> StatusCode {
         | Refusal::ParentsKeptApart { .. }
         | Refusal::ResultsOfSeveral { .. }
         | Refusal::TakesResults
+        | Refusal::GathersNothing
         | Refusal::ResultsNotKept { .. }
         | Refusal::BlobMissing { .. } => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -120,7 +120,7 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     check_open(&api)?;
-    let Arrived { inputs, closed: came } = arrived;
+    let Arrived { inputs, closed: came } = with_place(arrived, request.join);
     let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
         convert::job(request, api.handle.info().memo)?;
     let needs = placing::with_whole_ids(&api, needs).await?;
@@ -137,7 +137,7 @@ async fn open(
     let submitted_ms = now_ms();
     let about = about(&title, shared, submitted_ms);
     // What takes results of another job is closed once that one has no more of them.
-    let closed = came && !join.takes_results();
+    let closed = came && !join.takes_each();
     let submission =
         Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level, about };
     submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
@@ -295,6 +295,12 @@ fn check_results(api: &Api, parents: &[JobId]) -> Result<(), ApiError> {
     };
     let unkept = parents.iter().copied().find(in_memory);
     unkept.map_or(Ok(()), |job| Err(ApiError::bad(Refusal::ResultsNotKept { job }.to_string())))
+}
+
+/// The one input of a job that gathers is the place of what it will be.
+fn with_place(arrived: Arrived, join: weft_client::api::Join) -> Arrived {
+    let is_place = join == weft_client::api::Join::Gather && arrived.inputs.is_empty();
+    if is_place { Arrived { inputs: vec![Payload::empty()], ..arrived } } else { arrived }
 }
 
 pub(super) fn random_job() -> Result<JobId, ApiError> {

@@ -113,6 +113,7 @@ fn place(job: JobId, index: u32, why: Why, names: &Names) -> wire::Why {
         TaskView::NotBefore { in_ms } => wire::TaskState::NotBefore { in_ms },
         TaskView::Delayed { failures, in_ms } => wire::TaskState::Delayed { failures, in_ms },
         TaskView::Expired => wire::TaskState::Expired,
+        TaskView::Gathering => wire::TaskState::Gathering,
         TaskView::AwaitsResult { of } => wire::TaskState::AwaitsResult { of: of.to_string() },
         TaskView::After { parents, left } => {
             wire::TaskState::After { parents: parents.iter().map(ToString::to_string).collect(), left }

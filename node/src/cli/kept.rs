@@ -52,8 +52,19 @@ pub(crate) struct SubmitArgs {
         help_heading = super::tasks::INPUTS,
     )]
     pub(crate) each_result: Option<String>,
+    /// Gather the results of JOB, which is at level disk or mesh; may be given several times. The job has one task, which begins
+    /// when all of theirs are done and finds their outputs as files: /in/000000, /in/000001, ..
+    #[arg(
+        long,
+        value_name = "JOB",
+        conflicts_with_all = [
+            "inputs", "as_file", "jsonl", "nul", "shuf", "limit", "after", "even_if_failed", "each_result", "function",
+        ],
+        help_heading = super::tasks::INPUTS,
+    )]
+    pub(crate) gather: Vec<String>,
     /// Without inputs: give the one task this file as its stdin; `-` is this command's own, which is also the default.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "each_result"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "each_result", "gather"])]
     pub(crate) stdin: Option<PathBuf>,
     /// Have the workers sign their reports; `weft results --json` shows the receipts. Every task is run, even if its result
     /// is known.
@@ -80,6 +91,7 @@ Examples:
   job=$(weft submit score.wasm --each-line words.txt --name friday)
   weft wait $job && weft results $job > scores.txt
   weft submit stems.wasm --each-result $job
+  weft submit page.wasm --gather $job
   weft submit render.wasm --label film=7 -- --frame 12 < scene.txt";
 
 /// Flags of `weft wait`.

@@ -23,7 +23,8 @@ const EXPLAIN_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
-    let SubmitArgs { module, mut args, inputs, each_result, stdin, receipt, json, keep, mut task } = args;
+    let SubmitArgs { module, mut args, inputs, each_result, gather, stdin, receipt, json, keep, mut task } =
+        args;
     let chosen = keep.level;
     // As of a map: what has words in braces is each task's own.
     let is_map = inputs.is_given();
@@ -34,14 +35,15 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
     let task = if receipt { task.receipts() } else { task };
     let task = if tailor.is_some() { task.parcels() } else { task };
     let task = each_result.iter().fold(task, |task, parent| task.each_result_of(parent));
+    let task = gather.iter().fold(task, |task, parent| task.gather(parent));
+    let takes_results_of = each_result.iter().chain(&gather).cloned().collect::<Vec<_>>();
     let interrupt = Interrupt::listen()?;
     let begun = async {
         let mesh = Mesh::connect_in(data_dir).await?;
-        let (level, lack) = match (chosen, &each_result) {
-            (Some(level), _) => (level, None),
-            // It can't survive more than the job that its inputs come from.
-            (None, Some(parent)) => (mesh.job(parent).await?.level, None),
-            (None, None) => kept::best_level(&mesh).await?,
+        let (level, lack) = match chosen {
+            Some(level) => (level, None),
+            None if takes_results_of.is_empty() => kept::best_level(&mesh).await?,
+            None => (least_level(&mesh, &takes_results_of).await?, None),
         };
         let task = task.level(level);
         let job = if is_map {
@@ -53,7 +55,7 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
             };
             let (feed, inputs) = Feed::start(source, plan, choice, Ahead::default());
             hand_in(&mesh, &task, whole(feed, inputs)).await?
-        } else if each_result.is_some() {
+        } else if !takes_results_of.is_empty() {
             hand_in(&mesh, &task, stream::empty()).await?
         } else {
             let stdin = run::stdin_of(stdin, data_dir).await?;
@@ -69,6 +71,15 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
         }
     };
     tell(&mesh, &job, keep).await
+}
+
+/// What the least kept of these jobs survives: one that its inputs come from them can't survive more.
+async fn least_level(mesh: &Mesh, jobs: &[String]) -> Result<Level, Problem> {
+    let mut least = Level::Mesh;
+    for job in jobs {
+        least = least.min(mesh.job(job).await?.level);
+    }
+    Ok(least)
 }
 
 /// What `begun` gives; says once why it takes long, if that is for want of room.

@@ -126,6 +126,9 @@ fn place(task: &api::TaskState) -> String {
             let more = if more == 0 { String::new() } else { format!("; and {more} more") };
             format!("waits for {jobs} to end: {}{more}", parents.join("; "))
         }
+        api::TaskState::Gathering => {
+            String::from("waits for its input, which is made of the results that its job gathers")
+        }
         api::TaskState::AwaitsResult { of } => format!("waits for its input, a result of job {of}"),
     }
 }
@@ -145,6 +148,7 @@ pub(crate) fn at_work(task: &api::TaskState) -> Option<String> {
         | api::TaskState::Delayed { .. }
         | api::TaskState::Expired
         | api::TaskState::After { .. }
+        | api::TaskState::Gathering
         | api::TaskState::AwaitsResult { .. } => None,
     }
 }

@@ -145,7 +145,7 @@ impl Entry {
     /// Notes further tasks.
     pub(super) fn submitted(&mut self, inputs: &[Payload]) {
         // Those of a job in the journal are read there.
-        if self.meta.signed.is_some() && self.journal.is_none() {
+        if self.meta.signed.is_some() && self.journal.is_none() && !self.meta.takes_results {
             self.inputs.extend((self.counts.tasks..).zip(inputs.iter().map(InputName::of)));
         }
         self.counts.tasks = self.counts.tasks.saturating_add(u32::try_from(inputs.len()).unwrap_or(u32::MAX));

@@ -96,8 +96,15 @@ pub(crate) fn open(
     let settled = disk::settle(&journal, &opened, &news, &back.disk, &given_up);
     let mesh = back.jobs.iter().filter(|found| found.is_shared());
     let mesh = mesh.map(|found| (found.restored.job(), found.tally.clone())).collect();
-    let parts =
-        Parts { me: place.me, store: store.clone(), jobs: Arc::clone(table), shelf: own, mesh, given_up };
+    let parts = Parts {
+        me: place.me,
+        store: store.clone(),
+        spool: place.dir.clone(),
+        jobs: Arc::clone(table),
+        shelf: own,
+        mesh,
+        given_up,
+    };
     let kept = Kept { shelf, orders: Arc::default(), news };
     let keeper = Keeper::start(journal, kept, parts).map_err(|source| Error::Io {
         doing: "start a thread for",
@@ -208,6 +215,9 @@ fn lost_parent(kept: &Kept, restored: &Restored) -> Option<String> {
         }
         Join::AllEnded => String::from("it goes on without that one"),
         Join::EachResult => String::from("its tasks that wait for results of that one end as skipped"),
+        Join::Gather => {
+            format!("its task ends as skipped, and `weft retry {job}` tries it again once that one is back")
+        }
     };
     Some(format!("job {job} comes after job {parent}, which can't be restored: {fate}"))
 }

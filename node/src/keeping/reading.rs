@@ -1,25 +1,30 @@
-//! Reading jobs' logs for the engine: pages of one for another node that keeps the job or for a job that takes its results, and a whole one for a job that this
-//! node takes the lead of. Each is read once all that the engine had written before is on the disk, on a thread that may wait
-//! for that; one thread has the pages, so that no long log holds them up.
+//! Reading jobs' logs for the engine: pages of one for another node that keeps the job or for a job that takes its results, a whole
+//! one for a job that this node takes the lead of, and all results of some for a job that gathers them. Each is read once all that the
+//! engine had written before is on the disk, on a thread that may wait for that. There is a thread for each of the three, so that no
+//! long log, and no large input, holds up the others.
 //!
 //! Bounded in both directions: a question that finds no room is answered at once as a log that can't be read, and a thread
 //! waits with its answer while the loop has not taken those before.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use weft_core::{Input, JobId, LogReader, PeerId};
+use weft_blobs::Store;
+use weft_core::{Gathered, Input, JobId, LogReader, PeerId};
 
+use super::gather::gather;
 use super::news::{News, Word};
 use super::shelf::{Shelf, Unreadable};
 use super::shown;
+use super::worker::Parts;
 
 /// Questions of one kind that wait; one beyond it is answered as a log that can't be read, and is asked again.
 const QUESTIONS_MAX: usize = 4096;
 
 /// What the engine wants to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// Some records.
     Page {
@@ -37,25 +42,33 @@ pub(crate) enum Question {
         /// The job.
         job: JobId,
     },
+    /// All results of other jobs, as one input.
+    Gather {
+        /// The job that gathers.
+        job: JobId,
+        /// These jobs, each with the last record of its log that counts.
+        parents: Vec<(JobId, u32)>,
+    },
 }
 
 impl Question {
-    fn job(self) -> JobId {
-        let (Self::Page { job, .. } | Self::Whole { job }) = self;
-        job
+    fn job(&self) -> JobId {
+        let (Self::Page { job, .. } | Self::Whole { job } | Self::Gather { job, .. }) = self;
+        *job
     }
 
     /// The answer where the log can't be read.
-    pub(crate) fn unread(self) -> Input {
-        match self {
+    pub(crate) fn unread(&self) -> Input {
+        match *self {
             Self::Page { reader, job, from, .. } => Input::LogRead { reader, job, from, records: None },
             Self::Whole { job } => Input::Recalled { job, restored: None },
+            Self::Gather { job, .. } => Input::Gathered { job, gathered: Gathered::NotNow },
         }
     }
 }
 
 /// One of them, with the last append that must be on the disk before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     question: Question,
     append: u64,
@@ -117,17 +130,29 @@ pub(super) struct Readings {
     news: News,
     pages: Arc<Queue>,
     whole: Arc<Queue>,
+    gathers: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Readings {
     /// Starts the threads.
-    pub(super) fn start(me: PeerId, shelf: &Arc<Shelf>, news: &News) -> std::io::Result<Self> {
-        let mut readings =
-            Self { news: news.clone(), pages: Arc::default(), whole: Arc::default(), threads: Vec::new() };
-        for (name, queue) in [("weft-log-pages", &readings.pages), ("weft-log-whole", &readings.whole)] {
-            let (queue, shelf) = (Arc::clone(queue), Arc::clone(shelf));
-            let thread = Thread { me, queue, shelf, news: news.clone() };
+    pub(super) fn start(parts: &Parts, news: &News) -> std::io::Result<Self> {
+        let mut readings = Self {
+            news: news.clone(),
+            pages: Arc::default(),
+            whole: Arc::default(),
+            gathers: Arc::default(),
+            threads: Vec::new(),
+        };
+        let queues = [
+            ("weft-log-pages", &readings.pages),
+            ("weft-log-whole", &readings.whole),
+            ("weft-gather", &readings.gathers),
+        ];
+        for (name, queue) in queues {
+            let (queue, shelf) = (Arc::clone(queue), Arc::clone(&parts.shelf));
+            let (me, store, spool) = (parts.me, parts.store.clone(), parts.spool.clone());
+            let thread = Thread { me, queue, shelf, store, spool, news: news.clone() };
             let started = std::thread::Builder::new().name(String::from(name)).spawn(move || thread.run())?;
             readings.threads.push(started);
         }
@@ -139,9 +164,11 @@ impl Readings {
         let queue = match question {
             Question::Page { .. } => &self.pages,
             Question::Whole { .. } => &self.whole,
+            Question::Gather { .. } => &self.gathers,
         };
+        let unread = question.unread();
         if !queue.add(Asked { question, append }) {
-            self.news.add(Word::Input(question.unread()));
+            self.news.add(Word::Input(unread));
         }
     }
 }
@@ -151,6 +178,7 @@ impl Drop for Readings {
     fn drop(&mut self) {
         self.pages.close();
         self.whole.close();
+        self.gathers.close();
         for thread in self.threads.drain(..) {
             // Its panic is logged already.
             drop(thread.join());
@@ -163,6 +191,8 @@ struct Thread {
     me: PeerId,
     queue: Arc<Queue>,
     shelf: Arc<Shelf>,
+    store: Store,
+    spool: PathBuf,
     news: News,
 }
 
@@ -172,7 +202,7 @@ impl Thread {
             let is_written = self.news.wait_written(append);
             let unread = || Word::Input(question.unread());
             // A panic is logged where it is caught, and costs this answer alone.
-            let read = || if is_written { self.read_and_note(question) } else { Ok(unread()) };
+            let read = || if is_written { self.read_and_note(&question) } else { Ok(unread()) };
             let answer = weft_net::caught_call("reading a log", read).unwrap_or_else(|_| Ok(unread()));
             let answer = answer.unwrap_or_else(|error| {
                 tracing::warn!(%error, "a log that another node or this one needs was not read");
@@ -183,14 +213,18 @@ impl Thread {
     }
 
     /// Reads; whether that can be done is in the node's status from then on.
-    fn read_and_note(&self, question: Question) -> Result<Word, Unreadable> {
+    fn read_and_note(&self, question: &Question) -> Result<Word, Unreadable> {
         let answer = self.read(question);
         self.news.note_reading(question.job(), answer.as_ref().err());
         answer
     }
 
-    fn read(&self, question: Question) -> Result<Word, Unreadable> {
-        match question {
+    fn read(&self, question: &Question) -> Result<Word, Unreadable> {
+        match *question {
+            Question::Gather { job, ref parents } => {
+                let gathered = gather(&self.shelf, &self.store, &self.spool, parents)?;
+                Ok(Word::Input(Input::Gathered { job, gathered }))
+            }
             Question::Page { reader, job, from, bytes_max } => {
                 let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
                 let records = self.shelf.page(reader, job, from, bytes)?;

@@ -14,8 +14,8 @@ use crate::jobs::{InputName, Portion, TaskEnd};
 
 /// Readers of the journal: as many pages are read at once.
 pub(super) const READERS_MAX: usize = 4;
-/// Readers besides, of the keeper's thread and of the two that read for the engine: who reads results does not hold them up.
-pub(super) const READERS_MORE: usize = 3;
+/// Readers besides, of the keeper's thread and of the three that read for the engine: who reads results does not hold them up.
+pub(super) const READERS_MORE: usize = 4;
 /// Records read at once.
 const RECORDS: usize = 256;
 /// Bytes of records read at once; one record may be longer.

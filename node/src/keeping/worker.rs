@@ -2,6 +2,7 @@
 //! waits for the disk, so that the loop need not.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ use crate::jobs::{JobTable, now_ms};
 pub(super) struct Parts {
     pub(super) me: PeerId,
     pub(super) store: Store,
+    /// Where files are for a moment.
+    pub(super) spool: PathBuf,
     pub(super) jobs: Arc<JobTable>,
     /// Readers of its own.
     pub(super) shelf: Arc<Shelf>,
@@ -59,7 +62,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(journal: Arc<Journal>, kept: Kept, parts: Parts) -> std::io::Result<Self> {
-        let readings = Readings::start(parts.me, &parts.shelf, &kept.news)?;
+        let readings = Readings::start(&parts, &kept.news)?;
         let (remembering, lines) = (Remembering::default(), Lines::default());
         Ok(Self { journal, kept, parts, readings, last: 0, remembering, lines })
     }

@@ -1,6 +1,6 @@
 //! How a job is kept and found again: what it survives, its name and its labels.
 
-use crate::api::{Join, Level};
+use crate::api::Level;
 use crate::pump::Handing;
 use crate::task::Task;
 
@@ -21,7 +21,7 @@ impl Task {
 
     /// How its inputs are handed in. What takes results has none that would have to go again.
     pub(crate) fn handing(&self, detached: bool) -> Handing {
-        let holds = self.is_kept(detached) && self.join != Join::EachResult;
+        let holds = self.is_kept(detached) && !self.join.takes_results();
         Handing { takes_parcels: self.takes_parcels(), holds }
     }
 

@@ -65,7 +65,7 @@ impl Task {
     /// Begins once all jobs that it comes after have ended, however they did.
     #[must_use]
     pub fn even_if_failed(mut self) -> Self {
-        if self.join != Join::EachResult {
+        if !self.join.takes_results() {
             self.join = Join::AllEnded;
         }
         self
@@ -79,6 +79,20 @@ impl Task {
     #[must_use]
     pub fn each_result_of(mut self, job: impl Into<String>) -> Self {
         (self.after, self.join) = (vec![job.into()], Join::EachResult);
+        self
+    }
+
+    /// Gathers the results of that job, which is at level [`crate::Level::Disk`] or [`crate::Level::Mesh`] on the same node; may be
+    /// given for up to 64 jobs. The job has one task, which begins when all of theirs are done, and finds their outputs as files: that
+    /// of task 7 as `/in/000007`, and what it left in `/out` as the directory `/in/000007.out`. Of several jobs each has a directory
+    /// with its label `step`, its name or its id. Together they may be 100,000 files and 2 GiB. Where a task of them ended otherwise
+    /// than done, the job ends as [`crate::Outcome::Skipped`]. For commands only. Such a job gets no inputs of its own.
+    #[must_use]
+    pub fn gather(mut self, job: impl Into<String>) -> Self {
+        if self.join != Join::Gather {
+            (self.after, self.join) = (Vec::new(), Join::Gather);
+        }
+        self.after.push(job.into());
         self
     }
 

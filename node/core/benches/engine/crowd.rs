@@ -209,6 +209,7 @@ impl Crowd {
             | Effect::Cut { .. }
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
+            | Effect::Gather { .. }
             | Effect::Recall { .. }
             | Effect::Remember { .. }
             | Effect::Retain { .. } => {}

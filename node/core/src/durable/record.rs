@@ -13,7 +13,7 @@ use super::unsound::{LOG_VERSION, LOG_VERSION_OLDEST, Unsound};
 use crate::codec::{decode_versioned, encode_versioned};
 use crate::custody::trio::{Keepers, Seat};
 use crate::id::{BlobId, JobId, PeerId};
-use crate::submission::Submission;
+use crate::submission::{Join, Submission};
 use crate::task::{Outcome, Payload, Report};
 use crate::time::Time;
 
@@ -27,6 +27,8 @@ pub const REASON_BYTES_MAX: usize = 1024;
 const OUTCOMES_VERSION: u8 = 5;
 /// The version from which on jobs take results of others.
 const RESULTS_VERSION: u8 = 6;
+/// The version that brought jobs which gather the results of others.
+const GATHER_VERSION: u8 = 8;
 /// The version from which on the end of a job says when it was.
 const ENDED_VERSION: u8 = 7;
 /// The end of a job as programs before that wrote it: its version and the kind's number.
@@ -176,6 +178,7 @@ impl LogRecord {
         match self {
             Self::Ended { .. } => ENDED_VERSION,
             Self::Resolved { .. } => RESULTS_VERSION,
+            Self::Accepted(accepted) if accepted.spec.join == Join::Gather => GATHER_VERSION,
             Self::Accepted(accepted) if accepted.spec.join.takes_results() => RESULTS_VERSION,
             Self::Outcomes(_) => OUTCOMES_VERSION,
             Self::Leased { .. } => 4,

@@ -6,7 +6,7 @@ use crate::id::JobId;
 use crate::refusal::Refusal;
 
 /// The newest version of a record that this program reads. The first byte of each record is the one that brought its form.
-pub const LOG_VERSION: u8 = 7;
+pub const LOG_VERSION: u8 = 8;
 /// The oldest version of a record that this program reads.
 pub const LOG_VERSION_OLDEST: u8 = 2;
 

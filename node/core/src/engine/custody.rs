@@ -6,15 +6,16 @@ use alloc::vec::Vec;
 use super::Engine;
 use crate::ctx::{Ctx, Surroundings};
 use crate::custody::news::News;
+use crate::custody::trio::Trio;
 use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
 use crate::durable::{LogRecord, Restored};
-use crate::effect::{Event, LogReader, Remains};
+use crate::effect::{Effect, Event, LogReader, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::owner::{LogPage, Owner};
 use crate::refusal::Refusal;
-use crate::submission::Submission;
+use crate::submission::{Level, Submission};
 
 impl Engine {
     /// Has custody do something.
@@ -155,21 +156,47 @@ impl Engine {
         }
     }
 
+    /// Inputs are to be made of results, behind the records that have these.
+    pub(super) fn gather(&mut self) {
+        let upto = |job| self.custody.committed(job).map_or(u32::MAX, |(_, upto)| upto);
+        for (job, parents) in self.owner.take_gathers(upto) {
+            self.out.emit(Effect::Gather { job, parents });
+        }
+    }
+
     /// An ended job at level mesh is to be tried again.
     pub(super) fn retry_kept(&mut self, job: &Restored) {
         let name = job.job();
         if let Some(reason) = self.owner.refuses_to_keep() {
-            return self.out.emit(crate::effect::Effect::Notify(Event::RetryRefused { job: name, reason }));
+            return self.out.emit(Effect::Notify(Event::RetryRefused { job: name, reason }));
         }
         self.wish(name, Wish::Retry);
     }
 
-    /// A new job. One that takes results is kept where the log is that has them, whether that job has ended or not.
+    /// A new job. One that takes results is kept where the logs are that have them, whether those jobs have ended or not.
     pub(super) fn submit(&mut self, what: Submission) {
-        let parent = what.after.first().filter(|_| what.join.takes_results());
-        let kept_by = parent.and_then(|parent| self.custody.trio(*parent));
+        let kept_by = match what.level {
+            Level::Mesh if what.join.takes_results() => self.trio_of_results(&what.after),
+            Level::Memory | Level::Disk | Level::Mesh => Ok(None),
+        };
         let (mut ctx, owner, _, members) = self.parts();
         owner.on_submit(&mut ctx, members, what, kept_by);
+    }
+
+    /// The nodes that keep all of these jobs.
+    fn trio_of_results(&self, parents: &[JobId]) -> Result<Option<Trio>, Refusal> {
+        let mut common: Option<Trio> = None;
+        for job in parents.iter().copied() {
+            match (common, self.custody.trio(job)) {
+                (_, None) => return Err(Refusal::ParentNotKept { job }),
+                (Some(one), Some(other)) if !one.has_all(&other) => {
+                    return Err(Refusal::ParentsKeptApart { job });
+                }
+                (None, trio @ Some(_)) => common = trio,
+                (Some(_), Some(_)) => {}
+            }
+        }
+        Ok(common)
     }
 
     /// An ended job that no other node keeps is to be forgotten; its copy elsewhere, if it has one, with it.

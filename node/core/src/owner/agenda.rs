@@ -25,6 +25,8 @@ pub(super) enum Alarm {
     AskEnd(JobId),
     /// The log of the job, whose results others here take, is read on.
     Read(JobId),
+    /// The results of the job's parents are asked for again, as its input.
+    Gather(JobId),
 }
 
 impl Alarm {
@@ -38,12 +40,13 @@ impl Alarm {
             | Self::Speculate(job)
             | Self::Answers(job)
             | Self::AskEnd(job)
-            | Self::Read(job) => job,
+            | Self::Read(job)
+            | Self::Gather(job) => job,
         }
     }
 }
 
-/// Holds at most four entries for each job that has not ended, one for each job of other nodes that one of them waits for, one for
+/// Holds at most five entries for each job that has not ended, one for each job of other nodes that one of them waits for, one for
 /// each job whose results one of them takes, and two for each task that was tried.
 #[derive(Debug, Default)]
 pub(super) struct Agenda(BTreeSet<(Time, Alarm)>);
@@ -75,6 +78,7 @@ impl Agenda {
             Alarm::Answers(_) => "answers of workers are waited for no longer",
             Alarm::AskEnd(_) => "nodes are asked how a job ended",
             Alarm::Read(_) => "results that other jobs take are looked for",
+            Alarm::Gather(_) => "results that are one input are asked for again",
         };
         Some((*at, why))
     }

@@ -50,6 +50,8 @@ pub(super) struct Books {
     pub(super) watched: Vec<JobId>,
     /// What this node's own worker brought of jobs that another node leads, or will.
     pub(super) untaken: Vec<Delivery>,
+    /// Jobs whose input the driver is to make of the results of their parents.
+    pub(super) gathers: Vec<JobId>,
     /// Jobs that workers name and that are not known here.
     pub(super) unknown: Unknown,
     /// Jobs that others here wait for, and that other nodes keep.

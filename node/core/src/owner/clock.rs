@@ -8,7 +8,7 @@ use super::books::OwnerCtx;
 use super::ending::expired;
 use super::record::{self, known};
 use super::{
-    Owner, absent, edges, end_job, fetching, holding, lease_upkeep, retry, say_safe, speculation,
+    Owner, absent, edges, end_job, fetching, gather, holding, lease_upkeep, retry, say_safe, speculation,
     verification,
 };
 use crate::config::MeshConfig;
@@ -139,7 +139,12 @@ impl Owner {
             Alarm::GiveUp(name, index) => retry::give_up(&mut cx, known(records, name), index),
             Alarm::AskEnd(parent) => absent::ask(&mut cx, records, parent),
             Alarm::Read(parent) => edges::on_time(cx.books, parent),
-            // These two are not cleared when the job ends, which may be retired by now.
+            // These are not cleared when the job ends, which may be retired by now.
+            Alarm::Gather(name) => {
+                if let Some(record) = records.get_mut(&name) {
+                    gather::on_time(&mut cx, record);
+                }
+            }
             Alarm::Answers(name) => {
                 if let Some(record) = records.get_mut(&name) {
                     holding::on_time_over(&mut cx, record);

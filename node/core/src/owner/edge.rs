@@ -52,7 +52,7 @@ pub(super) enum Tasks {
 impl Edge {
     /// That of a new job; none if it takes no results.
     pub(super) fn of(spec: &Submission) -> Option<Self> {
-        let parent = spec.after.first().filter(|_| spec.join.takes_results());
+        let parent = spec.after.first().filter(|_| spec.join.takes_each());
         parent.map(|parent| Self::new(*parent))
     }
 

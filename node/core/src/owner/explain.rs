@@ -96,6 +96,10 @@ fn task_view(now: Time, records: &Records, record: &Record, index: u32) -> Optio
     let job = &record.job;
     let task = job.task(index)?;
     Some(match task.state() {
+        TaskState::Awaiting if record.dependencies.is_satisfied() && record.edge.is_none() => {
+            TaskView::Gathering
+        }
+        TaskState::Awaiting if !record.dependencies.lets_begin() => waits_for(records, record)?,
         TaskState::Awaiting => TaskView::AwaitsResult { of: record.edge.as_ref()?.parent },
         TaskState::Queued if !record.dependencies.lets_begin() => waits_for(records, record)?,
         TaskState::Queued if now < job.starts_at => {

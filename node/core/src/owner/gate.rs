@@ -43,13 +43,13 @@ impl Dependencies {
         } else {
             Gate::Waiting(spec.after.iter().copied().collect())
         };
-        Self { gate, begins_early: spec.join.takes_results(), ..Self::default() }
+        Self { gate, begins_early: spec.join.takes_each(), ..Self::default() }
     }
 
     /// Those of a job that comes after these, some of which have ended.
     pub(super) fn after(join: Join, parents: BTreeSet<JobId>, ended: &[ParentEnd]) -> Self {
         let gate = if parents.is_empty() { Gate::Satisfied } else { Gate::Waiting(parents) };
-        let mut new = Self { gate, begins_early: join.takes_results(), ..Self::default() };
+        let mut new = Self { gate, begins_early: join.takes_each(), ..Self::default() };
         let lacking = ended.iter().find(|end| join.wants_success() && !end.succeeded);
         if let Some(end) = lacking {
             drop(new.fail(Outcome::ParentFailed { job: end.parent }));

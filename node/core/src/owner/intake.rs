@@ -102,6 +102,15 @@ pub(super) fn settle_new(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, first: 
     end_if_over(cx, record);
 }
 
+/// Takes the first tasks of a new job: with these inputs, or, where results of others are inputs, in the places of those.
+pub(super) fn take_first(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
+    if record.job.spec.join.takes_results() {
+        inputs.iter().for_each(|_| record.job.add_awaiting());
+    } else {
+        take_inputs(cx, record, inputs);
+    }
+}
+
 /// Takes tasks with these inputs. Without a remembered result it costs nothing to look.
 pub(super) fn take_inputs(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, inputs: Vec<Payload>) {
     let first = record.job.total();

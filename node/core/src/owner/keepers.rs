@@ -24,7 +24,7 @@ impl Owner {
         ctx: &Ctx<'_>,
         members: &Membership,
         spec: &Submission,
-        kept_by: Option<Trio>,
+        kept_by: Result<Option<Trio>, Refusal>,
     ) -> Result<Keepers, Refusal> {
         let Self { records, history, books, .. } = self;
         spec.check()?;
@@ -34,11 +34,11 @@ impl Owner {
         match spec.level {
             Level::Memory => Ok(Keepers::Owner),
             Level::Disk => books.keeping.refusal().map_or_else(|| Ok(self.choose_copy(ctx, members)), Err),
-            Level::Mesh => self.choose_keepers(ctx, members, spec, kept_by).map(Keepers::Trio),
+            Level::Mesh => self.choose_keepers(ctx, members, spec, kept_by?).map(Keepers::Trio),
         }
     }
 
-    /// The nodes that keep a job; `kept_by` are those that keep the one whose results it takes, if it does.
+    /// The nodes that keep a job; `kept_by` are those that keep the jobs whose results it takes, if it does.
     fn choose_keepers(
         &self,
         ctx: &Ctx<'_>,
@@ -53,11 +53,8 @@ impl Owner {
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        if let (true, Some(parent)) = (spec.join.takes_results(), spec.after.first()) {
-            let trio = kept_by.ok_or(Refusal::ParentNotKept { job: *parent })?;
-            return trio.owned_by(seat).ok_or(Refusal::JournalFailed);
-        }
-        if let Some(trio) = trio_of_parents(&self.records, &self.books.keeping.lines, spec)? {
+        let of_parents = || trio_of_parents(&self.records, &self.books.keeping.lines, spec);
+        if let Some(trio) = kept_by.map_or_else(of_parents, |trio| Ok(Some(trio)))? {
             // This node may lead them from another seat; this job is its own.
             return trio.owned_by(seat).ok_or(Refusal::JournalFailed);
         }

@@ -13,7 +13,7 @@
 //! dispatch/          how tasks find their workers: bidding, credit or matchmaking, chosen in strategy.rs
 //! completion         outcomes: check, fetching.rs, verification.rs, commit or retry.rs
 //! keeping, restoring   kept jobs: what waits for the disk; what comes back from it; holding: what workers still have of them
-//! edges, reading     inputs that are results of other jobs: edge.rs, readers.rs
+//! edges, reading     inputs that are results of other jobs: edge.rs, readers.rs; gather: all of them as one
 //! speculation, dependencies, lease_upkeep, explain
 //! ```
 
@@ -34,6 +34,8 @@ mod explain;
 mod fetches;
 mod fetching;
 mod gate;
+mod gather;
+mod gathering;
 mod history;
 mod holders;
 mod holding;
@@ -117,13 +119,13 @@ impl Owner {
 
     // ---- what our user wants
 
-    /// `kept_by`: the nodes that keep the job whose results it takes.
+    /// `kept_by`: the nodes that keep the jobs whose results it takes.
     pub(crate) fn on_submit(
         &mut self,
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         mut spec: Submission,
-        kept_by: Option<Trio>,
+        kept_by: Result<Option<Trio>, Refusal>,
     ) {
         let name = spec.job;
         if self.is_known(name) {
@@ -137,7 +139,7 @@ impl Owner {
                 return ctx.notify(Event::Refused { job: name, reason });
             }
         };
-        let inputs = core::mem::take(&mut spec.inputs);
+        let inputs = spec.take_inputs();
         let mut job = self.new_job(ctx, spec, ctx.now);
         job.trio = keepers.trio();
         job.pin_program(ctx);
@@ -158,7 +160,7 @@ impl Owner {
             dependencies::on_parent_ended(&mut cx, records, name, end);
         }
         let record = known(records, name);
-        intake::take_inputs(&mut cx, record, inputs);
+        intake::take_first(&mut cx, record, inputs);
         edges::begin(cx.books, record);
         intake::settle_new(&mut cx, record, 0);
     }
@@ -281,6 +283,7 @@ impl Owner {
         let mut cx = OwnerCtx { ctx, members, books };
         // It may have been touched again after it was retired.
         let Some(record) = records.get_mut(&name) else { return };
+        gather::ask(&mut cx, record);
         let is_idle = dispatch::place(&mut cx, &mut Markets { credit, matchmakers }, record);
         edges::on_placed(cx.books, record);
         if is_idle && record.job.ended {

@@ -7,10 +7,12 @@ use super::Owner;
 use super::books::OwnerCtx;
 use super::edge::Edge;
 use super::edges::{LogPage, edge_of, end_short, skip, take};
+use super::gather;
 use super::intake::settle_new;
 use super::record::{Record, known};
 use crate::ctx::Ctx;
 use crate::id::JobId;
+use crate::input::Gathered;
 use crate::membership::Membership;
 
 impl Owner {
@@ -31,7 +33,29 @@ impl Owner {
         self.books.keeping.readers.answer(job, from, committed)
     }
 
+    /// Jobs whose input is to be made of the results of their parents, with these; `upto` says which records of a log count.
+    pub(crate) fn take_gathers(&mut self, upto: impl Fn(JobId) -> u32) -> Vec<(JobId, Vec<(JobId, u32)>)> {
+        let Self { records, books, .. } = self;
+        let asked = core::mem::take(&mut books.gathers).into_iter();
+        asked.filter_map(|job| Some((job, gather::parents(records.get(&job)?, &upto)))).collect()
+    }
+
     // ---- what comes
+
+    /// The driver has made a job's input of the results of its parents, or could not.
+    pub(crate) fn on_gathered(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        members: &mut Membership,
+        job: JobId,
+        gathered: Gathered,
+    ) {
+        let Self { records, books, .. } = self;
+        match records.get_mut(&job) {
+            Some(record) => gather::on_gathered(&mut OwnerCtx { ctx, members, books }, record, gathered),
+            None => ctx.counters.dropped += 1,
+        }
+    }
 
     /// Records of a log were read.
     pub(crate) fn on_log_read(&mut self, ctx: &mut Ctx<'_>, members: &mut Membership, page: &LogPage<'_>) {

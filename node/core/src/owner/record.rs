@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use super::dispatch::strategy::Dispatch;
 use super::edge::Edge;
 use super::gate::Dependencies;
+use super::gathering::Gathering;
 use super::holders::Holders;
 use super::job::Job;
 use super::replicas::Replicas;
@@ -30,6 +31,7 @@ pub(super) struct Record {
     pub(super) holders: Holders,
     /// How far the log of the job was read whose results are its inputs; none for most jobs.
     pub(super) edge: Option<Box<Edge>>,
+    pub(super) gathering: Gathering,
 }
 
 /// All jobs that have not been retired. Boxed: a map moves its values about.
@@ -52,7 +54,7 @@ impl Record {
         let dispatch = Dispatch::new(job.spec.job, now);
         let edge = Edge::of(&job.spec).map(Box::new);
         let (replicas, holders) = (Replicas::default(), Holders::default());
-        Self { job, dispatch, replicas, dependencies, holders, edge }
+        Self { job, dispatch, replicas, dependencies, holders, edge, gathering: Gathering::default() }
     }
 
     pub(super) fn name(&self) -> JobId {

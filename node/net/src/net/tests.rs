@@ -307,12 +307,12 @@ fn what_a_node_of_the_same_version_says_must_be_known() {
 #[test]
 fn nodes_of_versions_further_apart_say_so_on_both_sides() {
     story(async {
-        let mut old = Node::speaking(1, Versions::of(13, 13), &[]).await;
-        let mut new = Node::speaking(2, Versions::of(14, 15), &old.net.listen_addresses()).await;
+        let mut old = Node::speaking(1, Versions::of(14, 14), &[]).await;
+        let mut new = Node::speaking(2, Versions::of(15, 16), &old.net.listen_addresses()).await;
         let says = |text: &'static str| move |event: &NetEvent| matches!(event, NetEvent::Trouble { text: Some(said), .. } if said.ends_with(text));
-        let this = "it speaks versions 14 to 15 of the protocol, this node version 13: only versions next to each other work in \
+        let this = "it speaks versions 15 to 16 of the protocol, this node version 14: only versions next to each other work in \
                     one mesh; upgrade this node";
-        let other = "it speaks version 13 of the protocol, this node versions 14 to 15: only versions next to each other work \
+        let other = "it speaks version 14 of the protocol, this node versions 15 to 16: only versions next to each other work \
                      in one mesh; upgrade the other one";
         tokio::join!(old.until(says(this)), new.until(says(other)));
         // One sentence each, however often they try.

@@ -43,6 +43,7 @@ impl Reference {
         self.jobs.get_mut(&job).into_iter().for_each(|owed| owed.forgotten = false);
         self.kept.on_older(job, records);
         self.results.on_older(job);
+        self.gathers.on_older(job);
     }
 
     /// The jobs of a host that are to survive its process.
@@ -53,6 +54,7 @@ impl Reference {
 
     /// A job goes on as its log says. The commands that its user gives again, because they were lost.
     pub(crate) fn go_on(&mut self, name: JobId, said: &Said) -> Vec<Command> {
+        let is_fed = self.takes_results(name);
         let Some(owed) = self.jobs.get_mut(&name).filter(|owed| !owed.forgotten) else { return Vec::new() };
         if !said.accepted {
             owed.forgotten = true;
@@ -72,8 +74,7 @@ impl Reference {
         let failures = said.ends.values().filter(|end| failed(&end.report.outcome)).count();
         owed.promised.go_on(u32::try_from(failures).unwrap_or(u32::MAX), said.given_up);
         let mut again = Vec::new();
-        // The end of its parent closes it.
-        let is_fed = self.results.parent(name).is_some();
+        // The end of its parent closes what takes each result.
         if owed.closed && !said.closed {
             owed.closed = false;
             again.extend((!is_fed).then_some(Command::Close { job: name }));

@@ -40,6 +40,20 @@ pub enum Join {
     /// The later job comes after one alone, which is kept, and has one task for each task of that one, with that one's output as
     /// its input; each begins as soon as its own is there. The later job gets no other inputs.
     EachResult,
+    /// With every task done, and the later job, which comes after kept ones alone, has one task: its files under `/in` are their
+    /// outputs. The later job gets no other inputs.
+    Gather,
+}
+
+impl Join {
+    /// Whether the later job takes the results of the others as its inputs, and gets none of its own.
+    #[must_use]
+    pub fn takes_results(self) -> bool {
+        match self {
+            Self::AllSucceeded | Self::AllEnded => false,
+            Self::EachResult | Self::Gather => true,
+        }
+    }
 }
 
 impl Default for Policy {

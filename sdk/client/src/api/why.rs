@@ -114,6 +114,8 @@ pub enum TaskState {
         /// How many there are in all.
         left: u32,
     },
+    /// Its input is made of the results that its job gathers.
+    Gathering,
     /// Its input is a result of a job that is not known yet.
     AwaitsResult {
         /// The job.

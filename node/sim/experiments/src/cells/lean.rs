@@ -352,6 +352,7 @@ impl Lean {
             | Effect::Cut { .. }
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
+            | Effect::Gather { .. }
             | Effect::Recall { .. } => {
                 panic!("a lean mesh has one class, no receipts, and jobs in memory")
             }

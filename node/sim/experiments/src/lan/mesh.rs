@@ -306,6 +306,7 @@ impl LeanMesh {
             | Effect::Cut { .. }
             | Effect::Promise { .. }
             | Effect::ReadLog { .. }
+            | Effect::Gather { .. }
             | Effect::Recall { .. }
             | Effect::Remember { .. }
             | Effect::Retain { .. }

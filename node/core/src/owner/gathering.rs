@@ -1,0 +1,20 @@
+//! How far the input of a job is that gathers the results of others. Plain data; `gather.rs` changes it.
+
+/// How far a job's input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gathering {
+    pub(super) state: State,
+    /// How often in a row a parent's log was not there.
+    pub(super) missing: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was not asked for, or is known.
+    #[default]
+    Idle,
+    /// The driver makes it.
+    Asked,
+    /// It is asked for again at a time that is set.
+    Later,
+}
