@@ -141,15 +141,6 @@ pub enum Effect {
         /// Bytes of records after which no further one is read; at least one is.
         bytes_max: u32,
     },
-    /// Make one input of all results of these jobs, for a job that gathers them, and put it into the blob store; exactly one
-    /// [`crate::Input::Gathered`] answers. All that was to be written before is in the logs. The input is a parcel
-    /// ([`crate::Entry::Parcel`]); the same results make the same bytes on every node.
-    Gather {
-        /// The job that gathers.
-        job: JobId,
-        /// Its parents in their order, each with the last record of its log that counts.
-        parents: Vec<(JobId, u32)>,
-    },
     /// Read a whole log and say what it says together; exactly one [`crate::Input::Recalled`] answers. All that was to be
     /// written before is in it.
     Recall {
@@ -179,6 +170,15 @@ pub enum Effect {
         outcomes: Vec<Retained>,
         /// Outcomes that are not waited for any more.
         gone: Vec<RetainedKey>,
+    },
+    /// Make one input of all results of these jobs, for a job that gathers them, and put it into the blob store; exactly one
+    /// [`crate::Input::Gathered`] answers. All that was to be written before is in the logs. The input is a parcel
+    /// ([`crate::Entry::Parcel`]); the same results make the same bytes on every node.
+    Gather {
+        /// The job that gathers.
+        job: JobId,
+        /// Its parents in their order, each with the last record of its log that counts.
+        parents: Vec<(JobId, u32)>,
     },
 }
 

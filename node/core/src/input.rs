@@ -144,13 +144,6 @@ pub enum Input {
         /// The records, none if the log has none there; nothing if it could not be read now.
         records: Option<Vec<LogRecord>>,
     },
-    /// Answers [`crate::Effect::Gather`].
-    Gathered {
-        /// The job that gathers.
-        job: JobId,
-        /// The input, or why there is none.
-        gathered: Gathered,
-    },
     /// Answers [`crate::Effect::Recall`]: what the log says, or nothing if it can't be read.
     Recalled {
         /// The job.
@@ -169,6 +162,13 @@ pub enum Input {
     /// Outcomes that were kept in an earlier life ([`crate::Effect::Retain`]), and that their owners have not acknowledged; before
     /// any job.
     Retained(Vec<Retained>),
+    /// Answers [`crate::Effect::Gather`].
+    Gathered {
+        /// The job that gathers.
+        job: JobId,
+        /// The input, or why there is none.
+        gathered: Gathered,
+    },
 }
 
 /// All results of several jobs as one input, or why there is none.

@@ -89,8 +89,6 @@ pub enum Refusal {
     },
     /// A job that takes results of others as its inputs gets no inputs from a client.
     TakesResults,
-    /// A job is to gather the results of its parents, and names none.
-    GathersNothing,
     /// Results of a job in memory are not kept, so that no other job can take them.
     ResultsNotKept {
         /// The parent.
@@ -101,6 +99,8 @@ pub enum Refusal {
         /// The first that is missing.
         blob: BlobId,
     },
+    /// A job is to gather the results of its parents, and names none.
+    GathersNothing,
 }
 
 impl fmt::Display for Refusal {
@@ -225,6 +225,7 @@ impl Submission {
     /// Whether it takes the results of one parent, and nothing besides, if it takes any.
     fn check_results(&self) -> Result<(), Refusal> {
         let asked = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
+        let is_empty = || self.inputs.iter().all(|input| input.bytes_len() == 0);
         match self.join {
             Join::AllSucceeded | Join::AllEnded => Ok(()),
             Join::EachResult if !self.inputs.is_empty() || self.closed => Err(Refusal::TakesResults),
@@ -232,11 +233,8 @@ impl Submission {
             Join::EachResult => Ok(()),
             Join::Gather if asked == 0 => Err(Refusal::GathersNothing),
             // The one input is the place of what is gathered.
-            Join::Gather if !self.closed || !self.inputs.iter().all(|input| input.bytes_len() == 0) => {
-                Err(Refusal::TakesResults)
-            }
-            Join::Gather if self.inputs.len() > 1 => Err(Refusal::TakesResults),
-            Join::Gather => Ok(()),
+            Join::Gather if self.closed && self.inputs.len() <= 1 && is_empty() => Ok(()),
+            Join::Gather => Err(Refusal::TakesResults),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod wire;
 
+use weft_core::durable::LogRecord;
 use weft_core::snapshot::TaskView;
 use weft_core::*;
 use wire::{JOB, Mesh};
@@ -152,6 +153,24 @@ fn what_could_not_be_made_is_asked_for_again_and_a_log_that_stays_away_counts_as
     mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::Missing(JOB) });
     assert_eq!(told(&mesh, CHILD), [(0, Outcome::ParentFailed { job: JOB }, Vec::new())]);
     assert_eq!(over(&mesh, CHILD), 1);
+}
+
+#[test]
+fn of_a_log_at_level_mesh_only_what_is_committed_counts() {
+    let mut mesh = keeping(&[1, 0, 0]);
+    mesh.held_gathers = Some(Vec::new());
+    mesh.submit_with(0, 2, at(JOB, Level::Mesh));
+    mesh.submit_with(0, 0, gathering(&[JOB], Level::Mesh));
+    run_on(&mut mesh);
+    let asked = mesh.held_gathers.take().unwrap_or_default();
+    let [(0, CHILD, parents)] = asked.as_slice() else { panic!("{asked:?}") };
+    let [(JOB, upto)] = parents.as_slice() else { panic!("{parents:?}") };
+    let log = mesh.disks[0].log(JOB);
+    assert!(*upto as usize <= log.len(), "{upto} of {} records", log.len());
+    assert!(
+        matches!(log[*upto as usize - 1], LogRecord::Ended { .. }),
+        "its end is committed, or it is not asked for"
+    );
 }
 
 #[test]

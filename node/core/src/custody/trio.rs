@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::id::PeerId;
+use crate::id::{JobId, PeerId};
 
 /// Seats of a trio.
 pub(crate) const SEATS: u32 = 3;
@@ -24,6 +24,20 @@ pub struct Seat {
 pub struct Trio(pub [Seat; 3]);
 
 impl Trio {
+    /// The nodes that keep all of these jobs, which each have the trio named with it, if one has any; the first job that others keep,
+    /// if there is one.
+    pub(crate) fn common(jobs: impl Iterator<Item = (JobId, Option<Self>)>) -> Result<Option<Self>, JobId> {
+        let mut common: Option<Self> = None;
+        for (job, trio) in jobs {
+            match (common, trio) {
+                (None, trio) => common = trio,
+                (Some(one), Some(other)) if one.has_all(&other) => {}
+                (Some(_), _) => return Err(job),
+            }
+        }
+        Ok(common)
+    }
+
     /// Its nodes, by their seats.
     #[must_use]
     pub fn peers(&self) -> [PeerId; 3] {

@@ -185,18 +185,11 @@ impl Engine {
 
     /// The nodes that keep all of these jobs.
     fn trio_of_results(&self, parents: &[JobId]) -> Result<Option<Trio>, Refusal> {
-        let mut common: Option<Trio> = None;
-        for job in parents.iter().copied() {
-            match (common, self.custody.trio(job)) {
-                (_, None) => return Err(Refusal::ParentNotKept { job }),
-                (Some(one), Some(other)) if !one.has_all(&other) => {
-                    return Err(Refusal::ParentsKeptApart { job });
-                }
-                (None, trio @ Some(_)) => common = trio,
-                (Some(_), Some(_)) => {}
-            }
+        let trios = || parents.iter().map(|job| (*job, self.custody.trio(*job)));
+        match trios().find(|(_, trio)| trio.is_none()) {
+            Some((job, _)) => Err(Refusal::ParentNotKept { job }),
+            None => Trio::common(trios()).map_err(|job| Refusal::ParentsKeptApart { job }),
         }
-        Ok(common)
     }
 
     /// An ended job that no other node keeps is to be forgotten; its copy elsewhere, if it has one, with it.

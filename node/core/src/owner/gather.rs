@@ -4,8 +4,6 @@
 //! A parent's results are read from this node's own disk, as `edges.rs` reads them, and of a log at level mesh only what is
 //! committed. That a parent has ended may be known here before its log is: then it is asked for again.
 
-use alloc::vec::Vec;
-
 use super::agenda::Alarm;
 use super::books::OwnerCtx;
 use super::ending::{Ending, commit, end_if_over};
@@ -51,10 +49,12 @@ pub(super) fn on_gathered(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, gather
     }
     match gathered {
         Gathered::Input(input) if input.is_sound() => resolve(cx, record, input),
-        Gathered::Input(_) => later(cx, record),
+        Gathered::Input(_) | Gathered::NotNow => {
+            record.gathering.missing = 0;
+            later(cx, record);
+        }
         Gathered::NotDone(parent) => end(cx, record, Outcome::ParentFailed { job: parent }),
         Gathered::Missing(parent) => miss(cx, record, parent),
-        Gathered::NotNow => later(cx, record),
         Gathered::Unfit(why) => end(cx, record, Outcome::Invalid(why)),
     }
 }
@@ -94,9 +94,4 @@ pub(super) fn on_time(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
 fn end(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, outcome: Outcome) {
     commit(cx, record, TASK, Ending::of_task(outcome));
     end_if_over(cx, record);
-}
-
-/// What a job that gathers comes after, each with the last record of its log that counts.
-pub(super) fn parents(record: &Record, upto: impl Fn(JobId) -> u32) -> Vec<(JobId, u32)> {
-    record.job.spec.after.iter().map(|parent| (*parent, upto(*parent))).collect()
 }

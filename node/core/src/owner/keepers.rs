@@ -96,13 +96,7 @@ impl Owner {
 fn trio_of_parents(records: &Records, lines: &Lines, spec: &Submission) -> Result<Option<Trio>, Refusal> {
     let is_open =
         |parent: JobId| lines.end_waits(parent) || records.get(&parent).is_some_and(|live| !live.job.ended);
-    let mut common = None;
-    for parent in spec.after.iter().copied().filter(|parent| is_open(*parent)) {
-        match (common, lines.trio(parent)) {
-            (None, trio) => common = trio,
-            (Some(one), Some(other)) if one.has_all(&other) => {}
-            (Some(_), _) => return Err(Refusal::ParentsKeptApart { job: parent }),
-        }
-    }
-    Ok(common)
+    let open = spec.after.iter().copied().filter(|parent| is_open(*parent));
+    let common = Trio::common(open.map(|parent| (parent, lines.trio(parent))));
+    common.map_err(|job| Refusal::ParentsKeptApart { job })
 }

@@ -36,8 +36,11 @@ impl Owner {
     /// Jobs whose input is to be made of the results of their parents, with these; `upto` says which records of a log count.
     pub(crate) fn take_gathers(&mut self, upto: impl Fn(JobId) -> u32) -> Vec<(JobId, Vec<(JobId, u32)>)> {
         let Self { records, books, .. } = self;
+        let parents = |record: &Record| {
+            record.job.spec.after.iter().map(|parent| (*parent, upto(*parent))).collect::<Vec<_>>()
+        };
         let asked = core::mem::take(&mut books.gathers).into_iter();
-        asked.filter_map(|job| Some((job, gather::parents(records.get(&job)?, &upto)))).collect()
+        asked.filter_map(|job| Some((job, parents(records.get(&job)?)))).collect()
     }
 
     // ---- what comes
