@@ -69,6 +69,7 @@ pub use compile::{Allowance, Compiler, CompilerConfig, CompilerStatus, How, OnDo
 pub use error::{PrepareError, SandboxError};
 pub use make::{EngineKey, Interrupt, Make, Tier};
 pub use module::Prepared;
+pub use parcel::tail_of_files;
 pub use pool::{BlobAccess, Pool, PoolConfig, PoolEvent, PoolStatus, QUEUE_MAX, Slots};
 pub use run::{Finished, Given};
 pub use sandbox::{Sandbox, SandboxConfig};

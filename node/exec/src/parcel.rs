@@ -22,6 +22,17 @@ pub(crate) struct Opened {
     pub(crate) args: Vec<String>,
 }
 
+/// The tail of a parcel without stdin and arguments: its archive, before the tail, has this many bytes.
+#[must_use]
+pub fn tail_of_files(files_bytes: u64) -> [u8; TAIL_BYTES] {
+    let mut tail = [0; TAIL_BYTES];
+    let words = [0, 0, 0, files_bytes, 0].map(u64::to_le_bytes).into_iter().chain([*MARK]);
+    for (place, word) in tail.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word;
+    }
+    tail
+}
+
 /// Parses a parcel.
 ///
 /// # Errors
@@ -81,6 +92,13 @@ mod tests {
         let within = open(&parcel(b"headDATApad", [4, 4, 0, 11, 0])).unwrap();
         assert_eq!((&within.stdin[..], within.files.len()), (&b"DATA"[..], 11));
         assert_eq!(open(&parcel(b"", [0; 5])).unwrap(), Opened::default());
+    }
+
+    #[test]
+    fn one_of_files_alone_has_these() {
+        let packed = [&b"TAR"[..], &tail_of_files(3)].concat();
+        let opened = open(&Bytes::from(packed)).unwrap();
+        assert_eq!(opened, Opened { files: Bytes::from_static(b"TAR"), ..Opened::default() });
     }
 
     #[test]

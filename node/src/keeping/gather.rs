@@ -5,7 +5,7 @@
 //! directory `000007.out`. With several jobs each has a directory of its own: its label `step`, or its name, or, where it has neither
 //! or that of another one of them, its id. The same results make the same bytes on every node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, Write};
 use std::ops::ControlFlow;
@@ -14,20 +14,18 @@ use std::path::Path;
 use tar::{Archive, Builder, EntryType, Header};
 use weft_blobs::Store;
 use weft_core::durable::{Ends, Fold, LogRecord};
-use weft_core::{About, Gathered, JobId, Level, Outcome, Payload};
+use weft_core::{About, Gathered, JobId, Level, Limits, Outcome, Payload};
 
 use super::shelf::{Shelf, Unreadable};
 
 /// Most files and directories of one input: as many as any task may have.
-const FILES_MAX: usize = 100_000;
-/// Most bytes of one input, as of one that a client brings.
+const FILES_MAX: usize = Limits::MAX.files as usize;
+/// Most bytes of one input.
 const BYTES_MAX: u64 = 2 << 30;
 /// Most bytes of results that are in the logs themselves, which are held in memory meanwhile.
 const CARRIED_BYTES_MAX: u64 = 256 << 20;
 /// Longest name of a directory, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Ends a parcel (`node/exec/src/parcel.rs`).
-const PARCEL_MARK: [u8; 8] = *b"weftprc1";
 
 /// Why results are no input.
 #[derive(Debug)]
@@ -92,89 +90,89 @@ pub(super) fn gather(
 // ---- what the logs say
 
 fn read_all(shelf: &Shelf, parents: &[(JobId, u32)]) -> Result<Vec<Parent>, Lack> {
-    let (mut files, mut carried) = (0, 0);
-    let mut all = Vec::new();
-    for (job, upto) in parents {
-        let parent = read(shelf, *job, *upto)?;
-        files += parent.results.len();
-        if files > FILES_MAX {
-            return Err(unfit(format!(
+    let mut room = Room { files: FILES_MAX, carried: CARRIED_BYTES_MAX };
+    parents.iter().map(|(job, upto)| read(shelf, *job, *upto, &mut room)).collect()
+}
+
+/// How much more an input may have.
+struct Room {
+    files: usize,
+    carried: u64,
+}
+
+impl Room {
+    fn take_files(&mut self, count: usize) -> Result<(), Lack> {
+        let left = self.files.checked_sub(count);
+        self.files = left.ok_or_else(|| {
+            unfit(format!(
                 "the results to gather are more than {FILES_MAX}, as many as one input can have: gather them in parts"
-            )));
-        }
-        let inline = |kept: &Kept| kept.output.inline_len() + kept.files.inline_len();
-        carried += parent.results.iter().map(inline).sum::<u64>();
-        if carried > CARRIED_BYTES_MAX {
-            return Err(unfit(format!(
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn take_carried(&mut self, kept: &Kept) -> Result<(), Lack> {
+        let left = self.carried.checked_sub(kept.output.inline_len() + kept.files.inline_len());
+        self.carried = left.ok_or_else(|| {
+            unfit(format!(
                 "the results to gather that are shorter than 16 KiB each are longer than {} MiB together: gather them in parts",
                 CARRIED_BYTES_MAX >> 20
-            )));
-        }
-        all.push(parent);
+            ))
+        })?;
+        Ok(())
     }
-    Ok(all)
+}
+
+/// A log while it is read.
+#[derive(Default)]
+struct Reading {
+    fold: Fold,
+    name: String,
+    is_at_mesh: bool,
+    results: BTreeMap<u32, Kept>,
+}
+
+impl Reading {
+    fn apply(&mut self, job: JobId, record: LogRecord, room: &mut Room) -> Result<(), Lack> {
+        if let LogRecord::Accepted(accepted) = &record {
+            self.name = dir_of(&accepted.spec.about);
+            self.is_at_mesh = accepted.spec.level == Level::Mesh;
+        }
+        if let Ends::Outcomes(all) = record.ends() {
+            for end in all.iter().filter(|end| end.report.outcome == Outcome::Done) {
+                let kept = Kept { output: end.report.output.clone(), files: end.report.files.clone() };
+                room.take_carried(&kept)?;
+                room.take_files(1)?;
+                self.results.insert(end.index, kept);
+            }
+        }
+        self.fold.apply(record).map_err(|error| Lack::Log(Unreadable::new(job, error)))
+    }
 }
 
 /// All results of a job, if its log says that it has ended with every task done.
-fn read(shelf: &Shelf, job: JobId, upto: u32) -> Result<Parent, Lack> {
-    let mut fold = Fold::new();
-    let (mut name, mut results) = (String::new(), Vec::new());
-    let mut unsound = None;
-    let mut is_counted = true;
-    shelf
-        .walk(job, 0, |seq, record| {
-            if seq > upto {
-                return ControlFlow::Break(());
-            }
-            if let LogRecord::Accepted(accepted) = &record {
-                name = dir_of(&accepted.spec.about);
-                // Of such a log nothing is known to be committed.
-                is_counted = accepted.spec.level != Level::Mesh || upto != u32::MAX;
-            }
-            note(&mut results, &record);
-            match fold.apply(record) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    unsound = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-        .map_err(Lack::Log)?;
-    if let Some(error) = unsound {
-        return Err(Lack::Log(Unreadable::new(job, error)));
-    }
-    // A log that says nothing, or only a part, is no job.
-    let Some(restored) = fold.into_restored().ok().filter(|_| is_counted) else {
-        return Err(Lack::Told(Gathered::Missing(job)));
-    };
-    let figures = restored.figures();
-    let is_done = figures.done == figures.tasks && !restored.is_cancelled();
-    match (restored.has_ended(), is_done) {
-        (false, _) => Err(Lack::Told(Gathered::Missing(job))),
-        (true, false) => Err(Lack::Told(Gathered::NotDone(job))),
-        (true, true) => {
-            let count = usize::try_from(figures.tasks).unwrap_or(usize::MAX);
-            let results: Option<Vec<Kept>> = results.into_iter().take(count).collect();
-            let results = results.filter(|all| all.len() == count);
-            Ok(Parent { job, name, results: results.ok_or(Lack::Told(Gathered::NotDone(job)))? })
+fn read(shelf: &Shelf, job: JobId, upto: u32, room: &mut Room) -> Result<Parent, Lack> {
+    let mut reading = Reading::default();
+    let mut lack = None;
+    let walked = shelf.walk(job, 0, |seq, record| {
+        if seq > upto {
+            return ControlFlow::Break(());
         }
+        lack = reading.apply(job, record, room).err();
+        if lack.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    walked.map_err(Lack::Log)?;
+    lack.map_or(Ok(()), Err)?;
+    let Reading { fold, name, is_at_mesh, results } = reading;
+    // A log that says nothing, or only a part, is no job; and of one at level mesh nothing is known to be committed.
+    let is_counted = !is_at_mesh || upto != u32::MAX;
+    let restored = fold.into_restored().ok().filter(|job| is_counted && job.has_ended());
+    let restored = restored.ok_or(Lack::Told(Gathered::Missing(job)))?;
+    let tasks = usize::try_from(restored.figures().tasks).unwrap_or(usize::MAX);
+    if results.len() < tasks || restored.is_cancelled() {
+        return Err(Lack::Told(Gathered::NotDone(job)));
     }
-}
-
-/// Notes the results that a record tells, by their places.
-fn note(results: &mut Vec<Option<Kept>>, record: &LogRecord) {
-    let Ends::Outcomes(all) = record.ends() else { return };
-    for end in all.iter().filter(|end| end.report.outcome == Outcome::Done) {
-        let Ok(place) = usize::try_from(end.index) else { continue };
-        // The fold refuses what has no place in the job.
-        if place >= results.len() && place <= FILES_MAX {
-            results.resize(place + 1, None);
-        }
-        if let Some(kept) = results.get_mut(place) {
-            *kept = Some(Kept { output: end.report.output.clone(), files: end.report.files.clone() });
-        }
-    }
+    Ok(Parent { job, name, results: results.into_values().collect() })
 }
 
 // ---- what becomes of them
@@ -188,8 +186,21 @@ fn pack(store: &Store, spool: &Path, parents: &[Parent]) -> Result<Payload, Lack
         file.read_to_end(&mut inline)?;
         return Ok(Payload::inline(&inline));
     }
-    let (id, bytes) = store.put_reader_held(file, bytes).map_err(io::Error::other)?;
+    let (id, bytes) = store.put_reader_held(file, bytes).map_err(not_stored)?;
     Ok(Payload::Blob { id, bytes })
+}
+
+/// Room comes when other work ends, unless there is less than this takes in the whole store.
+fn not_stored(error: weft_blobs::Error) -> Lack {
+    if let weft_blobs::Error::Full { wanted, quota, .. } = error
+        && wanted > quota
+    {
+        return unfit(format!(
+            "the results to gather have {wanted} bytes together, the store of this node can have {quota}: gather them in parts, or \
+             start the node with a larger store (--store)"
+        ));
+    }
+    Lack::Io(io::Error::other(error))
 }
 
 /// Writes the parcel; says how many bytes it has.
@@ -201,11 +212,7 @@ fn write(store: &Store, file: &mut File, parents: &[Parent]) -> Result<u64, Lack
     }
     let mut out = packer.tar.into_inner()?;
     let files_bytes = out.count;
-    // Stdin and arguments are empty.
-    for number in [0, 0, 0, files_bytes, 0] {
-        out.write_all(&u64::to_le_bytes(number))?;
-    }
-    out.write_all(&PARCEL_MARK)?;
+    out.write_all(&weft_exec::tail_of_files(files_bytes))?;
     out.flush()?;
     Ok(out.count)
 }
@@ -221,7 +228,7 @@ fn dirs(parents: &[Parent]) -> Vec<String> {
     if parents.len() == 1 {
         return vec![String::new()];
     }
-    let mut taken = BTreeSet::new();
+    let mut taken: BTreeSet<String> = parents.iter().map(|parent| parent.job.to_string()).collect();
     let name = |parent: &Parent| {
         let is_plain = is_below(&parent.name) && !parent.name.contains(|c: char| c == '/' || c.is_control());
         let is_name = is_plain && parent.name.len() <= NAME_BYTES_MAX;
@@ -258,6 +265,20 @@ impl<W: Write> Write for Bounded<W> {
     }
 }
 
+/// A reader that counts.
+struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(bytes)?;
+        self.count += read as u64;
+        Ok(read)
+    }
+}
+
 struct Packer<'a, W: Write> {
     tar: Builder<Bounded<W>>,
     store: &'a Store,
@@ -283,10 +304,12 @@ impl<W: Write> Packer<'_, W> {
 
     /// What a task left in `/out`, below that directory. Its worker packed it, and may have packed anything.
     fn add_left(&mut self, dir: &str, files: Box<dyn Read>) -> Result<(), Lack> {
+        let broken =
+            |error: io::Error| unfit(format!("the archive of files that a task left, for {dir}: {error}"));
         self.add(dir, EntryType::Directory, 0, io::empty())?;
         let mut archive = Archive::new(files);
-        for entry in archive.entries()? {
-            let entry = entry?;
+        for entry in archive.entries().map_err(broken)? {
+            let entry = entry.map_err(broken)?;
             let path = String::from_utf8(entry.path_bytes().into_owned()).ok().filter(|path| is_below(path));
             let kind = entry.header().entry_type();
             let (Some(path), EntryType::Regular | EntryType::Directory) = (path, kind) else {
@@ -311,7 +334,16 @@ impl<W: Write> Packer<'_, W> {
         header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
         header.set_size(bytes);
         header.set_mtime(0);
-        Ok(self.tar.append_data(&mut header, name, content)?)
+        let mut content = Counted { inner: content, count: 0 };
+        self.tar.append_data(&mut header, name, &mut content)?;
+        if content.count == bytes {
+            Ok(())
+        } else {
+            Err(unfit(format!(
+                "{name} of the results to gather has {} bytes, {bytes} were said",
+                content.count
+            )))
+        }
     }
 
     fn open(&self, payload: &Payload) -> Result<(u64, Box<dyn Read>), Lack> {

@@ -222,7 +222,7 @@ impl Thread {
     fn read(&self, question: &Question) -> Result<Word, Unreadable> {
         match *question {
             Question::Gather { job, ref parents } => {
-                let gathered = gather(&self.shelf, &self.store, &self.spool, parents)?;
+                let gathered = self.gather(parents);
                 Ok(Word::Input(Input::Gathered { job, gathered }))
             }
             Question::Page { reader, job, from, bytes_max } => {
@@ -235,6 +235,21 @@ impl Thread {
                 let line = self.shelf.line(job)?;
                 let shown = shown::of(self.me, &restored, &tally, line.as_ref());
                 Ok(Word::Recalled { job, restored, shown: Box::new(shown) })
+            }
+        }
+    }
+
+    /// A log that can't be read now may never be: it is asked for a bounded number of times.
+    fn gather(&self, parents: &[(JobId, u32)]) -> Gathered {
+        match gather(&self.shelf, &self.store, &self.spool, parents) {
+            Ok(gathered) => {
+                parents.iter().for_each(|(job, _)| self.news.note_reading(*job, None));
+                gathered
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a log whose results another job gathers was not read");
+                self.news.note_reading(error.job(), Some(&error));
+                Gathered::Missing(error.job())
             }
         }
     }

@@ -33,6 +33,10 @@ impl Unreadable {
     pub(crate) fn new(job: JobId, why: impl ToString) -> Self {
         Self { job, why: why.to_string() }
     }
+
+    pub(super) fn job(&self) -> JobId {
+        self.job
+    }
 }
 
 /// Results of one page.

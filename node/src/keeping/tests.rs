@@ -17,6 +17,7 @@ use super::*;
 use crate::jobs::JobTable;
 
 mod custody;
+mod gather;
 mod starts;
 
 const ME: PeerId = PeerId([7; 32]);
