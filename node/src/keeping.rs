@@ -25,6 +25,7 @@ mod lines;
 mod news;
 mod opening;
 mod orders;
+mod packing;
 mod reading;
 mod remembering;
 mod shelf;

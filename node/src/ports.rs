@@ -147,7 +147,7 @@ impl Ports {
             Effect::ReadLog { reader, job, from, bytes_max } => {
                 self.ask(Question::Page { reader, job, from, bytes_max });
             }
-            Effect::Gather { job, parents } => self.ask(Question::Gather { job, parents }),
+            Effect::Gather { job, epoch, parents } => self.ask(Question::Gather { job, epoch, parents }),
             Effect::Recall { job } => self.ask(Question::Whole { job }),
             Effect::Remember { known, gone } => self.remember(known, gone),
             Effect::Retain { outcomes, gone } => self.retain(outcomes, gone),

@@ -177,6 +177,8 @@ pub enum Effect {
     Gather {
         /// The job that gathers.
         job: JobId,
+        /// Its epoch: what was asked for before a new try is no answer after it.
+        epoch: u32,
         /// Its parents in their order, each with the last record of its log that counts.
         parents: Vec<(JobId, u32)>,
     },

@@ -200,7 +200,7 @@ impl Engine {
                 self.custody.on_restore_gone(&forgotten, &left, knows_all);
             }
             Input::LogRead { reader, job, from, records } => self.on_log_read(reader, job, from, records),
-            Input::Gathered { job, gathered } => owner.on_gathered(&mut ctx, members, job, gathered),
+            Input::Gathered { job, epoch, gathered } => self.on_gathered(job, epoch, gathered),
             Input::Recalled { job, restored } => {
                 self.with_custody(|custody, ctx, members| custody.on_recalled(ctx, members, job, restored));
             }

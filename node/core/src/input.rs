@@ -166,6 +166,8 @@ pub enum Input {
     Gathered {
         /// The job that gathers.
         job: JobId,
+        /// Its epoch when it was asked for.
+        epoch: u32,
         /// The input, or why there is none.
         gathered: Gathered,
     },

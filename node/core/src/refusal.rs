@@ -225,15 +225,13 @@ impl Submission {
     /// Whether it takes the results of one parent, and nothing besides, if it takes any.
     fn check_results(&self) -> Result<(), Refusal> {
         let asked = u32::try_from(self.after.len()).unwrap_or(u32::MAX);
-        let is_empty = || self.inputs.iter().all(|input| input.bytes_len() == 0);
         match self.join {
             Join::AllSucceeded | Join::AllEnded => Ok(()),
             Join::EachResult if !self.inputs.is_empty() || self.closed => Err(Refusal::TakesResults),
             Join::EachResult if asked != 1 => Err(Refusal::ResultsOfSeveral { asked }),
             Join::EachResult => Ok(()),
             Join::Gather if asked == 0 => Err(Refusal::GathersNothing),
-            // The one input is the place of what is gathered.
-            Join::Gather if self.closed && self.inputs.len() <= 1 && is_empty() => Ok(()),
+            Join::Gather if self.closed && self.inputs == [Payload::empty()] => Ok(()),
             Join::Gather => Err(Refusal::TakesResults),
         }
     }

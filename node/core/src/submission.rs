@@ -73,14 +73,6 @@ impl Submission {
     }
 }
 
-impl Submission {
-    /// Its inputs, which it has no more; of a job that gathers, the place of its one input.
-    pub(crate) fn take_inputs(&mut self) -> Vec<Payload> {
-        let inputs = core::mem::take(&mut self.inputs);
-        if self.join == Join::Gather { alloc::vec![Payload::empty()] } else { inputs }
-    }
-}
-
 /// How the parents of a job must have ended, and whether it takes their results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Join {
@@ -95,7 +87,7 @@ pub enum Join {
     /// ends as [`crate::Outcome::ParentFailed`] once the parent has ended.
     EachResult,
     /// The job has one task, and its input is all results of its parents, which are kept jobs: one parcel, in which each output is a
-    /// file ([`crate::Effect::Gather`]). It begins when every task of every parent is done; where one ended otherwise, it ends as
+    /// file ([`crate::Effect::Gather`]). Its submission has one empty input, which is the place of that. It begins when every task of every parent is done; where one ended otherwise, it ends as
     /// [`crate::Outcome::ParentFailed`].
     Gather,
 }

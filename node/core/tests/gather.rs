@@ -17,7 +17,7 @@ fn gathering(parents: &[JobId], level: Level) -> impl FnOnce(&mut Submission) {
     let after = parents.to_vec();
     move |what| {
         (what.job, what.after, what.join) = (CHILD, after, Join::Gather);
-        (what.inputs, what.closed, what.level) = (Vec::new(), true, level);
+        (what.inputs, what.closed, what.level) = (vec![Payload::empty()], true, level);
     }
 }
 
@@ -138,19 +138,19 @@ fn what_could_not_be_made_is_asked_for_again_and_a_log_that_stays_away_counts_as
     let waits = mesh.engines[0].why(mesh.now, CHILD, 0).map(|why| why.state);
     assert_eq!(waits, Some(TaskView::Gathering));
     let asked = |mesh: &mut Mesh| mesh.held_gathers.as_mut().map(std::mem::take).unwrap_or_default();
-    assert_eq!(asked(&mut mesh), [(0, CHILD, vec![(JOB, u32::MAX)])]);
-    mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::NotNow });
+    assert_eq!(asked(&mut mesh), [(0, (CHILD, 1), vec![(JOB, u32::MAX)])]);
+    mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::NotNow });
     assert_eq!(asked(&mut mesh), [], "not at once");
     // An answer that was not asked for changes nothing.
-    mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::Unfit("late".into()) });
+    mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::Unfit("late".into()) });
     for tries in 0..11 {
         mesh.advance_ms(5000);
         assert_eq!(asked(&mut mesh).len(), 1, "try {tries}");
-        mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::Missing(JOB) });
+        mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::Missing(JOB) });
         assert_eq!(told(&mesh, CHILD), []);
     }
     mesh.advance_ms(5000);
-    mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::Missing(JOB) });
+    mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::Missing(JOB) });
     assert_eq!(told(&mesh, CHILD), [(0, Outcome::ParentFailed { job: JOB }, Vec::new())]);
     assert_eq!(over(&mesh, CHILD), 1);
 }
@@ -163,7 +163,7 @@ fn of_a_log_at_level_mesh_only_what_is_committed_counts() {
     mesh.submit_with(0, 0, gathering(&[JOB], Level::Mesh));
     run_on(&mut mesh);
     let asked = mesh.held_gathers.take().unwrap_or_default();
-    let [(0, CHILD, parents)] = asked.as_slice() else { panic!("{asked:?}") };
+    let [(0, (CHILD, _), parents)] = asked.as_slice() else { panic!("{asked:?}") };
     let [(JOB, upto)] = parents.as_slice() else { panic!("{parents:?}") };
     let log = mesh.disks[0].log(JOB);
     assert!(*upto as usize <= log.len(), "{upto} of {} records", log.len());
@@ -174,13 +174,71 @@ fn of_a_log_at_level_mesh_only_what_is_committed_counts() {
 }
 
 #[test]
+fn a_log_without_its_end_is_waited_for_as_long_as_that_job_goes_on() {
+    let mut mesh = keeping(&[1, 0, 0]);
+    mesh.held_gathers = Some(Vec::new());
+    mesh.submit_with(0, 1, at(JOB, Level::Disk));
+    mesh.submit_with(0, 0, gathering(&[JOB], Level::Disk));
+    run_on(&mut mesh);
+    // It runs, and is not run to its end.
+    mesh.submit_with(0, 1, at(OTHER, Level::Disk));
+    let mut asked = 0;
+    for _ in 0..400 {
+        for _ in mesh.held_gathers.as_mut().map(std::mem::take).unwrap_or_default() {
+            asked += 1;
+            mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::Missing(OTHER) });
+        }
+        mesh.advance_ms(5000);
+    }
+    assert_eq!(told(&mesh, CHILD), []);
+    // After 0, 5, 15, 35, 75, 155 and 315 s, and then every 160 s.
+    assert_eq!(asked, 7 + (2000 - 315) / 160);
+}
+
+#[test]
+fn a_job_in_memory_ends_where_no_log_can_be_read_any_more() {
+    for is_asked in [true, false] {
+        let mut mesh = keeping(&[1, 0, 0]);
+        mesh.held_gathers = Some(Vec::new());
+        mesh.submit_with(0, 1, at(JOB, Level::Disk));
+        if is_asked {
+            mesh.submit_with(0, 0, gathering(&[JOB], Level::Memory));
+        }
+        run_on(&mut mesh);
+        mesh.input(0, Input::JournalFailed);
+        if !is_asked {
+            mesh.submit_with(0, 0, gathering(&[JOB], Level::Memory));
+        }
+        assert_eq!(mesh.held_gathers.take().map(|all| all.len()), Some(1));
+        mesh.input(0, Input::Gathered { job: CHILD, epoch: 0, gathered: Gathered::NotNow });
+        assert_eq!(told(&mesh, CHILD), [(0, Outcome::ParentFailed { job: JOB }, Vec::new())]);
+        assert_eq!(over(&mesh, CHILD), 1);
+    }
+}
+
+#[test]
+fn jobs_at_level_mesh_that_the_same_nodes_keep_are_gathered_together() {
+    let mut mesh = keeping(&[2, 0, 0]);
+    mesh.submit_with(0, 2, at(JOB, Level::Mesh));
+    mesh.submit_with(0, 0, |what| {
+        (what.job, what.after, what.join) = (OTHER, vec![JOB], Join::EachResult);
+        (what.closed, what.level) = (false, Level::Mesh);
+    });
+    mesh.submit_with(0, 0, gathering(&[OTHER, JOB], Level::Mesh));
+    run_on(&mut mesh);
+    let twice = |index: u8| [index, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+    let expected = [&twice(0)[..], &twice(1)[..], &all_of(&[0, 1])].concat();
+    assert_eq!(told(&mesh, CHILD), [(0, Outcome::Done, expected)]);
+}
+
+#[test]
 fn results_that_are_no_input_end_it_with_the_reason() {
     let mut mesh = keeping(&[1, 0, 0]);
     mesh.held_gathers = Some(Vec::new());
     mesh.submit_with(0, 1, at(JOB, Level::Disk));
     mesh.submit_with(0, 0, gathering(&[JOB], Level::Disk));
     run_on(&mut mesh);
-    mesh.input(0, Input::Gathered { job: CHILD, gathered: Gathered::Unfit("too many".into()) });
+    mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered: Gathered::Unfit("too many".into()) });
     assert_eq!(told(&mesh, CHILD), [(0, Outcome::Invalid("too many".into()), Vec::new())]);
 }
 
@@ -194,7 +252,7 @@ fn a_new_life_gathers_anew_unless_its_log_has_the_input() {
         run_on(&mut mesh);
         if is_known {
             let gathered = mesh.gathered(0, &[(JOB, u32::MAX)]);
-            mesh.input(0, Input::Gathered { job: CHILD, gathered });
+            mesh.input(0, Input::Gathered { job: CHILD, epoch: 1, gathered });
             mesh.advance_ms(100);
         }
         mesh.held_gathers = Some(Vec::new());
@@ -202,9 +260,14 @@ fn a_new_life_gathers_anew_unless_its_log_has_the_input() {
         mesh.advance_ms(5000);
         let asked = mesh.held_gathers.take().unwrap_or_default();
         assert_eq!(asked.len(), usize::from(!is_known), "{is_known}");
-        if !is_known {
-            let gathered = mesh.gathered(0, &[(JOB, u32::MAX)]);
-            mesh.input(0, Input::Gathered { job: CHILD, gathered });
+        if let Some((_, (job, epoch), parents)) = asked.first().cloned() {
+            // One that was made for the life before is none for this one.
+            mesh.input(
+                0,
+                Input::Gathered { job, epoch: epoch - 1, gathered: Gathered::Unfit("late".into()) },
+            );
+            let gathered = mesh.gathered(0, &parents);
+            mesh.input(0, Input::Gathered { job, epoch, gathered });
         }
         run_on(&mut mesh);
         assert_eq!(told(&mesh, CHILD).last(), Some(&(0, Outcome::Done, all_of(&[0, 1, 2]))));

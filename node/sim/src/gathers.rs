@@ -1,7 +1,7 @@
 //! Jobs whose one input is all results of other jobs: how the world's drivers make it, and what it must be, from what users were told.
 //! A naive model, without the engine's dependencies; `results.rs` has the jobs that take each result by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weft_core::durable::{Ends, Fold, LogRecord};
@@ -24,8 +24,18 @@ use crate::world::World;
 const OTHER_INPUT: &str = "a_gathered_input_is_all_told_outputs";
 /// How often a driver can't make an input at first, in a thousand times.
 const NOT_NOW_PERMILLE: u32 = 150;
+/// How often it takes long, in a thousand times.
+const SLOW_PERMILLE: u32 = 150;
 /// Most parents.
 const PARENTS_MAX: usize = 3;
+
+/// An input that a driver is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Gather {
+    pub(crate) job: JobId,
+    pub(crate) epoch: u32,
+    pub(crate) parents: Vec<(JobId, u32)>,
+}
 
 /// All jobs that gather.
 #[derive(Debug, Default)]
@@ -33,6 +43,10 @@ pub(crate) struct Gathers {
     parents: BTreeMap<JobId, Vec<JobId>>,
     /// Inputs as the logs of the jobs have them.
     inputs: BTreeMap<JobId, Payload>,
+    /// Outputs as the logs of jobs at level disk have them: not all of these are told where a process dies.
+    outputs: BTreeMap<(JobId, u32), Payload>,
+    /// Jobs whose log was an older one once.
+    older: BTreeSet<JobId>,
     pub(crate) breach: Breach,
 }
 
@@ -56,17 +70,31 @@ impl Gathers {
     /// The log of a job is an older one.
     pub(crate) fn on_older(&mut self, job: JobId) {
         self.inputs.remove(&job);
+        self.outputs.retain(|(of, _), _| *of != job);
+        self.older.insert(job);
     }
 
-    /// A record of a job is written. `expected` is its input by what users were told, as far as they were.
-    pub(crate) fn on_written(&mut self, job: JobId, record: &LogRecord, expected: Option<&Payload>) {
+    /// A record of a job is written. `expected` is its input by what users were told and logs say; nothing if a part of that is
+    /// not known, which may be only if `may_lack`.
+    pub(crate) fn on_written(
+        &mut self,
+        job: JobId,
+        record: &LogRecord,
+        expected: Option<&Payload>,
+        may_lack: bool,
+    ) {
+        if let LogRecord::Outcomes(all) = record {
+            let done = all.iter().filter(|kept| kept.report.outcome == Outcome::Done);
+            self.outputs.extend(done.map(|kept| ((job, kept.index), kept.report.output.clone())));
+        }
         let (LogRecord::Resolved { inputs }, true) = (record, self.parents.contains_key(&job)) else {
             return;
         };
         for (index, input) in inputs {
             let before = self.inputs.insert(job, input.clone());
             let others = [before.as_ref(), expected];
-            let is_same = *index == 0 && others.into_iter().flatten().all(|other| other == input);
+            let is_all = expected.is_some() || may_lack;
+            let is_same = is_all && *index == 0 && others.into_iter().flatten().all(|other| other == input);
             self.breach.demand(OTHER_INPUT, is_same, || {
                 format!(
                     "{job:?} task {index} gets {input:?}: it had {before:?}, what was told makes {expected:?}"
@@ -89,10 +117,22 @@ impl Reference {
         let parents = self.gathers.parents(job);
         let outputs = parents.iter().map(|parent| {
             let tasks = self.jobs.get(parent)?.tasks.len();
-            (0..u32::try_from(tasks).ok()?).map(|index| self.results.told(*parent, index)).collect()
+            let output = |index| {
+                let told = self.results.told(*parent, index);
+                told.or_else(|| self.gathers.outputs.get(&(*parent, index)).cloned())
+            };
+            (0..u32::try_from(tasks).ok()?).map(output).collect()
         });
         let outputs: Vec<Vec<Payload>> = outputs.collect::<Option<_>>()?;
         (!parents.is_empty()).then(|| Catalog::gathered(&outputs).0)
+    }
+
+    /// Whether not all that a job gathers need be known here: other nodes have it, too, or a disk lost it.
+    pub(crate) fn may_lack(&self, job: JobId) -> bool {
+        self.gathers.parents(job).iter().any(|parent| {
+            let is_lost = self.jobs.get(parent).is_none_or(|of| of.forgotten);
+            is_lost || self.mesh.has(*parent) || self.gathers.older.contains(parent)
+        })
     }
 
     /// The first job that did not gather though all that it comes after succeeded.
@@ -118,34 +158,30 @@ impl Reference {
 
 impl World {
     /// A driver makes an input of results, after a while.
-    pub(crate) fn gather_later(&mut self, host: HostId, job: JobId, parents: Vec<(JobId, u32)>) {
-        let (life, after) = (self.hosts[host.0].life, Duration::from_micros(self.chance.between(50, 20_000)));
-        self.queue.after(after, Event::Gather { host, life, job, parents });
+    pub(crate) fn gather_later(&mut self, host: HostId, what: Gather) {
+        let life = self.hosts[host.0].life;
+        // Some of them are long.
+        let most_us = if self.chance.permille(SLOW_PERMILLE) { 10_000_000 } else { 20_000 };
+        let after = Duration::from_micros(self.chance.between(50, most_us));
+        self.queue.after(after, Event::Gather { host, life, what });
     }
 
-    pub(crate) fn on_gather(
-        &mut self,
-        (host, life): (HostId, u32),
-        job: JobId,
-        parents: Vec<(JobId, u32)>,
-    ) -> Result<(), Violation> {
+    pub(crate) fn on_gather(&mut self, (host, life): (HostId, u32), what: Gather) -> Result<(), Violation> {
         if self.hosts[host.0].life != life {
             return Ok(());
         }
         let disk = &self.hosts[host.0].disk;
         let is_behind = |parent: JobId| !self.reference.mesh.has(parent) && disk.is_behind(parent);
-        if parents.iter().any(|(parent, _)| is_behind(*parent)) {
+        if what.parents.iter().any(|(parent, _)| is_behind(*parent)) {
             // A driver reads what is on the disk, once all that was written before is there.
-            self.queue.after(Duration::from_millis(1), Event::Gather { host, life, job, parents });
+            self.queue.after(Duration::from_millis(1), Event::Gather { host, life, what });
             return Ok(());
         }
-        let gathered = if self.chance.permille(NOT_NOW_PERMILLE) {
-            Gathered::NotNow
-        } else {
-            self.gather(host, &parents)
-        };
+        let Gather { job, epoch, parents } = what;
+        let is_late = self.hosts[host.0].disk.failed || self.chance.permille(NOT_NOW_PERMILLE);
+        let gathered = if is_late { Gathered::NotNow } else { self.gather(host, &parents) };
         self.coverage.add("results are gathered", u64::from(matches!(gathered, Gathered::Input(_))));
-        self.tell(host, Input::Gathered { job, gathered })
+        self.tell(host, Input::Gathered { job, epoch, gathered })
     }
 
     fn gather(&mut self, host: HostId, parents: &[(JobId, u32)]) -> Gathered {
@@ -227,6 +263,7 @@ pub(crate) fn gather_results(
         }
         let latest = parents.iter().map(|(at, _)| *at).max().unwrap_or(at);
         let job = JobId(chance.any());
+        let level = if chance.permille(200) { Level::Memory } else { level };
         let spec = JobSpec {
             tasks: 0,
             after: parents.iter().map(|(_, parent)| *parent).collect(),
@@ -237,6 +274,7 @@ pub(crate) fn gather_results(
         };
         let at = latest + Duration::from_millis(chance.below(8000));
         let submission = catalog.submission(job, &spec, chance);
+        let submission = Submission { inputs: vec![Payload::empty()], ..submission };
         all.push((at, owner, Command::Submit(submission)));
         if chance.permille(100) {
             let at = at + Duration::from_millis(chance.below(5000));

@@ -12,6 +12,7 @@ use weft_core::{
 };
 
 use crate::custody::Read;
+use crate::gathers::Gather;
 use crate::host::{HostId, SimRun};
 use crate::invariants::Violation;
 use crate::mesh::job_in;
@@ -79,7 +80,7 @@ impl World {
             Effect::ReadLog { reader, job, from, bytes_max } => {
                 self.read_later(id, Read::Part { reader, job, from, bytes_max });
             }
-            Effect::Gather { job, parents } => self.gather_later(id, job, parents),
+            Effect::Gather { job, epoch, parents } => self.gather_later(id, Gather { job, epoch, parents }),
             Effect::Recall { job } => self.read_later(id, Read::Whole { job }),
             Effect::Stash(bytes) => {
                 self.hosts[id.0].blobs.insert(BlobId::of(&bytes));

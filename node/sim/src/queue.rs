@@ -7,6 +7,7 @@ use weft_core::{BlobId, Command, Gossip, JobId, Message, PeerId, RunId, Time};
 
 use crate::custody::Read;
 use crate::fault::Fault;
+use crate::gathers::Gather;
 use crate::host::HostId;
 use crate::link::LinkId;
 use crate::mesh::Rows;
@@ -47,7 +48,7 @@ pub(crate) enum Event {
     /// A driver of one process of a host has read a log: as it was when it was asked, or as it is.
     Read { host: HostId, life: u32, read: Read, rows: Option<Rows> },
     /// A driver of one process of a host has made a job's input of the results of its parents.
-    Gather { host: HostId, life: u32, job: JobId, parents: Vec<(JobId, u32)> },
+    Gather { host: HostId, life: u32, what: Gather },
     /// A user wants something of the node that leads a job at level `mesh`.
     Wish { job: JobId, wish: Wish, tries: u32 },
     /// A fetch of one process of a host ends.

@@ -141,7 +141,10 @@ impl Reference {
         match command {
             Command::Submit(submission) => {
                 self.load.on_job(now, submission.class);
-                self.load.on_inputs(&submission.inputs, catalog);
+                let gathers = submission.join == Join::Gather;
+                if !gathers {
+                    self.load.on_inputs(&submission.inputs, catalog);
+                }
                 let job = OwedJob {
                     owner,
                     program: Program::clone(&submission.program),
@@ -149,7 +152,11 @@ impl Reference {
                     policy: submission.policy,
                     labels: submission.needs.labels.clone(),
                     width: submission.needs.slots.max(1),
-                    tasks: owed_tasks(&submission.inputs, catalog),
+                    tasks: if gathers {
+                        vec![OwedTask::unknown()]
+                    } else {
+                        owed_tasks(&submission.inputs, catalog)
+                    },
                     closed: submission.closed,
                     cancelled: false,
                     cancelled_at: None,
@@ -165,9 +172,6 @@ impl Reference {
                 self.gathers.on_submit(submission);
                 self.joins.on_submit(owner, submission, submission.after.iter().all(known));
                 let job = self.jobs.entry(submission.job).or_insert(job);
-                if submission.join == Join::Gather {
-                    job.expect_tasks(1);
-                }
                 self.ledger.on_tasks(job, 0);
                 self.joins.on_tasks(submission.job, job, 0);
             }
@@ -326,11 +330,12 @@ impl Reference {
     #[must_use]
     pub fn owed(&self) -> BTreeSet<(JobId, u32)> {
         let live = self.jobs.iter().filter(|(_, job)| !job.cancelled && !job.forgotten);
-        live.flat_map(|(name, job)| {
-            let indexes = (0u32..).zip(&job.tasks).filter(|(_, task)| task.ends == 0);
-            indexes.map(|(index, _)| (*name, index))
-        })
-        .collect()
+        live.filter(|(name, _)| !self.waits_for_lost(**name))
+            .flat_map(|(name, job)| {
+                let indexes = (0u32..).zip(&job.tasks).filter(|(_, task)| task.ends == 0);
+                indexes.map(|(index, _)| (*name, index))
+            })
+            .collect()
     }
 
     /// Whether no end of a job's tasks is owed: the job ended, was stopped, or was lost with its owner's process.

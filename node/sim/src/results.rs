@@ -14,7 +14,7 @@ use crate::host::HostId;
 use crate::invariants::Scene;
 use crate::options::Options;
 use crate::reference::{OwedJob, OwedTask, Reference};
-use crate::workload::{Catalog, JobSpec, TaskSpec};
+use crate::workload::{Catalog, JobSpec};
 
 /// The invariant of each input.
 const OTHER_INPUT: &str = "an_input_is_its_parents_told_output";
@@ -125,9 +125,9 @@ impl Results {
 
 impl OwedJob {
     /// It has at least that many tasks, whose inputs may not be known yet.
-    pub(crate) fn expect_tasks(&mut self, tasks: usize) {
+    fn expect_tasks(&mut self, tasks: usize) {
         while self.tasks.len() < tasks {
-            self.tasks.push(OwedTask::new(Payload::empty(), TaskSpec::UNKNOWN));
+            self.tasks.push(OwedTask::unknown());
         }
     }
 }
@@ -170,8 +170,8 @@ impl Reference {
         catalog: &Catalog,
     ) {
         self.results.on_written(name, record);
-        let expected = self.expected_input(name);
-        self.gathers.on_written(name, record, expected.as_ref());
+        let (expected, may_lack) = (self.expected_input(name), self.may_lack(name));
+        self.gathers.on_written(name, record, expected.as_ref(), may_lack);
         let takes = self.takes_results(name);
         let Some(job) = self.jobs.get_mut(&name).filter(|_| takes) else { return };
         job.expect_tasks(tasks);
@@ -205,6 +205,11 @@ impl Reference {
             next.extend(self.parents_taken(job).into_iter().filter(|parent| all.insert(*parent)));
         }
         all
+    }
+
+    /// Whether a job takes results of one of which two of the three disks are lost: it waits for a person, as that one does.
+    pub(crate) fn waits_for_lost(&self, job: JobId) -> bool {
+        self.all_before(job).into_iter().any(|before| self.mesh.is_gone(before))
     }
 
     /// The first job that lacks a task, or has one too many, or ended one without need.

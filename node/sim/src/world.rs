@@ -238,7 +238,7 @@ impl World {
             Event::User { host, command } => self.tell(host, Input::Command(command)),
             Event::Wish { job, wish, tries } => self.on_wish(job, wish, tries),
             Event::Read { host, life, read, rows } => self.on_read((host, life), read, rows),
-            Event::Gather { host, life, job, parents } => self.on_gather((host, life), job, parents),
+            Event::Gather { host, life, what } => self.on_gather((host, life), what),
             Event::Ran { host, life, run, how } => self.on_ran((host, life), run, how),
             Event::Prints { host, life, run } => self.on_prints((host, life), run),
             Event::Signed { host, life, batch, root } => self.on_signed((host, life), batch, root),
@@ -318,7 +318,7 @@ impl World {
         if let Input::LogRead { reader: LogReader::Child, job, records: Some(records), .. } = &input {
             self.reference.on_results_read(*job, records, &self.catalog);
         }
-        if let Input::Gathered { job, gathered: Gathered::Input(input) } = &input {
+        if let Input::Gathered { job, gathered: Gathered::Input(input), .. } = &input {
             self.reference.on_gathered(*job, input, &self.catalog);
         }
         let host = &mut self.hosts[id.0];

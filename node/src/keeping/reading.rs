@@ -46,6 +46,8 @@ pub(crate) enum Question {
     Gather {
         /// The job that gathers.
         job: JobId,
+        /// Its epoch.
+        epoch: u32,
         /// These jobs, each with the last record of its log that counts.
         parents: Vec<(JobId, u32)>,
     },
@@ -62,7 +64,7 @@ impl Question {
         match *self {
             Self::Page { reader, job, from, .. } => Input::LogRead { reader, job, from, records: None },
             Self::Whole { job } => Input::Recalled { job, restored: None },
-            Self::Gather { job, .. } => Input::Gathered { job, gathered: Gathered::NotNow },
+            Self::Gather { job, epoch, .. } => Input::Gathered { job, epoch, gathered: Gathered::NotNow },
         }
     }
 }
@@ -221,9 +223,9 @@ impl Thread {
 
     fn read(&self, question: &Question) -> Result<Word, Unreadable> {
         match *question {
-            Question::Gather { job, ref parents } => {
+            Question::Gather { job, epoch, ref parents } => {
                 let gathered = self.gather(parents);
-                Ok(Word::Input(Input::Gathered { job, gathered }))
+                Ok(Word::Input(Input::Gathered { job, epoch, gathered }))
             }
             Question::Page { reader, job, from, bytes_max } => {
                 let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
@@ -243,7 +245,9 @@ impl Thread {
     fn gather(&self, parents: &[(JobId, u32)]) -> Gathered {
         match gather(&self.shelf, &self.store, &self.spool, parents) {
             Ok(gathered) => {
-                parents.iter().for_each(|(job, _)| self.news.note_reading(*job, None));
+                if let Gathered::Input(_) = &gathered {
+                    parents.iter().for_each(|(job, _)| self.news.note_reading(*job, None));
+                }
                 gathered
             }
             Err(error) => {

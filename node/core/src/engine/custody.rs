@@ -11,6 +11,7 @@ use crate::custody::{Custody, CustodyMessage, Known, Outline, Wish};
 use crate::durable::{LogRecord, Restored};
 use crate::effect::{Effect, Event, LogReader, Remains};
 use crate::id::{JobId, LeaseId, PeerId};
+use crate::input::Gathered;
 use crate::membership::Membership;
 use crate::message::{BATCH_MAX, Delivery, Message};
 use crate::owner::{LogPage, Owner};
@@ -159,9 +160,15 @@ impl Engine {
     /// Inputs are to be made of results, behind the records that have these.
     pub(super) fn gather(&mut self) {
         let upto = |job| self.custody.committed(job).map_or(u32::MAX, |(_, upto)| upto);
-        for (job, parents) in self.owner.take_gathers(upto) {
-            self.out.emit(Effect::Gather { job, parents });
+        for effect in self.owner.take_gathers(upto) {
+            self.out.emit(effect);
         }
+    }
+
+    /// One of them is made, or could not be.
+    pub(super) fn on_gathered(&mut self, job: JobId, epoch: u32, gathered: Gathered) {
+        let (mut ctx, owner, _, members) = self.parts();
+        owner.on_gathered(&mut ctx, members, job, epoch, gathered);
     }
 
     /// An ended job at level mesh is to be tried again.

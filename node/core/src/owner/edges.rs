@@ -157,6 +157,13 @@ fn first_of<'a>(takers: impl Iterator<Item = &'a Box<Record>>, records: &Records
     Some(first.name())
 }
 
+/// Whether more of a job's log may come: it has not ended, or other nodes keep it.
+pub(super) fn may_go_on(books: &Books, records: &Records, job: JobId) -> bool {
+    records.get(&job).is_some_and(|record| !record.job.ended)
+        || books.followed.contains(&job)
+        || books.absent.contains_key(&job)
+}
+
 /// A job has the next records of a parent's log. True if there is no such log any more.
 pub(super) fn take(
     cx: &mut OwnerCtx<'_, '_>,
@@ -164,9 +171,7 @@ pub(super) fn take(
     child: JobId,
     page: &LogPage<'_>,
 ) -> bool {
-    let is_live = records.get(&page.job).is_some_and(|parent| !parent.job.ended)
-        || cx.books.followed.contains(&page.job)
-        || cx.books.absent.contains_key(&page.job);
+    let is_live = may_go_on(cx.books, records, page.job);
     let record = known(records, child);
     if cx.books.keeping.stops(&record.job) {
         return false;

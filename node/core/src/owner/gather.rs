@@ -18,9 +18,10 @@ use crate::task::{Outcome, Payload};
 
 /// The only task of a job that gathers.
 const TASK: u32 = 0;
-/// After how long it is asked for again, in milliseconds.
+/// After how long it is asked for again, in milliseconds: twice as long each time, up to that many times.
 const AGAIN_MS: u64 = 5000;
-/// How often in a row a log may lack before it counts as gone.
+const AGAIN_DOUBLED_MAX: u8 = 5;
+/// How often a log may lack before it counts as gone.
 const MISSING_MAX: u8 = 12;
 
 /// Asks for a job's input, if it is one that gathers and all that it comes after have ended.
@@ -49,10 +50,7 @@ pub(super) fn on_gathered(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, gather
     }
     match gathered {
         Gathered::Input(input) if input.is_sound() => resolve(cx, record, input),
-        Gathered::Input(_) | Gathered::NotNow => {
-            record.gathering.missing = 0;
-            later(cx, record);
-        }
+        Gathered::Input(_) | Gathered::NotNow => put_off(cx, record),
         Gathered::NotDone(parent) => end(cx, record, Outcome::ParentFailed { job: parent }),
         Gathered::Missing(parent) => miss(cx, record, parent),
         Gathered::Unfit(why) => end(cx, record, Outcome::Invalid(why)),
@@ -72,15 +70,26 @@ fn resolve(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, input: Payload) {
 fn miss(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, parent: JobId) {
     record.gathering.missing += 1;
     if record.gathering.missing < MISSING_MAX {
-        later(cx, record);
+        later(cx, record, AGAIN_MS);
     } else {
         end(cx, record, Outcome::ParentFailed { job: parent });
     }
 }
 
-fn later(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
+/// It could not be made now. Once nothing is kept any more no log is read in this life, which is all that a job in memory has.
+fn put_off(cx: &mut OwnerCtx<'_, '_>, record: &mut Record) {
+    let first = record.job.spec.after.first().copied();
+    if let Some(job) = first.filter(|_| cx.books.keeping.has_failed()) {
+        return end(cx, record, Outcome::ParentFailed { job });
+    }
+    let wait_ms = AGAIN_MS << record.gathering.delays.min(AGAIN_DOUBLED_MAX);
+    record.gathering.delays = record.gathering.delays.saturating_add(1);
+    later(cx, record, wait_ms);
+}
+
+fn later(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, wait_ms: u64) {
     record.gathering.state = State::Later;
-    cx.books.agenda.set(cx.ctx.now.plus_ms(AGAIN_MS), Alarm::Gather(record.name()));
+    cx.books.agenda.set(cx.ctx.now.plus_ms(wait_ms), Alarm::Gather(record.name()));
 }
 
 /// It is time to ask again.

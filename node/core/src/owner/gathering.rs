@@ -4,8 +4,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gathering {
     pub(super) state: State,
-    /// How often in a row a parent's log was not there.
+    /// How often a parent's log was not there, and nothing said that it may come.
     pub(super) missing: u8,
+    /// How often it could not be made.
+    pub(super) delays: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -139,7 +139,7 @@ impl Owner {
                 return ctx.notify(Event::Refused { job: name, reason });
             }
         };
-        let inputs = spec.take_inputs();
+        let inputs = core::mem::take(&mut spec.inputs);
         let mut job = self.new_job(ctx, spec, ctx.now);
         job.trio = keepers.trio();
         job.pin_program(ctx);

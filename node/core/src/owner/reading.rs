@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use super::Owner;
 use super::books::OwnerCtx;
 use super::edge::Edge;
-use super::edges::{LogPage, edge_of, end_short, skip, take};
+use super::edges::{LogPage, edge_of, end_short, may_go_on, skip, take};
 use super::gather;
 use super::intake::settle_new;
 use super::record::{Record, known};
 use crate::ctx::Ctx;
+use crate::effect::Effect;
 use crate::id::JobId;
 use crate::input::Gathered;
 use crate::membership::Membership;
@@ -33,14 +34,15 @@ impl Owner {
         self.books.keeping.readers.answer(job, from, committed)
     }
 
-    /// Jobs whose input is to be made of the results of their parents, with these; `upto` says which records of a log count.
-    pub(crate) fn take_gathers(&mut self, upto: impl Fn(JobId) -> u32) -> Vec<(JobId, Vec<(JobId, u32)>)> {
+    /// The inputs that are to be made of results; `upto` says which records of a log count.
+    pub(crate) fn take_gathers(&mut self, upto: impl Fn(JobId) -> u32) -> Vec<Effect> {
         let Self { records, books, .. } = self;
-        let parents = |record: &Record| {
-            record.job.spec.after.iter().map(|parent| (*parent, upto(*parent))).collect::<Vec<_>>()
+        let effect = |job| {
+            let of = &records.get(&job)?.job;
+            let parents = of.spec.after.iter().map(|parent| (*parent, upto(*parent))).collect();
+            Some(Effect::Gather { job, epoch: of.epoch, parents })
         };
-        let asked = core::mem::take(&mut books.gathers).into_iter();
-        asked.filter_map(|job| Some((job, parents(records.get(&job)?)))).collect()
+        core::mem::take(&mut books.gathers).into_iter().filter_map(effect).collect()
     }
 
     // ---- what comes
@@ -51,11 +53,18 @@ impl Owner {
         ctx: &mut Ctx<'_>,
         members: &mut Membership,
         job: JobId,
+        epoch: u32,
         gathered: Gathered,
     ) {
         let Self { records, books, .. } = self;
-        match records.get_mut(&job) {
-            Some(record) => gather::on_gathered(&mut OwnerCtx { ctx, members, books }, record, gathered),
+        let may_come = |parent: &JobId| may_go_on(books, records, *parent);
+        let comes = matches!(&gathered, Gathered::Missing(parent) if may_come(parent));
+        match records.get_mut(&job).filter(|record| record.job.epoch == epoch) {
+            Some(record) => {
+                // Its log may not be here yet, or may have no end yet.
+                let gathered = if comes { Gathered::NotNow } else { gathered };
+                gather::on_gathered(&mut OwnerCtx { ctx, members, books }, record, gathered);
+            }
             None => ctx.counters.dropped += 1,
         }
     }

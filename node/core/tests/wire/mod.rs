@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod disk;
+mod gathers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,9 +16,6 @@ use weft_core::message::{Bid, Class, Message};
 use weft_core::*;
 
 pub(crate) const JOB: JobId = JobId(0xa11ce);
-
-/// A node, the job that gathers, and its parents.
-pub(crate) type AskedGather = (usize, JobId, Vec<(JobId, u32)>);
 
 /// Engines, a perfect wire, and tasks that end when the test says so.
 pub(crate) struct Mesh {
@@ -67,7 +65,7 @@ pub(crate) struct Mesh {
     /// Logs that are read as a whole when the test says so; `None` reads each at once.
     pub(crate) held_recalls: Option<Vec<(usize, JobId)>>,
     /// Inputs that drivers were to make of results and that the test answers itself; they do so at once where there is nothing here.
-    pub(crate) held_gathers: Option<Vec<AskedGather>>,
+    pub(crate) held_gathers: Option<Vec<gathers::Asked>>,
     /// A node that can't read its logs as a whole.
     pub(crate) unreadable: Option<usize>,
     /// Nodes that are switched off.
@@ -279,7 +277,7 @@ impl Mesh {
                         self.disks[node].log(job).into_iter().skip(from as usize - 1).take(2).collect();
                     answers.push(Input::LogRead { reader, job, from, records: Some(records) });
                 }
-                Effect::Gather { job, parents } => answers.extend(self.gather(node, job, parents)),
+                asked @ Effect::Gather { .. } => answers.extend(self.gather(node, asked)),
                 Effect::Recall { job } => match &mut self.held_recalls {
                     Some(all) => all.push((node, job)),
                     None => answers.push(self.recalled(node, job)),
@@ -288,40 +286,6 @@ impl Mesh {
         }
         let synced = self.sync_at_once(node);
         synced.into_iter().chain(answers).for_each(|answer| self.feed(node, answer));
-    }
-
-    /// What answers that an input is to be made, unless the test does.
-    fn gather(&mut self, node: usize, job: JobId, parents: Vec<(JobId, u32)>) -> Option<Input> {
-        if let Some(all) = &mut self.held_gathers {
-            all.push((node, job, parents));
-            return None;
-        }
-        let gathered = self.gathered(node, &parents);
-        Some(Input::Gathered { job, gathered })
-    }
-
-    /// All outputs of these jobs one behind the other, as a node's logs have them now.
-    pub(crate) fn gathered(&self, node: usize, parents: &[(JobId, u32)]) -> Gathered {
-        let mut bytes = Vec::new();
-        for (parent, upto) in parents.iter().copied() {
-            let log: Vec<LogRecord> = self.disks[node].log(parent).into_iter().take(upto as usize).collect();
-            let mut outputs = BTreeMap::new();
-            for kept in log.iter().flat_map(|record| record.ends().kept()) {
-                let Payload::Inline(output) = &kept.report.output else { panic!("outputs are short here") };
-                if kept.report.outcome == Outcome::Done {
-                    outputs.insert(kept.index, output.to_vec());
-                }
-            }
-            let Ok(job) = fold(log).into_restored() else { return Gathered::Missing(parent) };
-            if !job.has_ended() {
-                return Gathered::Missing(parent);
-            }
-            if outputs.len() < job.figures().tasks as usize {
-                return Gathered::NotDone(parent);
-            }
-            bytes.extend(outputs.into_values().flatten());
-        }
-        Gathered::Input(Payload::inline(&bytes))
     }
 
     /// What a node's log says now.

@@ -197,6 +197,11 @@ impl Mesh {
         self.jobs.get(&name).is_some_and(|job| job.accepted.is_some() && !job.is_over())
     }
 
+    /// Whether nothing of it is owed any more, because two of its three disks were lost.
+    pub(crate) fn is_gone(&self, name: JobId) -> bool {
+        self.jobs.get(&name).is_some_and(|job| job.gone)
+    }
+
     /// Whether a job's user wanted it forgotten.
     pub(crate) fn is_unwanted(&self, name: JobId) -> bool {
         self.jobs.get(&name).is_some_and(|job| job.unwanted)

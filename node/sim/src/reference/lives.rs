@@ -147,6 +147,11 @@ impl Reference {
 }
 
 impl OwedTask {
+    /// One whose input is not known yet.
+    pub(crate) fn unknown() -> Self {
+        Self::new(Payload::empty(), TaskSpec::UNKNOWN)
+    }
+
     /// One that has not ended.
     pub(crate) fn new(input: Payload, spec: TaskSpec) -> Self {
         Self {

@@ -16,10 +16,10 @@ fn gathered_upto(place: &Disk, records: Vec<LogRecord>, upto: u32) -> Gathered {
     if !records.is_empty() {
         keep(place, &keeper, records);
     }
-    keeper.add(Order::Ask(Question::Gather { job: CHILD, parents: vec![(JOB, upto)] }));
+    keeper.add(Order::Ask(Question::Gather { job: CHILD, epoch: 3, parents: vec![(JOB, upto)] }));
     let told = place.told(&keeper).remove(0);
     keeper.close().unwrap();
-    let Input::Gathered { job: CHILD, gathered } = told else { panic!("{told:?}") };
+    let Input::Gathered { job: CHILD, epoch: 3, gathered } = told else { panic!("{told:?}") };
     gathered
 }
 
@@ -140,6 +140,43 @@ fn what_can_not_be_one_input_is_told_why() {
             vec![accepted(module, 1), LogRecord::Outcomes(vec![with_files(0, b"", whole)]), ENDED]
         });
         assert!(matches!(&found, Gathered::Unfit(_)), "{what}: {found:?}");
+    }
+}
+
+/// A record of another kind, with this content, before a file.
+fn with_record(kind: tar::EntryType, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(content.len() as u64);
+    header.set_cksum();
+    tar.append(&header, content).unwrap();
+    let mut all = tar.into_inner().unwrap();
+    all.truncate(all.len() - 1024);
+    [all, archive("file", tar::EntryType::Regular, b"x")].concat()
+}
+
+#[test]
+fn a_long_path_is_taken_and_no_record_of_an_archive_is_trusted() {
+    let of = |archive: Vec<u8>| {
+        gathered(|_, module| {
+            let ends = vec![with_files(0, b"", archive)];
+            vec![accepted(module, 1), LogRecord::Outcomes(ends), ENDED]
+        })
+    };
+    let long = format!("{}/{}", "d".repeat(200), "f".repeat(200));
+    let (place, found) = of(with_record(tar::EntryType::GNULongName, format!("{long}\0").as_bytes()));
+    assert_eq!(files(&place, found).get(&format!("000000.out/{long}")), Some(&b"x".to_vec()));
+    for (what, kind, content) in [
+        ("a zero byte in a path", tar::EntryType::GNULongName, b"a\0b\0".to_vec()),
+        ("a path that leads out", tar::EntryType::GNULongName, b"../x\0".to_vec()),
+        ("a name that is too long", tar::EntryType::GNULongName, vec![b'n'; 256]),
+        ("a path that is too long", tar::EntryType::GNULongName, vec![b'p'; 5000]),
+        ("a header of another kind", tar::EntryType::XHeader, b"11 path=ab\n".to_vec()),
+        ("the path of a link", tar::EntryType::GNULongLink, b"target\0".to_vec()),
+    ] {
+        let (_, found) = of(with_record(kind, &content));
+        assert!(matches!(&found, Gathered::Unfit(why) if why.len() < 300), "{what}: {found:?}");
     }
 }
 
