@@ -19,6 +19,7 @@ mod again;
 pub mod api;
 mod archive;
 mod blobs;
+mod digest;
 mod error;
 mod files;
 pub mod frames;
@@ -46,6 +47,7 @@ pub use api::{
     Recall, Recalled, Receipt, Stream, Usage, Verified,
 };
 pub use archive::Archive;
+pub use digest::TaskDigest;
 pub use error::Error;
 pub use files::{Existing, Files, OutFile};
 pub use input::{FilePart, Input};

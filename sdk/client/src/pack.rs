@@ -23,15 +23,15 @@ pub(crate) enum Packed {
 
 /// Packs what a task was given, on a thread that may block.
 pub(crate) async fn pack(given: Vec<Given>) -> Result<Packed, Error> {
-    pack_by(move || pack_here(given)).await
+    by_thread(move || pack_here(given)).await
 }
 
-/// Packs on a thread that may block.
-pub(crate) async fn pack_by(
-    work: impl FnOnce() -> Result<Packed, Error> + Send + 'static,
-) -> Result<Packed, Error> {
-    let packed = tokio::task::spawn_blocking(work).await;
-    packed.map_err(|error| Error::Broken { reason: format!("packing files did not end: {error}") })?
+/// What work with files gives, on a thread that may block.
+pub(crate) async fn by_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Broken { reason: format!("work with files did not end: {error}") })?
 }
 
 fn pack_here(given: Vec<Given>) -> Result<Packed, Error> {

@@ -29,7 +29,7 @@ impl Mesh {
                 Ok(Payload::Inline((*bytes).into()))
             }
             Input::Parcel(parcel) if parcel.is_short() => self.prepare_packed(parcel.pack()?).await,
-            Input::Parcel(parcel) => self.prepare_packed(pack::pack_by(move || parcel.pack()).await?).await,
+            Input::Parcel(parcel) => self.prepare_packed(pack::by_thread(move || parcel.pack()).await?).await,
             other @ (Input::Bytes(_)
             | Input::File(_)
             | Input::Blob { .. }
