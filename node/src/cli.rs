@@ -1,6 +1,8 @@
 //! The command line: verbs, flags and their help. Parsing only; `commands` acts on them.
 
+mod blob;
 mod control;
+mod flow;
 mod halt;
 mod kept;
 mod policy;
@@ -12,13 +14,18 @@ use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 use weft_node::settings::{Given as Settings, parse_whole};
 
+pub(crate) use blob::{BlobArgs, BlobWay};
 pub(crate) use control::{DrainArgs, StopArgs};
+pub(crate) use flow::{
+    FlowArgs, FlowFile, FlowForgetArgs, FlowName, FlowPlanArgs, FlowRetryArgs, FlowRunArgs, FlowWay,
+    FlowWhyArgs, StepFlags, Takes,
+};
 pub(crate) use halt::{Ended, Halt, When};
 pub(crate) use kept::{
     AdoptArgs, AttachArgs, JobArgs, JobsArgs, KeepArgs, ResultsArgs, ShowResultsArgs, SubmitArgs, WaitArgs,
 };
 pub(crate) use policy::PolicyArgs;
-pub(crate) use refusal::{help_instead, refusal, unused_flag};
+pub(crate) use refusal::{flag_refusal, help_instead, refusal, unused_flag};
 pub(crate) use tasks::{Given, InputsArgs, MapArgs, RunArgs, TaskArgs};
 
 /// A peer-to-peer compute mesh: every machine runs one node, and tasks run wherever there is room.
@@ -64,8 +71,8 @@ Exit codes:
   3    `node`: the journal could not be opened, and the node ran without it
   4    `node`: the journal failed while the node ran
   5    `node`: the journal was damaged, and the node ran with what was left
-  125  weft's own errors in `run`, `map`, `wait`, `results` and `attach`: their
-       other codes are about tasks; a refusal of `adopt`
+  125  weft's own errors in `run`, `map`, `wait`, `results`, `attach` and
+       `flow`: their other codes are about tasks; a refusal of `adopt`
   130  interrupted by Ctrl-C
 
 Data goes to stdout, messages and progress to stderr. NO_COLOR is respected.";
@@ -101,6 +108,10 @@ pub(crate) enum Verb {
     Results(ResultsArgs),
     /// Go on with a job that is kept, as if `weft map` had not been interrupted.
     Attach(AttachArgs),
+    /// Run a flow: a file of steps, each of which is a job that may take the results of others.
+    ///
+    /// A second run does only what is new, and a failed step is tried again without those before it.
+    Flow(Box<FlowArgs>),
     /// Show the peers that the local node knows.
     Peers(PeersArgs),
     /// Show the local node.
@@ -151,7 +162,7 @@ pub(crate) enum Verb {
 impl Verb {
     /// The same by the word, where the command line is wrong elsewhere.
     pub(crate) fn word_runs_tasks(word: &str) -> bool {
-        ["run", "map", "wait", "results", "attach", "adopt"].contains(&word)
+        ["run", "map", "wait", "results", "attach", "adopt", "flow"].contains(&word)
     }
 
     /// Whether the exit code is about tasks, so that weft's own errors need a code of their own; a refusal of `weft adopt` has it, too.
@@ -162,7 +173,8 @@ impl Verb {
             | Self::Wait(_)
             | Self::Results(_)
             | Self::Attach(_)
-            | Self::Adopt(_) => true,
+            | Self::Adopt(_)
+            | Self::Flow(_) => true,
             Self::Submit(_)
             | Self::Retry(_)
             | Self::Forget(_)
@@ -310,38 +322,6 @@ pub(crate) struct WhyArgs {
     pub(crate) json: bool,
 }
 
-/// Flags of `weft blob`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct BlobArgs {
-    /// The verb.
-    #[command(subcommand)]
-    pub(crate) way: BlobWay,
-}
-
-/// The verbs of `weft blob`.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum BlobWay {
-    /// Store a file and print its name.
-    Put {
-        /// The file; `-` is stdin.
-        file: PathBuf,
-        /// Print {"id", "bytes"} instead of the bare name.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Write a blob to stdout, or into a file.
-    Get {
-        /// The blob's name, 64 hexadecimal digits.
-        id: String,
-        /// Write into FILE instead, completely or not at all.
-        #[arg(long, short, value_name = "FILE")]
-        output: Option<PathBuf>,
-        /// On a terminal, print the bytes as they are instead of making control characters visible.
-        #[arg(long)]
-        raw: bool,
-    },
-}
-
 /// Flags of `weft receipt`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReceiptArgs {
@@ -445,6 +425,7 @@ mod tests {
                     vec!["weft", name, "a7"]
                 }
                 "blob" => vec!["weft", name, "get", "a7"],
+                "flow" => vec!["weft", name, "check"],
                 "receipt" => vec!["weft", name, "check", "-"],
                 _ => vec!["weft", name],
             };

@@ -50,18 +50,43 @@ pub(crate) fn refusal(error: &clap::Error, words: &[String]) -> Option<String> {
 }
 
 fn value(error: &clap::Error, words: &[String]) -> Option<String> {
-    let flag = text(error, ContextKind::InvalidArg)?;
-    let given = text(error, ContextKind::InvalidValue)?;
-    let reason = error.source()?.to_string();
-    let expected = reason.strip_prefix("expected ").unwrap_or(&reason);
-    // "--tiles <N>" has more than the name.
-    let name = flag.split_whitespace().next().unwrap_or(flag);
+    let Value { flag, given, expected } = Value::of(error)?;
     let is_here =
-        |word: &String| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+        |word: &String| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
     // A flag that is not on the command line has its value from its variable.
-    let variable = (name.starts_with("--") && !words.iter().any(is_here)).then(|| variable_of(name));
-    let name = variable.as_deref().unwrap_or(name);
+    let variable = (flag.starts_with("--") && !words.iter().any(is_here)).then(|| variable_of(flag));
+    let name = variable.as_deref().unwrap_or(flag);
     Some(format!("`{name}`: invalid value `{given}`: expected {expected}"))
+}
+
+/// A value that a flag can't have.
+struct Value<'a> {
+    flag: &'a str,
+    given: &'a str,
+    expected: String,
+}
+
+impl<'a> Value<'a> {
+    fn of(error: &'a clap::Error) -> Option<Self> {
+        let flag = text(error, ContextKind::InvalidArg)?;
+        let given = text(error, ContextKind::InvalidValue)?;
+        let reason = error.source()?.to_string();
+        let expected = reason.strip_prefix("expected ").unwrap_or(&reason).to_owned();
+        // "--tiles <N>" has more than the name.
+        Some(Self { flag: flag.split_whitespace().next().unwrap_or(flag), given, expected })
+    }
+}
+
+/// What is wrong with keys of a file that are flags elsewhere, in one line that names them without dashes.
+pub(crate) fn flag_refusal(error: &clap::Error) -> String {
+    if let (ErrorKind::ValueValidation, Some(Value { flag, given, expected })) =
+        (error.kind(), Value::of(error))
+    {
+        return format!("{}: invalid value `{given}`: expected {expected}", flag.trim_start_matches('-'));
+    }
+    let all = error.to_string();
+    let line = all.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).replace('\'', "`").replace("`--", "`")
 }
 
 /// A negative value, which the parser takes for a flag: the same line with `--retries=-1` says what was expected there.

@@ -23,7 +23,7 @@ pub(crate) struct Given {
 
 impl Given {
     /// `PATH` or `PATH:/in/NAME`; the last `:/in` separates.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let split = text.rsplit_once(":/").filter(|(_, name)| *name == "in" || name.starts_with("in/"));
         let (path, name) = match split {
             Some((path, name)) => (path, Some(format!("/{name}"))),
@@ -171,7 +171,7 @@ pub(super) const INPUTS: &str = "Inputs";
 const OUTPUTS: &str = "Outputs";
 
 /// Where the inputs of `weft map` and `weft submit` come from, and which of them are run.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(group = clap::ArgGroup::new("inputs").args(["each_line", "each_file", "each_block"]))]
 pub(crate) struct InputsArgs {
     /// One task per line of FILE, `-` for stdin; its stdin is the line without the newline.

@@ -268,7 +268,7 @@ fn known(job: &api::Job, count: u32) -> String {
 }
 
 /// The state in one word: that of a filter, or one that says more.
-fn state(job: &api::Job) -> &'static str {
+pub(super) fn state(job: &api::Job) -> &'static str {
     let is_unfinished = !job.state.has_ended();
     if is_unfinished && job.is_left_copy() {
         "owner silent"

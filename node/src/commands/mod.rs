@@ -6,7 +6,9 @@ mod blob;
 mod choice;
 mod control;
 mod demo;
+mod draft;
 mod feed;
+mod flow;
 mod init;
 mod inputs;
 mod interrupt;
@@ -193,6 +195,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Node(args) => node::node(data_dir, *args).await,
         Verb::Run(args) => Box::pin(run::run(&resolve_dir(data_dir)?, *args)).await,
         Verb::Map(args) => Box::pin(map::map(&resolve_dir(data_dir)?, *args)).await,
+        Verb::Flow(args) => Box::pin(flow::flow(data_dir, *args)).await,
         Verb::Peers(args) => peers::peers(&connect(data_dir).await?, &args).await,
         Verb::Status(args) => status::status(&connect(data_dir).await?, &args).await,
         Verb::Jobs(args) => jobs::jobs(&connect(data_dir).await?, &args).await,
@@ -224,9 +227,11 @@ async fn connect(given: Option<PathBuf>) -> Result<Mesh, Problem> {
     Ok(Mesh::connect_in(&resolve_dir(given)?).await?)
 }
 
-/// Labels as they are written on a command line, without the node's own id, which is shown elsewhere.
+/// Labels as they are written on a command line, without the node's own id, which is shown elsewhere, and without what is for programs.
 fn labels(labels: &BTreeMap<String, String>) -> String {
-    let chosen = labels.iter().filter(|(name, _)| *name != NODE_LABEL && !name.starts_with("cpu."));
+    let is_hidden =
+        |name: &str| name == NODE_LABEL || name.starts_with("cpu.") || flow::HIDDEN_LABELS.contains(&name);
+    let chosen = labels.iter().filter(|(name, _)| !is_hidden(name));
     let pairs: Vec<String> = chosen.map(|(name, value)| format!("{name}={value}")).collect();
     if pairs.is_empty() { String::from("-") } else { pairs.join(" ") }
 }

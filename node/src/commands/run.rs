@@ -80,7 +80,7 @@ async fn run_to_its_end(
 }
 
 /// A directory for results must not hold others: what is found in it later would be of two tasks.
-fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
+pub(crate) fn check_empty(dir: &Path, force: bool) -> Result<(), Problem> {
     let is_empty = std::fs::read_dir(dir).map(|mut found| found.next().is_none());
     match is_empty {
         Ok(false) if !force => {

@@ -1,19 +1,14 @@
 //! `weft submit`: hands a job in that goes on without us.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, stream};
 use weft_client::{Input, Job, Level, Mesh, Task};
 
-use super::feed::{Ahead, Feed, Source};
-use super::inputs::{Inputs, inputs_of};
+use super::draft::Draft;
 use super::interrupt::Interrupt;
-use super::plan::Plan;
-use super::sources::Sources;
-use super::tailor::Tailor;
-use super::{Problem, kept, run, task_of};
+use super::{Problem, kept, run};
 use crate::cli::SubmitArgs;
 use crate::render::{bytes, json_line, print, say};
 
@@ -23,17 +18,11 @@ const EXPLAIN_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
-    let SubmitArgs { module, mut args, inputs, each_result, gather, stdin, receipt, json, keep, mut task } =
-        args;
+    let SubmitArgs { module, args, inputs, each_result, gather, stdin, receipt, json, keep, task } = args;
     let chosen = keep.level;
-    // As of a map: what has words in braces is each task's own.
-    let is_map = inputs.is_given();
-    let is_command = task.function.is_none();
-    let tailor = (is_map && is_command).then(|| Tailor::take(&mut task, &mut args, inputs.as_file)).flatten();
-    let sources = Sources::of(&module, &task, &inputs)?;
-    let task = kept::keep(task_of(&module, task, args)?, keep)?;
+    let draft = Draft::of(&module, task, args, inputs)?;
+    let task = kept::keep(draft.task.clone(), keep)?;
     let task = if receipt { task.receipts() } else { task };
-    let task = if tailor.is_some() { task.parcels() } else { task };
     let task = each_result.iter().fold(task, |task, parent| task.each_result_of(parent));
     let task = gather.iter().fold(task, |task, parent| task.gather(parent));
     let takes_results_of = each_result.iter().chain(&gather).cloned().collect::<Vec<_>>();
@@ -46,15 +35,8 @@ pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Prob
             None => (least_level(&mesh, &takes_results_of).await?, None),
         };
         let task = task.level(level);
-        let job = if is_map {
-            let plan = Plan::new(None, tailor, false, sources);
-            let (inputs, choice) = inputs_of(inputs, &plan)?;
-            let source = match inputs {
-                Inputs::Stream(source) => source,
-                Inputs::Files(files) => Source::Files(choice.of(files)?, 0),
-            };
-            let (feed, inputs) = Feed::start(source, plan, choice, Ahead::default());
-            hand_in(&mesh, &task, whole(feed, inputs)).await?
+        let job = if draft.is_map() {
+            hand_in(&mesh, &task, draft.inputs()?).await?
         } else if !takes_results_of.is_empty() {
             hand_in(&mesh, &task, stream::empty()).await?
         } else {
@@ -116,16 +98,6 @@ where
     S: Stream<Item = Input> + Send + 'static,
 {
     Ok(mesh.submit_stream(task, inputs).await?)
-}
-
-/// The inputs; if they broke off, the last one is missing, so that no half of a job is handed in.
-fn whole(feed: Arc<Feed>, inputs: impl Stream<Item = Input> + Send) -> impl Stream<Item = Input> + Send {
-    let broken = stream::iter(std::iter::once_with(move || feed.take_problem()));
-    inputs.chain(
-        broken.filter_map(async |problem| {
-            problem.map(|problem| Input::Missing { reason: problem.to_string() })
-        }),
-    )
 }
 
 /// How a job is kept, and how that is told.
