@@ -2,6 +2,7 @@
 
 mod blob;
 mod control;
+mod events;
 mod flow;
 mod halt;
 mod kept;
@@ -16,6 +17,7 @@ use weft_node::settings::{Given as Settings, parse_whole};
 
 pub(crate) use blob::{BlobArgs, BlobWay};
 pub(crate) use control::{DrainArgs, StopArgs};
+pub(crate) use events::EventsArgs;
 pub(crate) use flow::{
     FlowArgs, FlowFile, FlowForgetArgs, FlowName, FlowPlanArgs, FlowRetryArgs, FlowRunArgs, FlowWay,
     FlowWhyArgs, StepFlags, Takes,
@@ -118,6 +120,8 @@ pub(crate) enum Verb {
     Status(ShowArgs),
     /// Show the jobs that were submitted here, the newest last.
     Jobs(JobsArgs),
+    /// Show what became of jobs, tasks and nodes, as this node learnt it, and go on with it.
+    Events(EventsArgs),
     /// Cancel a job: its running tasks are stopped, its waiting ones dropped.
     Cancel(JobArgs),
     /// Run the tasks of an ended job again that are not done; results that are there stay.
@@ -185,6 +189,7 @@ impl Verb {
             | Self::Status(_)
             | Self::Jobs(_)
             | Self::Cancel(_)
+            | Self::Events(_)
             | Self::Drain(_)
             | Self::Stop(_)
             | Self::Why(_)

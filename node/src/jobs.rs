@@ -24,6 +24,7 @@
 
 mod custody;
 mod entry;
+mod events;
 mod feeding;
 mod forgotten;
 mod kept;
@@ -37,11 +38,12 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use weft_core::{Event, JobId, Payload, Refusal};
+use weft_core::{JobId, Payload, Refusal};
 
 pub use custody::{Custody, Led, Moved, NotHere};
 use entry::Entry;
 pub(crate) use entry::WAKERS_MAX;
+pub use events::{EVENTS_MAX, Events, Happened, Look};
 pub use feeding::{CLIENT_WAIT_MAX, Feed, NotFed};
 pub use kept::NotEnded;
 pub(crate) use lately::Listener;
@@ -120,6 +122,7 @@ pub enum NotAccepted {
 #[derive(Debug, Default)]
 pub struct JobTable {
     table: Mutex<Table>,
+    events: Events,
 }
 
 impl JobTable {
@@ -134,7 +137,9 @@ impl JobTable {
     /// # Errors
     /// When too many jobs are unfinished.
     pub fn create(&self, job: JobId, meta: JobMeta) -> Result<(), TableFull> {
-        self.lock().enter(job, Entry::new(meta))
+        self.lock().enter(job, Entry::new(meta.clone()))?;
+        self.events.note(Happened::Submitted { job, meta: Box::new(meta) });
+        Ok(())
     }
 
     /// Opens a job of the journal again that has ended here; false if it has not, and then nothing is changed.
@@ -144,12 +149,14 @@ impl JobTable {
         let Some(before) = table.jobs.get(&job).filter(may_begin) else { return false };
         let entry = Entry::reopened(reopened, before);
         table.insert(job, entry);
+        drop(table);
+        self.events.note(Happened::Retried { job });
         true
     }
 
     /// Enters a job that the journal brought back.
     pub fn restore(&self, job: JobId, restored: RestoredJob) {
-        self.lock().insert(job, Entry::restored(restored));
+        self.insert_led(job, restored);
     }
 
     /// Notes further tasks; before the command that carries them is sent.
@@ -174,6 +181,8 @@ impl JobTable {
         let mut table = self.lock();
         if table.jobs.get(&job).is_some_and(|entry| !entry.is_ended()) {
             table.forget(job);
+            drop(table);
+            self.events.note(Happened::Forgotten { job });
         }
     }
 
@@ -186,11 +195,6 @@ impl JobTable {
                 table.release(freed);
             }
         }
-    }
-
-    /// Takes note of what happened. Never blocks for long: no I/O, and memory only for what it was given.
-    pub fn record(&self, event: Event) {
-        self.lock().record(event);
     }
 
     /// Takes results of an attached job out of the table, if there are any.

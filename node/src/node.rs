@@ -29,7 +29,7 @@ use weft_net::{NetEvent, NetEvents, Signer};
 
 use crate::api;
 use crate::handle::{NodeHandle, REQUESTS_MAX, Request, Standing, StoreFault};
-use crate::jobs::JobTable;
+use crate::jobs::{Happened, JobTable};
 use crate::ports::Ports;
 use crate::record::Recorder;
 use crate::settings::{self, Settings};
@@ -355,9 +355,11 @@ impl Node {
             NetEvent::Up { peer, boot, address } => {
                 let host = crate::hosts::host_of(&address, &self.handle.info().listening());
                 self.notice(Notice::PeerUp { peer, address });
+                self.handle.jobs().events().note(Happened::NodeUp { peer });
                 self.apply(Input::PeerUp { peer, boot, host });
             }
             NetEvent::Down { peer, reason, closed } => {
+                self.handle.jobs().events().note(Happened::NodeDown { peer, reason: reason.clone() });
                 self.notice(Notice::PeerDown { peer, reason });
                 self.apply(Input::PeerDown { peer, closed });
             }

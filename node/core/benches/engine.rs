@@ -159,7 +159,8 @@ fn work(engine: &mut Engine, job: JobId, tasks: std::ops::Range<u32>, terms: Ter
                     | Event::Forgotten { .. }
                     | Event::Leads { .. }
                     | Event::Follows { .. }
-                    | Event::Keepers { .. },
+                    | Event::Keepers { .. }
+                    | Event::Leased { .. },
                 )
                 | Effect::Send { .. }
                 | Effect::Publish(_)

@@ -359,4 +359,15 @@ pub enum Event {
         /// The nodes, its owner first.
         keepers: Vec<PeerId>,
     },
+    /// A worker was given a task.
+    Leased {
+        /// The job.
+        job: JobId,
+        /// The task's place in it.
+        index: u32,
+        /// The worker.
+        worker: PeerId,
+        /// The attempt's number, from 1.
+        attempt: u32,
+    },
 }

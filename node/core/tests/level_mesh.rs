@@ -62,6 +62,7 @@ fn words(mesh: &Mesh, node: usize, of: JobId) -> Vec<String> {
             | Event::Lost { .. }
             | Event::JobGivenUp { .. }
             | Event::Differed { .. }
+            | Event::Leased { .. }
             | Event::OwnerGone { .. }
             | Event::Grown { .. }
             | Event::ExtensionRefused { .. } => return None,

@@ -159,7 +159,10 @@ fn a_failed_task_is_tried_elsewhere_as_often_as_the_job_says() {
     mesh.outcome = Outcome::Failed(Failure::Exit(3));
     mesh.submit_with(0, 1, |what| what.policy.retries = 1);
     mesh.run_all();
-    let Event::TaskEnded { report, attempts, .. } = &mesh.events[0][0] else { panic!("a task ended") };
+    let end = mesh.events[0].iter().find(|event| matches!(event, Event::TaskEnded { .. }));
+    let Some(Event::TaskEnded { report, attempts, .. }) = end else { panic!("a task ended") };
+    let leased = mesh.events[0].iter().filter(|event| matches!(event, Event::Leased { .. }));
+    assert_eq!(leased.count(), 2, "each attempt is told");
     assert_eq!((report.outcome.clone(), *attempts), (Outcome::Failed(Failure::Exit(3)), 2));
     let executed: Vec<_> = mesh.engines.iter().map(|engine| engine.snapshot().counters.executed).collect();
     assert_eq!(executed, [0, 1, 1], "the second attempt went to the other node");

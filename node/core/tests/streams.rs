@@ -40,7 +40,8 @@ fn printed(mesh: &Mesh) -> Vec<(u64, usize)> {
         | Event::Forgotten { .. }
         | Event::Leads { .. }
         | Event::Follows { .. }
-        | Event::Keepers { .. } => None,
+        | Event::Keepers { .. }
+        | Event::Leased { .. } => None,
     });
     pieces.collect()
 }

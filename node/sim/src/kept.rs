@@ -231,7 +231,8 @@ impl Kept {
             | Event::Forgotten { .. }
             | Event::Leads { .. }
             | Event::Follows { .. }
-            | Event::Keepers { .. } => {}
+            | Event::Keepers { .. }
+            | Event::Leased { .. } => {}
         }
     }
 

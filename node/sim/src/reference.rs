@@ -307,7 +307,8 @@ impl Reference {
             | Event::Forgotten { .. }
             | Event::Leads { .. }
             | Event::Follows { .. }
-            | Event::Keepers { .. } => None,
+            | Event::Keepers { .. }
+            | Event::Leased { .. } => None,
             Event::Lost { job, index, worker } => {
                 self.lost_by.insert((job, worker));
                 *self.lost.entry((job, index)).or_default() += 1;

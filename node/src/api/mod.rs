@@ -38,6 +38,7 @@ mod convert;
 mod elsewhere;
 mod endpoint;
 mod error;
+mod events;
 mod finding;
 mod json;
 mod listing;

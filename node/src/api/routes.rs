@@ -18,7 +18,7 @@ use super::finding::{find_here, find_readable};
 use super::places::take;
 
 use super::{
-    Answered, Api, adopting, auth, blobs, json, listing, metrics, resume, submit, verbs, views, why,
+    Answered, Api, adopting, auth, blobs, events, json, listing, metrics, resume, submit, verbs, views, why,
 };
 
 /// Longest time for which the answer to one question is held back.
@@ -30,6 +30,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{id}/forget", post(forget))
+        .route("/v1/events", get(events::events))
         .route("/v1/jobs", get(listing::jobs).post(submit::submit))
         .route("/v1/jobs/{id}/inputs", post(resume::resume))
         .route("/v1/jobs/{id}/adopt", post(adopting::adopt))

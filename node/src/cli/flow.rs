@@ -93,7 +93,7 @@ pub(crate) struct FlowPlanArgs {
     /// The flow.
     #[command(flatten)]
     pub(crate) file: FlowFile,
-    /// Run this step again, and those that take from it or come after it, though nothing of it has changed.
+    /// Run this step again, and those that take its results, though nothing of it has changed.
     #[arg(long, value_name = "STEP")]
     pub(crate) from: Option<String>,
     /// Run this step and those that it needs only.

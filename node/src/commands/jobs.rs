@@ -274,14 +274,14 @@ pub(super) fn state(job: &api::Job) -> &'static str {
         "owner silent"
     } else if is_unfinished && job.leader.peer.is_empty() {
         "no leader"
+    } else if job.state == api::JobState::Failed && job.tasks > 0 && job.skipped == job.tasks {
+        "skipped"
     } else if job.given_up {
         "given up"
     } else if is_unfinished && job.cancelled_by_user {
         "cancelling"
     } else if job.state == api::JobState::Running && job.open {
         "open"
-    } else if job.state == api::JobState::Failed && job.tasks > 0 && job.skipped == job.tasks {
-        "skipped"
     } else {
         job.state.word()
     }

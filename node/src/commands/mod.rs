@@ -7,6 +7,7 @@ mod choice;
 mod control;
 mod demo;
 mod draft;
+mod events;
 mod feed;
 mod flow;
 mod init;
@@ -203,6 +204,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Problem> {
         Verb::Wait(args) => wait::wait(&connect(data_dir).await?, &args).await,
         Verb::Results(args) => Box::pin(results::results(&connect(data_dir).await?, args)).await,
         Verb::Attach(args) => Box::pin(results::attach(&connect(data_dir).await?, args)).await,
+        Verb::Events(args) => events::events(&connect(data_dir).await?, args).await,
         Verb::Cancel(args) => kept::cancel(&connect(data_dir).await?, &args).await,
         Verb::Retry(args) => kept::retry(&connect(data_dir).await?, &args).await,
         Verb::Adopt(args) => adopt::adopt(&connect(data_dir).await?, &args).await,

@@ -208,6 +208,11 @@ impl Entry {
         self.wake();
     }
 
+    /// Its end, for who watches.
+    pub(super) fn ended_as(&self, job: JobId) -> super::Happened {
+        super::Happened::JobEnded { job, counts: self.counts, cancelled: self.cancelled_by_user }
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         self.ended_at.is_some()
     }

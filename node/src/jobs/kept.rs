@@ -7,7 +7,7 @@ use weft_core::{JobId, PeerId, Refusal};
 
 use super::entry::Entry;
 use super::table::Table;
-use super::{JobTable, Portion, Print, Results};
+use super::{Happened, JobTable, Portion, Print, Results};
 
 /// The job is unknown, or has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +89,8 @@ impl JobTable {
             return Err(NotEnded::Open);
         }
         table.forget_for_good(job);
+        drop(table);
+        self.events().note(Happened::Forgotten { job });
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{JobTable, Moved, NoSuchJob, RestoredJob, Shown};
 impl JobTable {
     /// This node leads a job from now on, which is as its log says. Clients that waited for it to come back see it.
     pub fn lead(&self, job: JobId, restored: RestoredJob) {
-        self.lock().insert(job, Entry::restored(restored));
+        self.insert_led(job, restored);
     }
 
     /// This node keeps a job that another one leads, or will: it is entered if it is not known.

@@ -123,6 +123,8 @@ impl Table {
             Event::Keepers { job, keepers } => self.change(job, |entry| entry.set_keepers(keepers)),
             // The one that has its log enters it anew: [`super::JobTable::lead`].
             Event::Leads { .. } | Event::Differed { .. } | Event::DependenciesSatisfied { .. } => {}
+            // The engine's own view counts them.
+            Event::Leased { .. } => {}
             Event::Accepted { job, tasks } => self.change(job, |entry| entry.accept(tasks)),
             Event::Grown { job, tasks, closed } => self.change(job, |entry| entry.grow(tasks, closed)),
             Event::ExtensionRefused { job, tasks, reason } => {

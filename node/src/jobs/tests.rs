@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use weft_core::message::Class;
-use weft_core::{BlobId, Left, Level, Outcome, Payload, PeerId, Proof, Refusal, Remains, Report, Verified};
+use weft_core::{
+    BlobId, Event, Left, Level, Outcome, Payload, PeerId, Proof, Refusal, Remains, Report, Verified,
+};
 
 use super::*;
 

@@ -215,6 +215,7 @@ impl fmt::Debug for Endpoint {
 }
 
 mod adopted;
+mod events;
 mod job;
 mod jobs;
 mod level;
@@ -227,6 +228,7 @@ mod submit;
 mod verified;
 mod why;
 pub use adopted::Adopted;
+pub use events::{Event, EventFilter, Events, Missed, What};
 pub use job::{Job, Node, Restarted};
 pub use jobs::{JobFilter, JobState, MeshJobs, Position};
 pub use level::Level;

@@ -296,7 +296,7 @@ fn job_name(job: &str) -> Result<String, Error> {
 }
 
 /// A text of which nothing has a meaning of its own in a path or a query.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -41,10 +41,11 @@ mod result;
 mod task;
 mod told;
 mod treated;
+mod watch;
 
 pub use api::{
-    Backoff, BlobRef, Class, Failure, JobFilter, JobState, Level, LimitKind, Outcome, Policy, Profile,
-    Recall, Recalled, Receipt, Stream, Usage, Verified,
+    Backoff, BlobRef, Class, Event, EventFilter, Events, Failure, JobFilter, JobState, Level, LimitKind,
+    Missed, Outcome, Policy, Profile, Recall, Recalled, Receipt, Stream, Usage, Verified,
 };
 pub use archive::Archive;
 pub use digest::TaskDigest;
@@ -58,3 +59,4 @@ pub use parcel::Parcel;
 pub use result::{Output, TaskResult};
 pub use task::{Module, Task};
 pub use told::{Printed, Told};
+pub use watch::Watched;

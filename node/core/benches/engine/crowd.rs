@@ -194,7 +194,8 @@ impl Crowd {
                 | Event::Forgotten { .. }
                 | Event::Leads { .. }
                 | Event::Follows { .. }
-                | Event::Keepers { .. },
+                | Event::Keepers { .. }
+                | Event::Leased { .. },
             )
             | Effect::Sign { .. }
             | Effect::Publish(_)

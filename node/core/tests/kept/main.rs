@@ -44,11 +44,14 @@ fn words(mesh: &Mesh, node: usize) -> Vec<String> {
         Event::Leads { .. } => "leads".into(),
         Event::Follows { .. } => "follows".into(),
         Event::Keepers { keepers, .. } => format!("kept by {}", keepers.len()),
-        Event::Printed { .. } | Event::Lost { .. } | Event::Differed { .. } | Event::OwnerGone { .. } => {
-            "else".into()
-        }
+        Event::Printed { .. }
+        | Event::Lost { .. }
+        | Event::Differed { .. }
+        | Event::Leased { .. }
+        | Event::OwnerGone { .. } => "else".into(),
     };
-    mesh.events[node].iter().map(word).collect()
+    let told = mesh.events[node].iter().filter(|event| !matches!(event, Event::Leased { .. }));
+    told.map(word).collect()
 }
 
 /// The records of a node's life, in a word each.

@@ -620,7 +620,8 @@ pub(crate) fn worker_of(event: &Event) -> Option<PeerId> {
         | Event::Forgotten { .. }
         | Event::Leads { .. }
         | Event::Follows { .. }
-        | Event::Keepers { .. } => None,
+        | Event::Keepers { .. }
+        | Event::Leased { .. } => None,
     }
 }
 

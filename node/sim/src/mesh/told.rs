@@ -68,7 +68,8 @@ impl Mesh {
             | Event::RetryRefused { .. }
             | Event::Confirmed { .. }
             | Event::Forgotten { .. }
-            | Event::Keepers { .. } => Told::default(),
+            | Event::Keepers { .. }
+            | Event::Leased { .. } => Told::default(),
         }
     }
 
@@ -227,7 +228,8 @@ pub(crate) fn job_in(event: &Event) -> Option<JobId> {
         | Event::Forgotten { job, .. }
         | Event::Leads { job }
         | Event::Follows { job, .. }
-        | Event::Keepers { job, .. } => Some(*job),
+        | Event::Keepers { job, .. }
+        | Event::Leased { job, .. } => Some(*job),
         Event::OwnerGone { .. } => None,
     }
 }

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::effect::Event;
 use crate::id::{LeaseId, PeerId};
 use crate::message::{BATCH_MAX, Grant};
 use crate::owner::agenda::Alarm;
@@ -45,6 +46,7 @@ pub(super) fn issue(cx: &mut OwnerCtx<'_, '_>, record: &mut Record, index: u32, 
         record.job.transition(index, TaskState::Leased);
     }
     ctx.counters.awards += 1;
+    ctx.notify(Event::Leased { job: name, index, worker, attempt: id.attempt });
     holding::note_given(cx, record, index, worker);
     grant
 }

@@ -371,7 +371,7 @@ impl Lean {
                 self.jobs[job].told_us = Some(self.now);
             }
             Event::Lost { .. } => self.tally.lost += 1,
-            Event::Printed { .. } => {}
+            Event::Printed { .. } | Event::Leased { .. } => {}
             Event::JobGivenUp { .. }
             | Event::Differed { .. }
             | Event::Refused { .. }
