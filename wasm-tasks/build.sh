@@ -14,7 +14,7 @@ STRIP=${WEFT_WASM_STRIP:-llvm-strip-14}
 # Functions have no imports; commands have WASI. SIMD where loops over bytes or floats can use it.
 FUNCTIONS="tiles word-count monte-carlo checksum echo spin trap hoard bulk loops"
 BARE="noop"
-COMMANDS="lines exit files"
+COMMANDS="lines exit files tally"
 C_COMMANDS="caesar"
 SIMD="tiles checksum word-count loops"
 # Those that move many bytes: a copy is one instruction.

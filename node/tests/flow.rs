@@ -113,6 +113,28 @@ fn a_second_run_does_only_what_is_new_and_says_why() {
 }
 
 #[test]
+fn the_example_gives_what_a_direct_count_gives() {
+    let _turn = turn();
+    let host = Host::new(&mesh_key());
+    let _node = host.loopback_node(&["--slots", "2"]);
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let flow = examples.join("words.toml").display().to_string();
+    let out = host.path("out").display().to_string();
+    let (code, said) = run(&host, &[&flow, "--out", &out]);
+    assert_eq!(code, Some(0), "{said}");
+    let text = fs::read_to_string(examples.join("data/shakespeare.txt")).unwrap().to_lowercase();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '\'');
+    for word in words.map(|word| word.trim_matches('\'')).filter(|word| !word.is_empty()) {
+        *counts.entry(word).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let expected: String = counts.iter().take(20).map(|(word, count)| format!("{word}\t{count}\n")).collect();
+    assert_eq!(fs::read_to_string(host.path("out/top/0")).unwrap(), expected);
+}
+
+#[test]
 fn a_flow_goes_on_without_its_command_and_when_its_node_is_killed() {
     let _turn = turn();
     let host = Host::new(&mesh_key());
