@@ -10,12 +10,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Host, eventually, mesh_key, module, turn};
+use support::{Host, all_meet, eventually, mesh_key, module, turn};
 
 /// Some seconds' work has got on after this, whatever happened to its node.
 const WORK: Duration = Duration::from_secs(180);
@@ -157,6 +157,40 @@ fn a_flow_goes_on_without_its_command_and_when_its_node_is_killed() {
     let page = fs::read_to_string(host.path("out/page/0")).unwrap();
     assert_eq!(page.lines().count(), 2000);
     assert_eq!(fs::read_to_string(host.path("out/page/0.out/001999")).unwrap(), "WORD 1999");
+}
+
+#[test]
+fn among_many_nodes_three_keep_all_of_a_flow_and_can_gather_it() {
+    let _turn = turn();
+    let key = mesh_key();
+    let hosts: Vec<Host> = (0..6).map(|_| Host::new(&key)).collect();
+    let mut nodes = vec![hosts[0].loopback_node(&["--slots", "2"])];
+    for host in &hosts[1..] {
+        let address = nodes[0].address.clone();
+        nodes.push(host.loopback_node(&["--slots", "0", "--peer", &address]));
+    }
+    all_meet(&hosts.iter().zip(&nodes).collect::<Vec<_>>(), WORK);
+    let host = &hosts[0];
+    fs::write(host.path("words.txt"), "one\ntwo\n").unwrap();
+    let root =
+        |name: &str| format!("[step.{name}]\nmodule = 'echo.wasm'\nfn = 'upper'\neach = 'lines:words.txt'\n");
+    let steps: String = ["a", "b", "c", "d"].map(root).concat();
+    let gathers = "[step.page]\nmodule = 'files.wasm'\ngather = ['@a', '@b', '@c', '@d']\nargs = ['upper']\n";
+    let path = flow(host, &format!("{steps}{gathers}"));
+    let (code, said) = run(host, &[&path]);
+    assert_eq!(code, Some(0), "{said}");
+    let keepers = |job: &Value| -> BTreeSet<String> {
+        job["keepers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node["peer"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = jobs(host);
+    assert!(all.len() == 5 && all.iter().all(|job| job["level"] == "mesh"), "{said}");
+    let trios: BTreeSet<_> = all.iter().map(keepers).collect();
+    assert!(trios.len() == 1 && trios.iter().all(|trio| trio.len() == 3), "{trios:?}");
 }
 
 #[test]

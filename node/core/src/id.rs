@@ -131,6 +131,20 @@ id64!(
     /// A job of one owner; random, so that a restarted owner never reuses one.
     JobId, "job"
 );
+
+impl JobId {
+    /// The same id in the group of another job: nodes are chosen alike for all jobs of a group, so that they are kept together.
+    #[must_use]
+    pub fn grouped_with(self, other: Self) -> Self {
+        let low = u64::from(u32::MAX);
+        Self(self.0 & !low | other.0 & low)
+    }
+
+    /// Its group, by which the nodes are chosen that keep it: the second half of its digits.
+    pub(crate) fn group(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(0)
+    }
+}
 id64!(
     /// One call for bids of one owner.
     CallId, "call"

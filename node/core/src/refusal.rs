@@ -189,7 +189,7 @@ impl fmt::Display for Refusal {
             Self::ParentsKeptApart { job } => write!(
                 f,
                 "it comes after job {job} and another one, which are kept by different nodes: have it come after one of them, \
-                 or submit it with --level disk"
+                 submit it with --level disk, or the other one anew with --keep-with {job}"
             ),
         }
     }

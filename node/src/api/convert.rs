@@ -41,6 +41,8 @@ pub(super) struct Job {
     /// Parents by the names that the client gave them.
     pub(super) after: Vec<String>,
     pub(super) join: Join,
+    /// The job that the same nodes are to keep, if one is named.
+    pub(super) keep_with: Option<String>,
 }
 
 /// Checks a request; `own` is the node's choice of known results where the request makes none. The module's length is filled
@@ -70,6 +72,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         name,
         labels,
         shared,
+        keep_with,
     } = request;
     check_entry(function.as_ref(), args.len(), &env)?;
     let too_long = |text: &String| text.len() > LABEL_BYTES_MAX;
@@ -108,6 +111,7 @@ pub(super) fn job(request: JobRequest, own: Recall) -> Result<Job, ApiError> {
         shared,
         after,
         join: self::join(join),
+        keep_with: Some(keep_with).filter(|job| !job.is_empty()),
     })
 }
 

@@ -88,6 +88,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         name,
         labels,
         shared,
+        keep_with,
     } = submission;
     if inputs.len() > INPUTS_MAX {
         return Err(ApiError::bad(format!("{} inputs", inputs.len())).expected("at most 100000"));
@@ -118,6 +119,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Parts, ApiError> {
         name,
         labels: labels.into_iter().collect(),
         shared,
+        keep_with,
     };
     let inputs = inputs.into_iter().map(bytes).collect::<Result<_, _>>()?;
     Ok(Parts { request, module, files, inputs })

@@ -110,6 +110,65 @@ async fn stored(api: &Api, input: Bytes) -> Result<Payload, ApiError> {
     }
 }
 
+/// A job that can be opened.
+struct Made {
+    submission: Submission,
+    meta: JobMeta,
+    /// It was submitted to go on without its client, at whatever level.
+    detached: bool,
+    /// All inputs of the client are here.
+    came: bool,
+}
+
+/// Makes the job that a client wants, with the inputs that are here.
+async fn made(api: &Api, request: JobRequest, arrived: Arrived) -> Result<Made, ApiError> {
+    let Arrived { inputs, closed: came } = with_place(arrived, request.join);
+    let wanted = convert::job(request, api.handle.info().memo)?;
+    let (join, level, detached) = (wanted.join, wanted.level, wanted.detached);
+    let needs = placing::with_whole_ids(api, wanted.needs).await?;
+    let is_kept = detached || level != Level::Memory;
+    // Before it is looked for what the job rests on: a client that is told that this is gone brings it again.
+    room::make_room(api, level).await;
+    let after = parents(api, &wanted.after, join)?;
+    let module = wanted.program.module;
+    let program = convert::with_length(wanted.program, module_length(api, module)?);
+    check_files(api, &program.files)?;
+    let job = new_job(api, wanted.keep_with.as_deref())?;
+    check_room(api, job, inputs.len(), is_kept && level == Level::Memory)?;
+    let submitted_ms = now_ms();
+    let meta = JobMeta {
+        module,
+        class: wanted.class,
+        detached: is_kept,
+        level,
+        owner: api.handle.info().peer,
+        shared: wanted.shared,
+        submitted_ms,
+        streamed: wanted.terms.stream,
+        signed: wanted.terms.receipts.then(|| program.clone()),
+        after: after.clone().into(),
+        takes_results: join.takes_results(),
+        title: Arc::new(wanted.title),
+    };
+    let submission = Submission {
+        job,
+        program,
+        needs,
+        class: wanted.class,
+        terms: wanted.terms,
+        policy: wanted.policy,
+        inputs,
+        // What takes results of another job is closed once that one has no more of them.
+        closed: came && !join.takes_each(),
+        after,
+        join,
+        level,
+        about: about(&meta.title, meta.shared, submitted_ms),
+    };
+    submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
+    Ok(Made { submission, meta, detached, came })
+}
+
 /// Opens a job with the inputs that are here. From here on its stream owns it.
 async fn open(
     api: Api,
@@ -120,42 +179,9 @@ async fn open(
     encoding: Encoding,
 ) -> Answered {
     check_open(&api)?;
-    let Arrived { inputs, closed: came } = with_place(arrived, request.join);
-    let convert::Job { program, needs, class, terms, policy, detached, level, title, shared, after, join } =
-        convert::job(request, api.handle.info().memo)?;
-    let needs = placing::with_whole_ids(&api, needs).await?;
-    let is_kept = detached || level != Level::Memory;
-    // Before it is looked for what the job rests on: a client that is told that this is gone brings it again.
-    room::make_room(&api, level).await;
-    let after = parents(&api, &after, join)?;
-    let module = program.module;
-    let program = convert::with_length(program, module_length(&api, module)?);
-    check_files(&api, &program.files)?;
-    let job = random_job()?;
-    check_room(&api, job, inputs.len(), is_kept && level == Level::Memory)?;
-    let signed = terms.receipts.then(|| program.clone());
-    let submitted_ms = now_ms();
-    let about = about(&title, shared, submitted_ms);
-    // What takes results of another job is closed once that one has no more of them.
-    let closed = came && !join.takes_each();
-    let submission =
-        Submission { job, program, needs, class, terms, policy, inputs, closed, after, join, level, about };
-    submission.check().map_err(|refusal| ApiError::bad(refusal.to_string()))?;
+    let Made { submission, meta, detached, came } = made(&api, request, arrived).await?;
+    let (job, closed, level, is_kept) = (submission.job, submission.closed, meta.level, meta.detached);
     let jobs = api.handle.jobs();
-    let meta = JobMeta {
-        module,
-        class,
-        detached: is_kept,
-        level,
-        owner: api.handle.info().peer,
-        shared,
-        title: Arc::new(title),
-        submitted_ms,
-        streamed: terms.stream,
-        signed,
-        after: submission.after.clone().into(),
-        takes_results: join.takes_results(),
-    };
     jobs.create(job, meta)?;
     jobs.submitted(job, &submission.inputs);
     if closed {
@@ -301,6 +327,23 @@ fn check_results(api: &Api, parents: &[JobId]) -> Result<(), ApiError> {
 fn with_place(arrived: Arrived, join: weft_client::api::Join) -> Arrived {
     let is_place = join == weft_client::api::Join::Gather && arrived.inputs.is_empty();
     if is_place { Arrived { inputs: vec![Payload::empty()], ..arrived } } else { arrived }
+}
+
+/// An id for a new job, in the group of a job that the same nodes are to keep.
+fn new_job(api: &Api, keep_with: Option<&str>) -> Result<JobId, ApiError> {
+    let Some(name) = keep_with else { return random_job() };
+    let first = finding::find(api, name).map_err(|error| match error.is_not_found() {
+        true => ApiError::bad(format!("no job {name} to be kept with"))
+            .expected("a job of this node, as `weft jobs` shows it"),
+        false => error,
+    })?;
+    loop {
+        // Only half of the digits are by chance.
+        let job = random_job()?.grouped_with(first.job);
+        if !api.handle.jobs().is_known(job) {
+            return Ok(job);
+        }
+    }
 }
 
 pub(super) fn random_job() -> Result<JobId, ApiError> {

@@ -73,6 +73,10 @@ pub(crate) struct SubmitArgs {
     /// Print one JSON object instead of the bare id.
     #[arg(long)]
     pub(crate) json: bool,
+    /// At level mesh: have the same three nodes keep it as JOB, as long as the same nodes can keep jobs; so that a job can gather
+    /// both.
+    #[arg(long, value_name = "JOB", help_heading = HEADING)]
+    pub(crate) keep_with: Option<String>,
     /// How it is kept.
     #[command(flatten)]
     pub(crate) keep: KeepArgs,

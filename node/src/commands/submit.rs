@@ -18,11 +18,13 @@ const EXPLAIN_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Hands it in, and prints its id.
 pub(crate) async fn submit(data_dir: &Path, args: SubmitArgs) -> Result<u8, Problem> {
-    let SubmitArgs { module, args, inputs, each_result, gather, stdin, receipt, json, keep, task } = args;
+    let SubmitArgs { module, args, inputs, each_result, gather, stdin, receipt, json, keep_with, keep, task } =
+        args;
     let chosen = keep.level;
     let draft = Draft::of(&module, task, args, inputs)?;
     let task = kept::keep(draft.task.clone(), keep)?;
     let task = if receipt { task.receipts() } else { task };
+    let task = keep_with.into_iter().fold(task, Task::keep_with);
     let task = each_result.iter().fold(task, |task, parent| task.each_result_of(parent));
     let task = gather.iter().fold(task, |task, parent| task.gather(parent));
     let takes_results_of = each_result.iter().chain(&gather).cloned().collect::<Vec<_>>();

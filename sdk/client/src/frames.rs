@@ -151,6 +151,8 @@ pub struct JobRequest {
     pub labels: Vec<(String, String)>,
     /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
     pub shared: bool,
+    /// A job of this node that the same nodes are to keep: its id, or the first digits, or its name; empty for none.
+    pub keep_with: String,
 }
 
 /// Bounds of a task; `None` takes the node's default.

@@ -11,6 +11,7 @@ pub(crate) struct Keep {
     pub(crate) name: String,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) shared: bool,
+    pub(crate) keep_with: String,
 }
 
 impl Task {
@@ -58,6 +59,14 @@ impl Task {
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.keep.shared = true;
+        self
+    }
+
+    /// Has its job, at [`Level::Mesh`], kept by the same three nodes as another job of this node, as long as the same nodes can keep
+    /// jobs; so that one job can take the results of both ([`Task::gather`]).
+    #[must_use]
+    pub fn keep_with(mut self, job: impl Into<String>) -> Self {
+        self.keep.keep_with = job.into();
         self
     }
 }

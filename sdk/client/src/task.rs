@@ -393,6 +393,7 @@ impl Task {
             name: self.keep.name.clone(),
             labels: self.keep.labels.clone(),
             shared: self.keep.shared,
+            keep_with: self.keep.keep_with.clone(),
         }
     }
 }

@@ -51,10 +51,11 @@ fn take_apart(ranked: &mut Vec<Eligible>, hosts: &[Host]) -> Option<Eligible> {
     (place < ranked.len()).then(|| ranked.remove(place))
 }
 
-/// Lower is better; each job ranks the nodes in an order of its own, so that all keep about as many.
+/// Lower is better; each job ranks the nodes in an order of its own, so that all keep about as many. Jobs whose ids end alike
+/// ([`JobId::grouped_with`]) rank them alike, and so have the same trio while the same nodes can keep them.
 fn rank(job: JobId, peer: PeerId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&job.0.to_le_bytes());
+    hasher.update(&job.group().to_le_bytes());
     hasher.update(&peer.0);
     *hasher.finalize().as_bytes()
 }
@@ -101,6 +102,17 @@ mod tests {
         }
         kept.remove(&owner().seat.peer);
         assert!(kept.len() == 10 && kept.values().all(|jobs| (140..260).contains(jobs)), "{kept:?}");
+    }
+
+    #[test]
+    fn jobs_of_one_group_are_kept_by_the_same_nodes() {
+        let others: Vec<Eligible> = (2..12).map(|number| node(number, at(number))).collect();
+        let of = |job: JobId| choose(job, owner(), others.clone()).expect("there are enough");
+        for number in 0..50u64 {
+            let first = JobId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let other = JobId(number ^ 0x1234_5678_0000_0000).grouped_with(first);
+            assert!(other != first && of(other) == of(first), "{first:?} {other:?}");
+        }
     }
 
     #[test]

@@ -162,6 +162,7 @@ impl Beginning<'_> {
         };
         let task = self.kept(ready.draft.task.clone(), step, &of(step.parents()));
         let parents: Vec<String> = of(step.parents()).into_iter().map(|job| job.job.clone()).collect();
+        let task = kept_together(before, &parents).into_iter().fold(task, Task::keep_with);
         let labels = written(ready, &parents).labels(&self.flow.name, &step.name);
         let task = labels.into_iter().fold(task, |task, (name, value)| task.label(name, value));
         let task = of(&step.after).into_iter().fold(task, |task, job| task.after(&job.job));
@@ -206,6 +207,13 @@ impl Beginning<'_> {
         }
         least
     }
+}
+
+/// The job with which a step's job is to be kept: the flow's first one, so that a later step can gather both. One that takes results
+/// is kept with their jobs in any case.
+fn kept_together(before: &Steps, parents: &[String]) -> Option<String> {
+    let mut at_mesh = before.iter().filter(|(_, job)| job.level == Level::Mesh);
+    at_mesh.next().filter(|_| parents.is_empty()).map(|(_, job)| job.job.clone())
 }
 
 /// Runs again what of a step's job is not done; the job as it is then.

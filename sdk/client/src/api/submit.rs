@@ -84,6 +84,9 @@ pub struct JobSubmission {
     /// Whether every member of the mesh may cancel, retry and forget it, not only its submitter.
     #[serde(default)]
     pub shared: bool,
+    /// A job of this node: at level `mesh` the same three nodes keep both, as long as the same nodes can keep jobs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub keep_with: String,
 }
 
 fn one() -> u32 {
