@@ -251,6 +251,10 @@ fn a_failure_ends_its_step_and_skips_what_takes_from_it_alone() {
     // Without the flag the first failure ends a step.
     let (code, said) = run(&host, &[&path, "--from", "bad"]);
     assert!(code == Some(2) && said.contains("it ended at a failure"), "{said}");
+    // And what it says then is so.
+    let (code, said) = run(&host, &[&path, "--keep-going"]);
+    assert!(code == Some(4) && said.contains("ends at its first failure"), "{said}");
+    assert!(said.contains("step bad: 0 done, 3 failed"), "{said}");
 }
 
 #[test]

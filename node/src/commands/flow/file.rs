@@ -75,6 +75,11 @@ impl Step {
         }
     }
 
+    /// Whether it says itself at how many failures it ends.
+    pub(crate) fn has_own_bound(&self) -> bool {
+        self.flags.task.policy.max_failures.is_some()
+    }
+
     /// The steps that come before it, for their results or for the order alone.
     pub(crate) fn before(&self) -> impl Iterator<Item = &str> {
         self.parents().iter().chain(&self.after).map(String::as_str)

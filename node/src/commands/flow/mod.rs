@@ -35,8 +35,8 @@ pub(crate) async fn flow(data_dir: Option<PathBuf>, args: FlowArgs) -> Result<u8
     let connect = async || super::connect(data_dir).await;
     match args.way {
         FlowWay::Check(args) => check(&args),
-        FlowWay::Plan(args) => show_plan(connect, &args).await,
-        FlowWay::Run(args) if args.dry_run => show_plan(connect, &args.plan).await,
+        FlowWay::Plan(args) => show_plan(connect, &args, false).await,
+        FlowWay::Run(args) if args.dry_run => show_plan(connect, &args.plan, args.keep_going).await,
         FlowWay::Run(args) => run::run(connect, args).await,
         FlowWay::Status(args) => {
             let named = Named::of(&args.flow)?;
@@ -70,9 +70,10 @@ fn check(args: &FlowFile) -> Result<u8, Problem> {
 async fn show_plan(
     connect: impl AsyncFnOnce() -> Result<Mesh, Problem>,
     args: &FlowPlanArgs,
+    keep_going: bool,
 ) -> Result<u8, Problem> {
     let flow = Flow::read(&args.file.file)?;
-    let (_mesh, plan) = planned(connect, &flow, args).await?;
+    let (_mesh, plan) = planned(connect, &flow, args, keep_going).await?;
     plan::show(&plan, args.json).map(|()| 0)
 }
 
@@ -81,15 +82,16 @@ async fn planned<'a>(
     connect: impl AsyncFnOnce() -> Result<Mesh, Problem>,
     flow: &'a Flow,
     args: &'a FlowPlanArgs,
+    keep_going: bool,
 ) -> Result<(Mesh, Vec<Planned<'a>>), Problem> {
-    let chosen = Chosen { from: args.from.as_deref(), only: args.only.as_deref() };
+    let chosen = Chosen { from: args.from.as_deref(), only: args.only.as_deref(), keep_going };
     let mut steps = Vec::new();
     for step in plan::chosen(flow, &graph::ordered(flow)?, chosen)? {
         steps.push(ready::Ready::read(flow, step).await?);
     }
     let mesh = connect().await?;
     let earlier = jobs::newest(jobs::own(&mesh, &flow.name).await?);
-    Ok((mesh, plan::plan(steps, &earlier, chosen.from)))
+    Ok((mesh, plan::plan(steps, &earlier, chosen)))
 }
 
 /// Why a step, or an item of it, is where it is.

@@ -14,13 +14,15 @@ use super::jobs::Newest;
 use super::ready::Ready;
 use crate::render::{Side, Table, json_line, print, short};
 
-/// Which steps a run is about.
+/// Which steps a run is about, and how they end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen<'a> {
     /// That step and those that take from it run again.
     pub(crate) from: Option<&'a str>,
     /// That step and those before it are all.
     pub(crate) only: Option<&'a str>,
+    /// No step ends at its first failure, unless its own bound says so.
+    pub(crate) keep_going: bool,
 }
 
 /// What becomes of a step.
@@ -85,7 +87,7 @@ pub(crate) fn chosen<'a>(
 }
 
 /// Decides about each step, which are in their order.
-pub(crate) fn plan<'a>(steps: Vec<Ready<'a>>, earlier: &Newest, from: Option<&'a str>) -> Vec<Planned<'a>> {
+pub(crate) fn plan<'a>(steps: Vec<Ready<'a>>, earlier: &Newest, chosen: Chosen<'_>) -> Vec<Planned<'a>> {
     let mut all: Vec<Planned<'a>> = Vec::with_capacity(steps.len());
     for ready in steps {
         let step = ready.step;
@@ -95,10 +97,10 @@ pub(crate) fn plan<'a>(steps: Vec<Ready<'a>>, earlier: &Newest, from: Option<&'a
                 ready.tasks
             }
         };
-        let decision = if from == Some(step.name.as_str()) {
+        let decision = if chosen.from == Some(step.name.as_str()) {
             new("asked for by --from")
         } else {
-            decide(&ready, &all, earlier.get(&step.name))
+            decide(&ready, &all, earlier.get(&step.name), chosen.keep_going)
         };
         all.push(Planned { ready, tasks, decision });
     }
@@ -113,7 +115,12 @@ fn new(why: impl Into<String>) -> Decision {
     Decision::New { why: why.into() }
 }
 
-fn decide(ready: &Ready<'_>, before: &[Planned<'_>], earlier: Option<&api::Job>) -> Decision {
+fn decide(
+    ready: &Ready<'_>,
+    before: &[Planned<'_>],
+    earlier: Option<&api::Job>,
+    keep_going: bool,
+) -> Decision {
     let parents = || ready.step.parents().iter().filter_map(|name| find(before, name));
     let anew: Vec<&str> =
         parents().filter(|parent| parent.decision.job().is_none()).map(Planned::name).collect();
@@ -133,6 +140,10 @@ fn decide(ready: &Ready<'_>, before: &[Planned<'_>], earlier: Option<&api::Job>)
     // Tasks of a job that takes results come when that job does. Of another, fewer came if handing it in was interrupted.
     let takes_results = !ready.step.parents().is_empty();
     let is_whole = takes_results || ready.tasks.is_none_or(|tasks| tasks == u64::from(earlier.tasks));
+    if keep_going && earlier.given_up && !ready.step.has_own_bound() {
+        // Tried again it would end at the next failure, too: what a job allows stays as it was submitted.
+        return new(format!("--keep-going, and job {} ends at its first failure", short(&earlier.job)));
+    }
     match earlier.state {
         JobState::Done if is_whole => Decision::Kept(earlier.clone()),
         JobState::Waiting | JobState::Running if is_whole || earlier.open => Decision::Runs(earlier.clone()),
@@ -231,6 +242,10 @@ mod tests {
 
     /// The steps of a flow, and what earlier jobs in these states say, with their tasks.
     async fn decided(states: &[(&str, JobState, u32)], from: Option<&str>, changed: &str) -> Vec<String> {
+        decided_as(states, Chosen { from, ..Chosen::default() }, changed).await
+    }
+
+    async fn decided_as(states: &[(&str, JobState, u32)], chosen: Chosen<'_>, changed: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("m.wasm"), b"\0asm\x01\0\0\0").unwrap();
         std::fs::write(dir.path().join("l"), "1\n2\n").unwrap();
@@ -241,6 +256,7 @@ mod tests {
             let parents: Vec<String> =
                 ready.step.parents().iter().map(|parent| format!("job-{parent}")).collect();
             let mut job = job(&format!("job-{name}"), *state, *tasks);
+            job.given_up = *state == JobState::Failed;
             job.labels = written(&ready, &parents)
                 .labels("f", name)
                 .map(|(name, value)| (name.to_owned(), value))
@@ -253,7 +269,7 @@ mod tests {
         for step in &ordered {
             ready.push(Ready::read(&flow, step).await.unwrap());
         }
-        let plan = plan(ready, &earlier, from);
+        let plan = plan(ready, &earlier, chosen);
         let told = |planned: &Planned<'_>| {
             let line = line(planned, "");
             format!("{}: {}", line.decision, why(&planned.decision))
@@ -296,6 +312,15 @@ mod tests {
         let told = decided(&states, None, "'x'").await;
         assert_eq!(kinds(&told), ["retry", "runs", "runs", "new"], "{told:?}");
         assert_eq!(told[3], "new: never run, or its results are forgotten");
+    }
+
+    #[tokio::test]
+    async fn what_ended_at_its_first_failure_is_begun_anew_to_keep_going() {
+        let states = [("a", JobState::Failed, 2), ("b", JobState::Failed, 2)];
+        let chosen = Chosen { keep_going: true, ..Chosen::default() };
+        let told = decided_as(&states, chosen, "'x'").await;
+        assert_eq!(told[0], "new: --keep-going, and job job-a ends at its first failure");
+        assert_eq!(told[1], "new: step a runs anew");
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ pub(crate) async fn run(
 ) -> Result<u8, Problem> {
     let FlowRunArgs { plan: what, dry_run: _, keep_going, out, force, no_wait, level } = args;
     let flow = Flow::read(&what.file.file)?;
-    let (mesh, plan) = planned(connect, &flow, &what).await?;
+    let (mesh, plan) = planned(connect, &flow, &what, keep_going).await?;
     let last = last_steps(&plan);
     if let Some(dir) = &out {
         last.iter().try_for_each(|step| check_empty(&dir.join(step), force))?;
@@ -186,8 +186,7 @@ impl Beginning<'_> {
 
     /// The task with its level, and with when it ends because of failures.
     fn kept(&self, task: Task, step: &Step, parents: &[&api::Job]) -> Task {
-        let has_own = step.flags.task.policy.max_failures.is_some();
-        let task = if self.keep_going || has_own { task } else { task.max_failures(0) };
+        let task = if self.keep_going || step.has_own_bound() { task } else { task.max_failures(0) };
         task.level(if self.is_chosen { self.level } else { self.level_of(step, parents) })
     }
 
